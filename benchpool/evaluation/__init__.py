@@ -1,0 +1,1 @@
+"""How a model is questioned, scored and measured: pure functions, no AO, no clock."""

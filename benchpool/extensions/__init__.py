@@ -1,0 +1,1 @@
+"""What a module may use beyond its state: Llama, WeaveDrive, Database."""

@@ -1,0 +1,73 @@
+"""What the compute unit asks of an extension, and how answers from outside are recorded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from benchpool.errors import BenchpoolError, ReplayDivergence
+
+
+class Extension:
+    """Base of the extensions. By default an extension has nothing to undo or to keep."""
+
+    def begin(self) -> None:
+        """A message's evaluation starts."""
+
+    def commit(self) -> None:
+        """The message succeeded: what it did through this extension stands."""
+
+    def rollback(self) -> None:
+        """The message failed, or was a dry run: take back what it did."""
+
+    def close(self) -> None:
+        """Let go of files and child processes."""
+
+
+class Recorder:
+    """Keeps the answers that an evaluation got from outside, so that a replay needs no outside.
+
+    Live, `ask` runs the question and keeps its answer; when an earlier evaluation's answers are
+    given to `start`, `ask` returns those, in order, and runs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._given: deque[bytes] | None = None
+        self._taken: list[bytes] = []
+
+    def start(self, recorded: Sequence[bytes] | None) -> None:
+        """Begin an evaluation: live if `recorded` is None."""
+        self._given = None if recorded is None else deque(recorded)
+        self._taken = []
+
+    def ask(self, question: Callable[[], Any], *, failure: type[BenchpoolError]) -> Any:
+        """Get an answer (anything that MessagePack holds), live or recorded.
+
+        A `failure` is recorded too, and raised again in a replay.
+
+        Raises: the failure; ReplayDivergence if the record holds fewer answers than are asked for.
+        """
+        if self._given is not None:
+            if not self._given:
+                raise ReplayDivergence("this evaluation asks for an answer that was not recorded")
+            raw = self._given.popleft()
+        else:
+            try:
+                raw = _encode((True, question()))
+            except failure as error:
+                raw = _encode((False, str(error)))
+        self._taken.append(raw)
+        succeeded, value = msgspec.msgpack.decode(raw)
+        if not succeeded:
+            raise failure(value)
+        return value
+
+    def finish(self) -> tuple[bytes, ...]:
+        """End the evaluation and return its answers."""
+        return tuple(self._taken)
+
+
+_encode = msgspec.msgpack.Encoder().encode

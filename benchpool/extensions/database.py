@@ -1,0 +1,137 @@
+"""Database: a private SQLAlchemy database of one process.
+
+What a message writes here stands or falls with the message. On disk, the database also holds the
+process's checkpoint and the results of the messages since the network's last commit, all written in
+one transaction: after a crash, the results found here stand in for an evaluation that would
+otherwise write a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+
+from benchpool.extensions.base import Extension
+from benchpool.store import Checkpoint
+from benchpool.store.sqlite import connect, prepare_connections
+
+_own = MetaData()
+_checkpoint = Table(
+    "benchpool_checkpoint",
+    _own,
+    Column("position", Integer, primary_key=True),
+    Column("memory", LargeBinary, nullable=False),
+)
+_results = Table(
+    "benchpool_results",
+    _own,
+    Column("position", Integer, primary_key=True),
+    Column("result", LargeBinary, nullable=False),
+)
+
+
+class Database(Extension):
+    """A SQLite file, or memory where the network has no home. Foreign keys are enforced."""
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self.path = path
+        if path is None:
+            self._engine = create_engine(
+                "sqlite://",
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False},
+            )
+            prepare_connections(self._engine)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = connect(path, read_only=read_only)
+        self._connection = self._engine.connect()
+        if not read_only:
+            _own.create_all(self._connection)
+            self._connection.commit()
+        self._session: Session | None = None
+        self.dirty = False
+
+    @property
+    def session(self) -> Session:
+        """The session of the message that is being handled; what it writes is kept if it succeeds."""
+        if self._session is None:
+            self._session = Session(
+                self._connection,
+                join_transaction_mode="create_savepoint",
+                expire_on_commit=False,
+            )
+            if not self._connection.in_transaction():
+                self._connection.begin()
+            self.dirty = True
+        return self._session
+
+    def create(self, metadata: MetaData) -> None:
+        """Make the tables that do not exist yet."""
+        metadata.create_all(self.session.connection())
+
+    def begin(self) -> None:
+        """See `Extension`."""
+
+    def commit(self) -> None:
+        """See `Extension`."""
+        if self._session is not None:
+            self._session.commit()
+            self._session.close()
+            self._session = None
+
+    def rollback(self) -> None:
+        """See `Extension`."""
+        if self._session is not None:
+            self._session.rollback()
+            self._session.close()
+            self._session = None
+
+    def save(self, checkpoint: Checkpoint, results: Iterable[tuple[int, bytes]]) -> None:
+        """Make all writes since the last `save` durable, with the process's memory and results."""
+        if not self._connection.in_transaction():
+            self._connection.begin()
+        self._connection.execute(delete(_checkpoint))
+        self._connection.execute(
+            insert(_checkpoint), {"position": checkpoint.position, "memory": checkpoint.memory}
+        )
+        self._connection.execute(delete(_results))
+        rows = [{"position": position, "result": result} for position, result in results]
+        if rows:
+            self._connection.execute(insert(_results), rows)
+        self._connection.commit()
+        self.dirty = False
+
+    def saved(self) -> tuple[Checkpoint | None, dict[int, bytes]]:
+        """Return the checkpoint, and the results that came with it, by position."""
+        if not inspect(self._connection).has_table(_checkpoint.name):
+            return None, {}
+        row = self._connection.execute(select(_checkpoint)).first()
+        results = {
+            position: result for position, result in self._connection.execute(select(_results))
+        }
+        self._connection.rollback()
+        return (None if row is None else Checkpoint(row.position, row.memory)), results
+
+    def close(self) -> None:
+        """See `Extension`. What was not saved is lost."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._connection.close()
+        self._engine.dispose()

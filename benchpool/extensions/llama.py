@@ -1,0 +1,103 @@
+"""Llama: inference for a process. Every answer is recorded, so a replay needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+
+from benchpool.errors import InferenceError
+from benchpool.extensions.base import Extension, Recorder
+from benchpool.inference.engine import Answer, Engine, ModelCard, Request
+from benchpool.store import DataStore
+
+EngineFactory = Callable[[Path], Engine]
+"""Opens a GGUF file. Raises: InferenceError if it is not usable."""
+
+InferenceProgress = Callable[[str, int, int], None]
+"""Called with (process id, answered, asked) while a batch runs, from the worker's thread."""
+
+
+class EngineHost:
+    """The engines of a network: one for each process that runs a model, opened when first asked."""
+
+    def __init__(self, data: DataStore, factory: EngineFactory) -> None:
+        self._data = data
+        self._factory = factory
+        self._engines: dict[tuple[str, str], Engine] = {}
+        self._lock = Lock()
+        self.on_progress: InferenceProgress | None = None
+
+    def engine(self, process: str, data_id: str) -> Engine:
+        """Return the engine that runs this model for this process. Raises: InferenceError."""
+        with self._lock:
+            engine = self._engines.get((process, data_id))
+            if engine is None:
+                engine = self._factory(self._data.path(data_id))
+                self._engines[process, data_id] = engine
+            return engine
+
+    def close(self) -> None:
+        """End every engine."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.close()
+            self._engines.clear()
+
+
+class Llama(Extension):
+    """Runs GGUF models by their data id."""
+
+    def __init__(self, process: str, host: EngineHost, recorder: Recorder) -> None:
+        self._process = process
+        self._host = host
+        self._recorder = recorder
+        self._ahead: dict[tuple[str, bytes], Answer | InferenceError] = {}
+
+    def load(self, data_id: str) -> ModelCard:
+        """Open a model and return what its file says of itself.
+
+        Raises: InferenceError if the file is no usable model.
+        """
+        card: Any = self._recorder.ask(
+            lambda: msgspec.to_builtins(self._host.engine(self._process, data_id).card),
+            failure=InferenceError,
+        )
+        return msgspec.convert(card, ModelCard)
+
+    def prepare(self, data_id: str, requests: Sequence[Request]) -> None:
+        """Answer many requests at once, for `answer` to find; a failure is found there too."""
+        wanted = list({(data_id, _key(request)): request for request in requests}.items())
+        if not wanted:
+            return
+        try:
+            answers: Sequence[Answer | InferenceError] = self._host.engine(
+                self._process, data_id
+            ).answer([request for _, request in wanted], self._report)
+        except InferenceError as error:
+            answers = [error] * len(wanted)
+        self._ahead.update(zip((key for key, _ in wanted), answers, strict=True))
+
+    def answer(self, data_id: str, request: Request) -> Answer:
+        """Answer one request. Raises: InferenceError if the model failed or died."""
+
+        def live() -> object:
+            answer = self._ahead.pop((data_id, _key(request)), None)
+            if answer is None:
+                answer = self._host.engine(self._process, data_id).answer([request])[0]
+            if isinstance(answer, InferenceError):
+                raise answer
+            return msgspec.to_builtins(answer)
+
+        return msgspec.convert(self._recorder.ask(live, failure=InferenceError), Answer)  # type: ignore[arg-type, return-value]
+
+    def _report(self, done: int, total: int) -> None:
+        if self._host.on_progress is not None:
+            self._host.on_progress(self._process, done, total)
+
+
+def _key(request: Request) -> bytes:
+    return msgspec.msgpack.encode(request)

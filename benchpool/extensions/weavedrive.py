@@ -1,0 +1,27 @@
+"""WeaveDrive: read a data transaction by its id. The bytes are verified against the id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchpool.errors import HandlerError, StoreError
+from benchpool.extensions.base import Extension
+from benchpool.store import DataStore
+
+
+class WeaveDrive(Extension):
+    """Read access to the data store. It needs no record: an id has one content for ever."""
+
+    def __init__(self, data: DataStore) -> None:
+        self._data = data
+
+    def read(self, data_id: str) -> bytes:
+        """Return the bytes. Raises: HandlerError if they are missing or were changed."""
+        return self.path(data_id).read_bytes()
+
+    def path(self, data_id: str) -> Path:
+        """Return a file with the bytes. Raises: HandlerError if they are missing or changed."""
+        try:
+            return self._data.path(data_id)
+        except StoreError as error:
+            raise HandlerError(str(error)) from None

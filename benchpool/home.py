@@ -1,0 +1,80 @@
+"""A home: the folder in which a network lives between two commands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+from benchpool.errors import HomeLocked, StoreError
+
+DEFAULT_HOME = Path(".benchpool")
+LOCK_WAIT_S = 5.0
+
+
+class Home:
+    """Paths inside a home folder, and the lock that keeps a second writer out.
+
+    Layout: `benchpool.sqlite` (log and registers), `databases/` (one private database a process),
+    `data/` (content-addressed), `lock`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "benchpool.sqlite"
+        self.databases = folder / "databases"
+        self.data = folder / "data"
+        self._lock: IO[str] | None = None
+
+    def exists(self) -> bool:
+        """Tell whether a network lives here."""
+        return self.database.exists()
+
+    def create(self) -> None:
+        """Make the folder, for this user's eyes only: it holds keys. Raises: StoreError."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be made a home: {error.strerror}") from error
+
+    def lock(self, wait_s: float = LOCK_WAIT_S) -> None:
+        """Keep other writers out until `unlock`.
+
+        Raises: HomeLocked if another one is still there after `wait_s` seconds.
+        """
+        handle = (self.folder / "lock").open("a+")
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    handle.seek(0)
+                    holder = handle.read().strip() or "unknown"
+                    handle.close()
+                    raise HomeLocked(
+                        f"{self.folder} is in use by another benchpool (process {holder});"
+                        " wait for it to end, or name another home with --home"
+                    ) from None
+                time.sleep(0.05)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let other writers in."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def find_home(given: Path | None = None) -> Path:
+    """Return the home to use: the one given, else `$BENCHPOOL_HOME`, else `./.benchpool`."""
+    if given is not None:
+        return given
+    configured = os.environ.get("BENCHPOOL_HOME")
+    return Path(configured) if configured else DEFAULT_HOME

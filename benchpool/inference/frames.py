@@ -1,0 +1,92 @@
+"""What passes between an engine's parent and the child process that runs its model.
+
+A frame is a length (4 bytes, big-endian) and that many bytes of MessagePack.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import msgspec
+
+from benchpool.inference.engine import Answer, Request
+
+MAX_FRAME_BYTES = 1 << 28
+_LENGTH = struct.Struct(">I")
+
+
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: answer these, in order."""
+
+    requests: tuple[Request, ...]
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the model is loaded."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the model cannot be loaded; the child ends."""
+
+    reason: str
+
+
+class Answered(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the next answer."""
+
+    answer: Answer
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the current ``Ask`` ends with an error; the child goes on."""
+
+    reason: str
+
+
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: a heartbeat."""
+
+
+FromChild = Loaded | Refused | Answered | Failed | Alive
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_ask = msgspec.msgpack.Decoder(Ask).decode
+_decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
+
+
+def write_frame(pipe: BinaryIO, message: Ask | FromChild) -> None:
+    """Write one frame and flush it.
+
+    Raises:
+        OSError: The other side is gone.
+    """
+    body = _encode(message)
+    pipe.write(_LENGTH.pack(len(body)) + body)
+    pipe.flush()
+
+
+def read_ask(pipe: BinaryIO) -> Ask | None:
+    """Read the parent's next frame; None when the parent is gone."""
+    body = _read_body(pipe)
+    return None if body is None else _decode_ask(body)
+
+
+def read_from_child(pipe: BinaryIO) -> FromChild | None:
+    """Read the child's next frame; None when the child is gone or talks nonsense."""
+    body = _read_body(pipe)
+    try:
+        return None if body is None else _decode_from_child(body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _read_body(pipe: BinaryIO) -> bytes | None:
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME_BYTES:
+        return None
+    body = pipe.read(length)
+    return body if len(body) == length else None

@@ -1,0 +1,281 @@
+"""Run one GGUF model in a child process that may die.
+
+A model file from a stranger can abort the process that loads it, a chat template can run for
+ever, memory can run out. The parent stays: it learns how the child ended and what it said
+last, and starts another one for the next requests.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NoReturn, Self
+
+import benchpool
+from benchpool.errors import InferenceError, ModelDied, ModelFileError
+from benchpool.inference.engine import Answer, Progress, Request
+from benchpool.inference.frames import (
+    Alive,
+    Answered,
+    Ask,
+    Failed,
+    FromChild,
+    Loaded,
+    Refused,
+    read_from_child,
+    write_frame,
+)
+from benchpool.inference.gguf_header import read_header
+
+_STDERR_LINES = 50
+_SHOWN_LINES = 8
+_END_S = 5.0
+
+
+class IsolatedEngine:
+    """A model in a child process, loaded when this returns.
+
+    Args:
+        path: The GGUF file; its header is read before any child is started.
+        threads: Threads of llama.cpp; None for every core this process may use.
+        context_tokens: Longest request, if the model was trained on that much.
+        load_timeout_s: Time for the child to start and load the model.
+        answer_timeout_s: Time for each single answer.
+        heartbeat_s: Pause between the child's heartbeats; ten missing in a row mean it hangs.
+        name: The model's name in messages and on its card.
+
+    Raises:
+        ModelFileError: Not a model that llama.cpp can load.
+        ModelDied: The child ended, or did not load the model in time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        context_tokens: int = 4096,
+        load_timeout_s: float = 120.0,
+        answer_timeout_s: float = 120.0,
+        heartbeat_s: float = 1.0,
+        name: str | None = None,
+    ) -> None:
+        self.path = path
+        self.card = read_header(path).card(name or path.name.removesuffix(".gguf"))
+        self._arguments = [self.card.name, str(threads or 0), str(context_tokens), str(heartbeat_s)]
+        self._load_timeout_s = load_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._silence_s = max(10 * heartbeat_s, 5.0)
+        self._child: _Child | None = None
+        self._closed = False
+        self._running()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None after it died and before the next answer."""
+        return None if self._child is None else self._child.process.pid
+
+    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+        """Answer every request, in order. See ``Engine.answer``.
+
+        Raises:
+            ModelDied: The child ended or hung; the next call starts another one.
+            InferenceError: llama.cpp failed; the child goes on.
+        """
+        if self._closed:
+            raise InferenceError(f"{self.card.name}: the engine is closed")
+        if not requests:
+            return []
+        child = self._running()
+        answers: list[Answer] = []
+        try:
+            child.send(Ask(tuple(requests)))
+            while len(answers) < len(requests):
+                answers.append(self._next_answer(child, len(answers) + 1))
+                if progress is not None:
+                    progress(len(answers), len(requests))
+        except InferenceError:
+            raise
+        except BaseException:
+            # Interrupted between answers: what the child still sends would be taken for the
+            # answers to the next call.
+            self._end()
+            raise
+        return answers
+
+    def close(self) -> None:
+        """End the child. See ``Engine.close``."""
+        self._closed = True
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _running(self) -> _Child:
+        """Return the child, after starting it and waiting for its model if need be."""
+        if self._child is not None and self._child.process.poll() is None:
+            return self._child
+        self._end()
+        read_header(self.path)  # the file may have changed since the last child read it
+        child = self._child = _Child(self.path, self._arguments)
+        try:
+            self._await_model(child)
+        except BaseException:
+            self._end()
+            raise
+        return child
+
+    def _await_model(self, child: _Child) -> None:
+        message = self._receive(child, self._load_timeout_s, "loading the model")
+        if isinstance(message, Refused):
+            raise ModelFileError(message.reason)
+        if not isinstance(message, Loaded):
+            self._die(child, f"it sent {message} instead of loading the model")
+
+    def _next_answer(self, child: _Child, number: int) -> Answer:
+        message = self._receive(child, self._answer_timeout_s, f"answer {number}")
+        if isinstance(message, Failed):
+            raise InferenceError(message.reason)
+        if not isinstance(message, Answered):
+            self._die(child, f"it sent {message} instead of an answer")
+        return message.answer
+
+    def _receive(self, child: _Child, timeout_s: float, awaited: str) -> FromChild:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            remaining_s = deadline - time.monotonic()
+            try:
+                message = child.inbox.get(timeout=max(0.0, min(remaining_s, self._silence_s)))
+            except queue.Empty:
+                late = remaining_s <= self._silence_s
+                reason = (
+                    f"no end of {awaited} within {timeout_s:g} s"
+                    if late
+                    else f"no heartbeat for {self._silence_s:g} s"
+                )
+                self._die(child, reason, ended=False)
+            if message is None:
+                self._die(child, f"it ended during {awaited}")
+            if not isinstance(message, Alive):
+                return message
+
+    def _die(self, child: _Child, reason: str, *, ended: bool = True) -> NoReturn:
+        how = child.end() if ended else ""
+        self._end()
+        said = "".join(f"\n  {line}" for line in list(child.stderr)[-_SHOWN_LINES:])
+        raise ModelDied(
+            f"model {self.card.name}: the process that ran it is gone: {reason}"
+            + (f" ({how})" if how else "")
+            + said
+        )
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+
+class _Child:
+    """The process, its pipes and the threads that read them."""
+
+    def __init__(self, path: Path, arguments: list[str]) -> None:
+        # -P: a file of the working folder must not stand in for a package.
+        command = [sys.executable, "-P", "-m", "benchpool.inference.child", str(path), *arguments]
+        self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]
+        self.inbox: queue.SimpleQueue[FromChild | None] = queue.SimpleQueue()
+        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._threads = [
+            threading.Thread(target=self._read_frames, args=(self.process.stdout,), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(self.process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, message: Ask) -> None:
+        """Send without waiting: a child that reads nothing is found out by its silence."""
+        thread = threading.Thread(target=self._write, args=(message,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def end(self) -> str:
+        """Wait for a child that is ending, and say how it ended."""
+        try:
+            code = self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return "still running, killed"
+        self._threads[1].join(_END_S)
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+
+    def kill(self) -> None:
+        """End the child whatever it does, and release every handle."""
+        self.process.kill()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join(_END_S)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                _close(pipe)  # type: ignore[arg-type]
+
+    def _write(self, message: Ask) -> None:
+        try:
+            write_frame(self._stdin, message)
+        except (OSError, ValueError):
+            return  # the reader of its frames tells what became of the child
+
+    def _read_frames(self, pipe: BinaryIO) -> None:
+        while (message := read_from_child(pipe)) is not None:
+            self.inbox.put(message)
+        self.inbox.put(None)
+
+    def _read_stderr(self, pipe: BinaryIO) -> None:
+        while line := pipe.readline(1000):
+            text = line.decode("utf-8", errors="replace").rstrip()
+            if text:
+                self.stderr.append(text)
+
+
+def _close(pipe: BinaryIO) -> None:
+    try:
+        pipe.close()
+    except OSError:  # what was left in the buffer had no reader
+        return
+
+
+def _environment() -> dict[str, str]:
+    # The child must find this very benchpool, installed or not, from any working folder.
+    root = str(Path(benchpool.__path__[0]).resolve().parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    # Without GGML_NO_BACKTRACE an abort starts a debugger, if one is installed.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GGML_NO_BACKTRACE": "1"}

@@ -1,0 +1,596 @@
+"""Network: the three units on one store and one clock. The public Python API.
+
+with Network() as network:
+    alice = network.new_wallet("alice")
+    token = network.spawn("WrappedAR", sender=alice)
+    network.send(token, "Mint", {"Quantity": "1000"}, sender=alice)
+    print(network.send(token, "Balance", sender=alice).reply().data)
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Self
+
+from benchpool.clock import Clock, VirtualClock, parse_duration
+from benchpool.errors import (
+    ConfigError,
+    HandlerError,
+    StoreError,
+    UnknownProcess,
+)
+from benchpool.extensions.host import ExtensionHost, default_engine
+from benchpool.extensions.llama import EngineFactory, InferenceProgress
+from benchpool.home import Home
+from benchpool.message import (
+    Data,
+    Item,
+    Message,
+    Pair,
+    ProcessInfo,
+    Result,
+    Tags,
+    TagsInput,
+)
+from benchpool.process import Process
+from benchpool.registry import Registry
+from benchpool.store import DataStore, MemoryStore, Store
+from benchpool.trace import Trace, trace
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.cron import CronEntry, CronSchedule
+from benchpool.units.limits import DEFAULT_LIMITS, Limits
+from benchpool.units.messenger import MessengerUnit
+from benchpool.units.scheduler import SchedulerUnit
+from benchpool.wallet import Wallet, check_name
+
+DEFAULT_WALLET = "default"
+_MESSENGER = "messenger unit"
+
+Party = str | Wallet
+"""A wallet or process: its name, its id or address, or the wallet itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that was sent, and what came of it."""
+
+    network: Network
+    id: str
+    process: str
+    sender: str
+
+    @property
+    def result(self) -> Result:
+        """The result of its own evaluation; empty if it went to a wallet."""
+        return self.network.result(self.id, self.process)
+
+    @property
+    def error(self) -> str:
+        """Why its evaluation failed; empty if it did not."""
+        return self.result.error
+
+    @property
+    def trace(self) -> Trace:
+        """All that came of it."""
+        return self.network.trace(self.id, self.process)
+
+    @property
+    def replies(self) -> list[Message]:
+        """The messages that came back to the sender, nearest first."""
+        return self.trace.replies(self.sender)
+
+    def reply(self, action: str | None = None) -> Message:
+        """Return the first message that came back, or the first of that action.
+
+        Raises: HandlerError with the reason if the message failed, or if nothing came back.
+        """
+        for message in self.replies:
+            if action is None or message.action == action:
+                return message
+        wanted = "no reply" if action is None else f"no {action}"
+        raise HandlerError(f"{wanted} came back: {self.error or 'the process sent none'}")
+
+
+class Network:
+    """An AO network in one program.
+
+    Args:
+        home: the folder in which the network lives; None keeps it in memory. A folder that holds no
+            network yet becomes a new one.
+        clock: by default virtual time, which only `advance` moves.
+        seed: what the keys of the wallets are made from. The same seed and the same calls give the
+            same ids and the same log. A new home without a seed gets a random one.
+        registry: modules beside the installed ones.
+        engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
+        limits: bounds on what one message may cause.
+        threads: how many heavy processes are evaluated at the same time; by default one a core.
+        read_only: look only. Nothing is locked, so another process may be writing.
+
+    Raises:
+        HomeLocked: another process writes to this home.
+        StoreError: the home cannot be opened.
+    """
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        *,
+        clock: Clock | None = None,
+        seed: str | int | None = None,
+        registry: Registry | None = None,
+        engine_factory: EngineFactory = default_engine,
+        limits: Limits = DEFAULT_LIMITS,
+        threads: int | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self.home = None if home is None else Home(Path(home))
+        self.read_only = read_only
+        self._store = self._open_store()
+        self.clock: Clock = clock or VirtualClock(
+            *map(int, filter(None, [self._store.fact("clock")]))
+        )
+        self.data = DataStore(None if self.home is None else self.home.data)
+        self.registry = registry or Registry()
+        self._host = ExtensionHost(
+            self.data,
+            None if self.home is None else self.home.databases,
+            engine_factory=engine_factory,
+            read_only=read_only,
+        )
+        self._seed = self._take_seed(seed)
+        self._wallets = {wallet.name: wallet for wallet in self._store.wallets()}
+        self._names = self._store.names()
+        self._sent = int(self._store.fact("sent") or 0)
+        self._lock = RLock()
+        self._cron = CronSchedule()
+        self._compute = ComputeUnit(self._store, self.registry, self._host, threads=threads)
+        self._messenger = MessengerUnit(
+            address=self._messenger_address(),
+            store=self._store,
+            clock=self.clock,
+            scheduler=SchedulerUnit(self._store, self.clock),
+            compute=self._compute,
+            limits=limits,
+            on_spawn=self._spawned,
+        )
+        self._scheduler_preview = SchedulerUnit(self._store, self.clock)
+        for info in self._store.processes():
+            self._cron.add(info, self.clock.now())
+        self.resumed = 0 if read_only else self._messenger.resume()
+        if not read_only:
+            self._store.commit(self.clock.now())
+
+    def _open_store(self) -> Store:
+        if self.home is None:
+            return MemoryStore()
+        from benchpool.store.sqlite import SqliteStore  # noqa: PLC0415 - slow to import
+
+        if self.read_only:
+            if not self.home.exists():
+                raise StoreError(
+                    f"{self.home.folder} holds no network yet; make one with: benchpool spawn MODULE"
+                )
+        else:
+            self.home.create()
+            self.home.lock()
+        try:
+            return SqliteStore(self.home.database, read_only=self.read_only)
+        except BaseException:
+            self.home.unlock()
+            raise
+
+    def _take_seed(self, seed: str | int | None) -> bytes:
+        kept = self._store.fact("seed")
+        if kept is not None:
+            if seed is not None and kept != _seed_digest(seed):
+                raise ConfigError("this home was made with another seed; name a new home")
+            return bytes.fromhex(kept)
+        if seed is None:
+            seed = "memory" if self.home is None else os.urandom(32).hex()
+        self._store.set_fact("seed", _seed_digest(seed))
+        return bytes.fromhex(_seed_digest(seed))
+
+    def _messenger_address(self) -> str:
+        kept = self._store.fact("messenger")
+        if kept is None:
+            kept = Wallet.derive(self._seed, _MESSENGER).address
+            self._store.set_fact("messenger", kept)
+        return kept
+
+    # -- wallets and names -------------------------------------------------------------------
+
+    @property
+    def messenger(self) -> str:
+        """The messenger unit's address, which every process spawned here has as Authority."""
+        return self._messenger.address
+
+    def new_wallet(self, name: str) -> Wallet:
+        """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
+        check_name(name)
+        if name in self._names:
+            raise ConfigError(f"the name {name!r} is taken by {self._names[name]}")
+        wallet = Wallet.derive(self._seed, name)
+        self._store.add_wallet(wallet)
+        self._wallets[name] = wallet
+        self._set_name(name, wallet.address)
+        self._store.commit(self.clock.now())
+        return wallet
+
+    def wallets(self) -> list[Wallet]:
+        """Return the wallets in the order in which they were made."""
+        return list(self._wallets.values())
+
+    def wallet(self, name: str = DEFAULT_WALLET) -> Wallet:
+        """Return a wallet by name or address; the default one is made when first asked for.
+
+        Raises: UnknownProcess if there is none.
+        """
+        if name == DEFAULT_WALLET and name not in self._wallets:
+            return self.new_wallet(name)
+        for wallet in self._wallets.values():
+            if name in (wallet.name, wallet.address):
+                return wallet
+        raise UnknownProcess(self._unknown("wallet", name, list(self._wallets)))
+
+    def names(self) -> dict[str, str]:
+        """Return every name of a process or wallet with the id that it stands for."""
+        return dict(self._names)
+
+    def resolve(self, party: Party) -> str:
+        """Return the id of a process or wallet, given by name or id.
+
+        Raises: UnknownProcess with the nearest names.
+        """
+        if isinstance(party, Wallet):
+            return party.address
+        if party in self._names:
+            return self._names[party]
+        if self._store.process(party) is not None or party in self._names.values():
+            return party
+        raise UnknownProcess(self._unknown("process or wallet", party, list(self._names)))
+
+    def name_of(self, identity: str) -> str:
+        """Return the name of an id, or the id itself if it has none."""
+        return next((name for name, owner in self._names.items() if owner == identity), identity)
+
+    @staticmethod
+    def _unknown(kind: str, name: str, names: list[str]) -> str:
+        near = difflib.get_close_matches(name, names, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        return f"no {kind} named {name[:80]!r}{hint}"
+
+    def _set_name(self, name: str, identity: str) -> None:
+        self._store.set_name(name, identity)
+        self._names[name] = identity
+
+    # -- messages ----------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        module: str,
+        tags: TagsInput = (),
+        *,
+        name: str | None = None,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> str:
+        """Create a process and run until nothing is pending.
+
+        Args:
+            module: the name of a module.
+            tags: what the module wants to know, and `Cron-Interval`, `Cron-Tag-*`.
+            name: a name by which the process can be addressed in this network.
+            data: kept as the data of the process's first message.
+            sender: the owner; by default the default wallet.
+
+        Returns: the process's id.
+
+        Raises:
+            UnknownModule: no such module.
+            ConfigError: a bad name or cron tag, or a name that is taken.
+            HandlerError: the process refused its first message: its tags are not what it needs.
+        """
+        self.registry.find(module)
+        pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
+        if name is not None:
+            check_name(name)
+            if name in self._names:
+                raise ConfigError(f"the name {name!r} is taken by {self._names[name]}")
+            if not Tags(pairs).get("Name"):
+                pairs.append(("Name", name))
+        pairs.append(("Authority", self.messenger))
+        with self._lock:
+            owner = self._sender(sender)
+            info = self._messenger.spawn(
+                Item(
+                    "", owner, owner, Tags(pairs), data, anchor=self._next_anchor(), type="Process"
+                )
+            )
+            if name is not None:
+                self._set_name(name, info.id)
+            self.run()
+        error = self.result(info.id, info.id).error
+        if error:
+            raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
+        return info.id
+
+    def post(
+        self,
+        target: Party,
+        action: str = "",
+        tags: TagsInput = (),
+        *,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> Sent:
+        """Schedule a message and leave it pending for `run`.
+
+        Raises: UnknownProcess if the target or sender is not known here.
+        """
+        with self._lock:
+            target_id = self.resolve(target)
+            item = self._item(target_id, action, tags, data, self._sender(sender))
+            message = self._messenger.post(item)
+            return Sent(self, message.id, target_id, message.sender)
+
+    def send(
+        self,
+        target: Party,
+        action: str = "",
+        tags: TagsInput = (),
+        *,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> Sent:
+        """Send a message and run until nothing is pending.
+
+        When this returns, the message and all that came of it are committed.
+
+        Args:
+            target: a process or wallet, by name or id.
+            action: becomes the first tag.
+            tags: further tags.
+            data: text or bytes.
+            sender: a wallet; by default the default wallet.
+
+        Raises:
+            UnknownProcess: the target or sender is not known here.
+            PushLimitExceeded: the message led to a chain without end, which was stopped.
+        """
+        sent = self.post(target, action, tags, data=data, sender=sender)
+        self.run()
+        return sent
+
+    def assign(self, message_id: str, processes: list[str]) -> None:
+        """Assign an existing message to further processes, and run.
+
+        Raises: UnknownProcess.
+        """
+        with self._lock:
+            entry = self._store.find(message_id)
+            if entry is None:
+                raise UnknownProcess(f"no message with id {message_id}")
+            self._messenger.assign(entry.message, [self.resolve(process) for process in processes])
+            self.run()
+
+    def dry_run(
+        self,
+        target: Party,
+        action: str = "",
+        tags: TagsInput = (),
+        *,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> Result:
+        """Evaluate a message as if it were sent, and keep nothing of it.
+
+        Raises: UnknownProcess.
+        """
+        with self._lock:
+            target_id = self.resolve(target)
+            item = self._item(target_id, action, tags, data, self._sender(sender), keep=False)
+            return self._compute.dry_run(self._scheduler_preview.preview(item, target_id))
+
+    def run(self) -> None:
+        """Evaluate and push until nothing is pending, and commit.
+
+        Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on.
+        """
+        with self._lock:
+            self._store.set_fact("sent", str(self._sent))
+            self._messenger.run()
+            if self._messenger.problems:
+                raise self._messenger.problems[0]
+
+    @property
+    def pending(self) -> int:
+        """How many messages wait for `run`."""
+        return self._messenger.pending
+
+    def _item(
+        self,
+        target: str,
+        action: str,
+        tags: TagsInput,
+        data: Data,
+        owner: str,
+        *,
+        keep: bool = True,
+    ) -> Item:
+        given = Tags(tags)
+        if action:
+            given = Tags([("Action", action), *given.pairs])
+        # As on AO, a From-Process tag changes From and never the owner, so it earns no trust.
+        sender = given.get("From-Process") or owner
+        anchor = self._next_anchor() if keep else ""
+        return Item(target, owner, sender, given, data, anchor=anchor)
+
+    def _sender(self, sender: Party | None) -> str:
+        if isinstance(sender, Wallet):
+            return sender.address
+        return self.wallet(sender or DEFAULT_WALLET).address
+
+    def _next_anchor(self) -> str:
+        self._sent += 1
+        return f"{self._sent:032d}"
+
+    # -- time --------------------------------------------------------------------------------
+
+    def advance(self, duration: int | str, on_tick: Callable[[int], None] | None = None) -> int:
+        """Move virtual time on, running every cron tick that falls due.
+
+        Args:
+            duration: milliseconds, or a text such as `24h`.
+            on_tick: called with the time (ms) after the ticks of each moment have been run.
+
+        Returns: how many ticks ran.
+
+        Raises: ConfigError if the clock is not virtual, or for a bad duration.
+        """
+        if not isinstance(self.clock, VirtualClock):
+            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+        length_ms = parse_duration(duration) if isinstance(duration, str) else duration
+        with self._lock:
+            if self._messenger.pending:
+                self.run()
+            until_ms = self.clock.now() + length_ms
+            count = 0
+            while (due_ms := self._cron.next_due()) is not None and due_ms <= until_ms:
+                self.clock.set(due_ms)
+                count += self._fire()
+                if on_tick is not None:
+                    on_tick(due_ms)
+            self.clock.set(until_ms)
+            self._store.commit(until_ms)
+            return count
+
+    def tick(self) -> int:
+        """Run the cron ticks that are due by the clock; return how many."""
+        with self._lock:
+            count = 0
+            while fired := self._fire():
+                count += fired
+            return count
+
+    def live(self) -> Callable[[], None]:
+        """Run cron by the wall clock from a background thread; call what this returns to stop it."""
+        scheduler = self._cron.start_live(lambda: None if self._closed() else self._tick_live())
+
+        def stop() -> None:
+            scheduler.shutdown(wait=True)
+
+        return stop
+
+    def _tick_live(self) -> None:
+        self.tick()
+
+    def _closed(self) -> bool:
+        return self._lock is None
+
+    def _fire(self) -> int:
+        ticks = self._cron.take(self.clock.now())
+        for tick in ticks:
+            self._messenger.tick(tick)
+        if ticks:
+            self.run()
+        return len(ticks)
+
+    def cron(self, process: Party) -> list[tuple[CronEntry, int]]:
+        """Return a process's cron entries, each with its next due time in milliseconds."""
+        return self._cron.entries(self.resolve(process))
+
+    def _spawned(self, info: ProcessInfo) -> None:
+        self._cron.add(info, self.clock.now())
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def processes(self) -> list[ProcessInfo]:
+        """Return all processes in the order in which they were spawned."""
+        return self._store.processes()
+
+    def info(self, process: Party) -> ProcessInfo:
+        """Return the facts of a process. Raises: UnknownProcess if it is none."""
+        process_id = self.resolve(process)
+        info = self._store.process(process_id)
+        if info is None:
+            raise UnknownProcess(f"{process} is a wallet, not a process")
+        return info
+
+    def process(self, process: Party) -> Process:
+        """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
+        return self._compute.process(self.info(process).id)
+
+    def result(self, message_id: str, process: str | None = None) -> Result:
+        """Return what the evaluation of a message gave. Raises: UnknownProcess."""
+        entry = self._store.find(message_id, process)
+        if entry is None:
+            raise UnknownProcess(f"no message with id {message_id}")
+        return entry.result or Result()
+
+    def trace(self, message_id: str, process: str | None = None) -> Trace:
+        """Return all that came of a message, as a tree. Raises: UnknownProcess."""
+        return trace(self._store, self.messenger, message_id, process)
+
+    def log(
+        self, party: Party, *, after: int = -1, limit: int | None = None
+    ) -> list[tuple[Message, Result | None]]:
+        """Return a process's log, or a wallet's mail, from the position behind `after`."""
+        return list(self._store.entries(self.resolve(party), after=after, limit=limit))
+
+    def inbox(self, party: Party) -> list[Message]:
+        """Return a wallet's mail, or the messages of a process that no handler took."""
+        identity = self.resolve(party)
+        if self._store.process(identity) is not None:
+            return list(self.process(identity).inbox)
+        return [entry.message for entry in self._store.entries(identity)]
+
+    def count(self) -> int:
+        """Return how many messages all logs hold."""
+        return self._store.count()
+
+    def on_inference(self, callback: InferenceProgress | None) -> None:
+        """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
+        self._host.engines.on_progress = callback
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def close(self, *, abort: bool = False) -> None:
+        """Commit, write checkpoints and let go of the home.
+
+        Args:
+            abort: leave the home as it was at the last commit. What is pending is taken up by the
+                next network that opens it.
+        """
+        try:
+            if not (abort or self.read_only):
+                self._store.set_fact("sent", str(self._sent))
+                self._compute.checkpoint(all_processes=True)
+                self._store.commit(self.clock.now())
+        finally:
+            self._compute.close()
+            self._store.close()
+            self.data.close()
+            if self.home is not None:
+                self.home.unlock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(abort=error is not None)
+
+
+def _seed_digest(seed: str | int) -> str:
+    return sha256(f"benchpool seed {seed}".encode()).hexdigest()

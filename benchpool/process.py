@@ -1,0 +1,392 @@
+"""Process: the base class of a module written in Python.
+
+A module is a class; a process is one instance of it, with its own state. The class reads like the
+specification of the process: its state (a `State` model), then its handlers in the order in which
+they match.
+
+    class Counts(State):
+        greetings: int = 0
+
+    class Greeter(Process):
+        state: Counts
+
+        @handler("Greet", requires=("Name",))
+        def greet(self, message: Message) -> None:
+            self.state.greetings += 1
+            self.reply(message, "Greeting", data=f"Hello, {message.tags['Name']}")
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.handlers import Handle, HandlerTable, Pattern, Verdict
+from benchpool.message import (
+    AssignRequest,
+    Data,
+    Message,
+    Outgoing,
+    Pair,
+    ProcessInfo,
+    SpawnRequest,
+    Tags,
+    TagsInput,
+    decode_message,
+    encode,
+)
+from benchpool.state import Journal, State, bind
+
+__all__ = ["Message", "Process", "State", "handler"]
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+class _Row(NamedTuple):
+    """What a decorator says of one handler."""
+
+    name: str
+    pattern: Pattern
+    requires: tuple[str, ...]
+    owner_only: bool
+    then: Verdict
+
+
+def handler(
+    *patterns: Pattern,
+    name: str | None = None,
+    requires: Sequence[str] = (),
+    owner_only: bool = False,
+    then: Verdict = Verdict.BREAK,
+) -> Callable[[Method], Method]:
+    """Put a method into its class's handler table.
+
+    Args:
+        patterns: an action, a tag table or a function of the message; several make several rows.
+        name: the row's name; by default the action, or the method's name.
+        requires: tags without which the message is refused: "Quantity is required!".
+        owner_only: refuse everybody but the process's owner (and the process itself).
+        then: what follows when an action or tag table matches.
+    """
+
+    def decorate(method: Method) -> Method:
+        rows = [
+            _Row(
+                name or (pattern if isinstance(pattern, str) else method.__name__),
+                pattern,
+                tuple(requires),
+                owner_only,
+                then,
+            )
+            for pattern in patterns
+        ]
+        method.__dict__["_handler_rows"] = rows
+        return method
+
+    return decorate
+
+
+class Receive(State):
+    """A handler that waits for one message and is then gone, kept with the state."""
+
+    name: str
+    pattern: dict[str, str]
+    method: str
+    context: dict[str, Any]
+
+
+class Process:
+    """Base of all modules. Subclasses annotate `state` with their own `State` model.
+
+    While a handler runs, what it sends collects in an outbox. If it raises, the outbox is dropped
+    and the state is as it was before.
+    """
+
+    extensions: ClassVar[tuple[str, ...]] = ()
+    """The extensions this module needs; each is set as an attribute of that name in lower case."""
+    heavy: ClassVar[bool] = False
+    """Evaluated on an executor beside other heavy processes; `prepare` sees its pending batch."""
+    assignable: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Tag tables of messages that others may assign to this process; by default none."""
+    inbox_limit: ClassVar[int] = 10_000
+    """Messages kept of those that no handler took; the oldest go first."""
+
+    state: Any
+
+    def __init__(self, info: ProcessInfo) -> None:
+        self.info = info
+        self.id = info.id
+        self.owner = info.owner
+        self.tags = info.tags
+        self.authorities = info.authorities
+        self.handlers = HandlerTable()
+        self.journal = Journal()
+        self.inbox: list[Message] = []
+        self._reference = 0
+        self._messages: list[Outgoing] = []
+        self._spawns: list[SpawnRequest] = []
+        self._assigns: list[AssignRequest] = []
+        self._lines: list[str] = []
+        self._fill_table()
+        self.state = bind(state_type(type(self))(), self.journal)
+        self._receives: list[Receive] = bind([], self.journal)
+
+    # -- what a module overrides -------------------------------------------------------------
+
+    def on_spawn(self, message: Message) -> None:
+        """Handle the process's own first message: read the spawn tags, set the state up."""
+
+    def prepare(self, batch: Sequence[Message]) -> None:
+        """Look at the messages that are pending, all at once, before each is handled in turn.
+
+        For heavy modules: ask extensions ahead for what the handlers will ask one by one. It must
+        not touch the state, and the answers must not depend on it: it only saves time.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return more about the process for `benchpool inspect`, beside its state."""
+        return {}
+
+    # -- what a handler uses -----------------------------------------------------------------
+
+    @property
+    def next_reference(self) -> int:
+        """The reference that the next message or spawn will bear."""
+        return self._reference + 1
+
+    def send(self, target: str, action: str, tags: TagsInput = (), data: Data | Json = "") -> int:
+        """Put a message into the outbox.
+
+        Args:
+            target: the id of a process or wallet.
+            action: becomes the first tag.
+            tags: further tags, in order; values are written as text.
+            data: text, bytes, or a JSON value, which also sets `Content-Type`.
+
+        Returns: its reference, which a reply bears as `X-Reference`.
+
+        Raises: HandlerError if there is no target.
+        """
+        if not target:
+            raise HandlerError(f"a message {action} without a target cannot be sent")
+        pairs: list[Pair] = [("Action", action)]
+        pairs.extend(tags.items() if isinstance(tags, Mapping) else tags)
+        if not isinstance(data, str | bytes):
+            data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+            pairs.append(("Content-Type", "application/json"))
+        self._reference += 1
+        self._messages.append(Outgoing(target, Tags(pairs), data, self._reference))
+        return self._reference
+
+    def reply(
+        self, message: Message, action: str, tags: TagsInput = (), data: Data | Json = ""
+    ) -> int:
+        """Answer a message: to its `Reply-To` or From, with `X-Reference` and `X-Origin`.
+
+        Source: aos, msg.reply.
+        """
+        pairs: list[Pair] = list(tags.items() if isinstance(tags, Mapping) else tags)
+        given = message.tags
+        reference = given.get("X-Reference") or message.reference
+        if reference:
+            pairs.append(("X-Reference", reference))
+        if "X-Origin" in given:
+            pairs.append(("X-Origin", given["X-Origin"]))
+        return self.send(given.get("Reply-To") or message.sender, action, pairs, data)
+
+    def forward(
+        self, message: Message, target: str, tags: TagsInput = (), data: Data | Json | None = None
+    ) -> int:
+        """Pass a message on, its tags overridden by `tags`; replies go to where it came from.
+
+        Source: aos, msg.forward.
+        """
+        given = message.tags
+        override: dict[str, str] = {
+            "Reply-To": given.get("Reply-To") or message.sender,
+            "X-Origin": given.get("X-Origin") or message.sender,
+        }
+        reference = given.get("X-Reference") or message.reference
+        if reference:
+            override["X-Reference"] = reference
+        override.update(tags.items() if isinstance(tags, Mapping) else tags)
+        action = override.pop("Action", message.action)
+        replaced = {"Action", *Tags(override)._first}  # noqa: SLF001 - normalised names
+        kept = [pair for pair in given if next(iter(Tags([pair])._first)) not in replaced]  # noqa: SLF001
+        return self.send(
+            target, action, [*kept, *override.items()], message.data if data is None else data
+        )
+
+    def spawn(self, module: str, tags: TagsInput = (), data: Data = "") -> int:
+        """Ask for a new process, owned by this one.
+
+        Returns: the reference; the messenger answers with `Action=Spawned`, `Process` (the new id)
+        and this reference.
+        """
+        self._reference += 1
+        self._spawns.append(SpawnRequest(module, Tags(tags), data, self._reference))
+        return self._reference
+
+    def assign(self, message_id: str, processes: Iterable[str]) -> None:
+        """Assign a message that exists already to further processes."""
+        self._assigns.append(AssignRequest(message_id, tuple(processes)))
+
+    def receive(
+        self, pattern: Mapping[str, str], method: Callable[..., None], **context: Any
+    ) -> None:
+        """Wait for one message that matches, then call `method(message, **context)` and forget.
+
+        The wait is part of the state, so it survives a restart: pattern values are texts and the
+        context is JSON. Source: aos, Handlers.receive and Handlers.once.
+        """
+        waiting = Receive(
+            name=f"_receive_{self.next_reference}_{len(self._receives)}",
+            pattern=dict(pattern),
+            method=method.__name__,
+            context=context,
+        )
+        self._receives.append(waiting)
+        self._add_receive(waiting)
+
+    def on_reply(
+        self, reference: int, sender: str, method: Callable[..., None], **context: Any
+    ) -> None:
+        """Call `method(message, **context)` once, when `sender` replies to this reference."""
+        self.receive({"From": sender, "X-Reference": str(reference)}, method, **context)
+
+    def log(self, text: str) -> None:
+        """Add a line to the result's output."""
+        self._lines.append(text)
+
+    def require_owner(self, message: Message) -> None:
+        """Refuse a message that is not from the owner. Raises: NotAuthorized."""
+        if message.sender not in (self.owner, self.id):
+            raise NotAuthorized(
+                f"{message.action} is for the owner of this process only, and {message.sender} is"
+                " not its owner"
+            )
+
+    # -- what the compute unit uses ----------------------------------------------------------
+
+    def dump(self) -> bytes:
+        """Write the whole memory of the process as JSON."""
+        inbox = ",".join(json.dumps(encode(message).hex()) for message in self.inbox)
+        receives = ",".join(receive.model_dump_json() for receive in self._receives)
+        return (
+            f'{{"reference":{self._reference},"state":{self.state.model_dump_json()},'
+            f'"receives":[{receives}],"inbox":[{inbox}]}}'
+        ).encode()
+
+    def load(self, memory: bytes) -> None:
+        """Take over a memory written by `dump`."""
+        fields = json.loads(memory)
+        self._reference = fields["reference"]
+        self.inbox = [decode_message(bytes.fromhex(text)) for text in fields["inbox"]]
+        self.state = bind(state_type(type(self)).model_validate(fields["state"]), self.journal)
+        self._receives = bind(
+            [Receive.model_validate(each) for each in fields["receives"]], self.journal
+        )
+        self._sync_receives()
+        self.journal.commit()
+
+    def take_outbox(
+        self,
+    ) -> tuple[tuple[Outgoing, ...], tuple[SpawnRequest, ...], tuple[AssignRequest, ...], str]:
+        """Return and empty what the handlers have put out: messages, spawns, assigns, output."""
+        out = (
+            tuple(self._messages),
+            tuple(self._spawns),
+            tuple(self._assigns),
+            "\n".join(self._lines),
+        )
+        self._messages.clear()
+        self._spawns.clear()
+        self._assigns.clear()
+        self._lines.clear()
+        return out
+
+    def undo(self, reference: int) -> None:
+        """Take the last message back: state, inbox, waits, outbox and reference counter."""
+        waiting = len(self._receives)
+        self.journal.rollback()
+        self._reference = reference
+        self.take_outbox()
+        if waiting != len(self._receives) or waiting:
+            self._sync_receives()
+
+    @property
+    def reference(self) -> int:
+        """The reference of the last message or spawn put out."""
+        return self._reference
+
+    def keep_in_inbox(self, message: Message) -> None:
+        """The default handler: keep a message that no other handler took."""
+        inbox = self.inbox
+        inbox.append(message)
+        self.journal.note(list.pop, inbox)
+        if len(inbox) > self.inbox_limit:
+            self.journal.note(list.insert, inbox, 0, inbox.pop(0))
+        self._lines.append(f"New Message From {message.sender}: Action = {message.action}")
+
+    def _fill_table(self) -> None:
+        for method_name, rows in handler_rows(type(self)):
+            method = getattr(self, method_name)
+            for row in rows:
+                handle: Handle = method
+                if row.requires or row.owner_only:
+                    handle = partial(self._checked, method, row)
+                self.handlers.add(row.name, row.pattern, handle, then=row.then)
+
+    def _checked(self, method: Handle, row: _Row, message: Message) -> None:
+        if row.owner_only:
+            self.require_owner(message)
+        for name in row.requires:
+            if not message.tags.get(name):
+                raise HandlerError(f"{name} is required!")
+        method(message)
+
+    def _add_receive(self, waiting: Receive) -> None:
+        self.handlers.once(
+            dict(waiting.pattern), partial(self._received, waiting), name=waiting.name
+        )
+
+    def _received(self, waiting: Receive, message: Message) -> None:
+        self._receives.remove(waiting)
+        getattr(self, waiting.method)(message, **waiting.context)
+
+    def _sync_receives(self) -> None:
+        names = {waiting.name for waiting in self._receives}
+        for row in self.handlers:
+            if row.name.startswith("_receive_"):
+                if row.name not in names:
+                    self.handlers.remove(row.name)
+                names.discard(row.name)
+        for waiting in self._receives:
+            if waiting.name in names:
+                self._add_receive(waiting)
+
+
+Json = dict[str, Any] | list[Any]
+
+
+@cache
+def state_type(module: type[Process]) -> type[State]:
+    """Return the model that a module annotates its `state` with."""
+    hint = typing.get_type_hints(module).get("state", State)
+    return hint if isinstance(hint, type) and issubclass(hint, State) else State
+
+
+@cache
+def handler_rows(module: type[Process]) -> tuple[tuple[str, list[_Row]], ...]:
+    """Return a module's decorated methods in order: base classes first, then as written."""
+    found: dict[str, list[_Row]] = {}
+    for part in reversed(module.__mro__):
+        for method_name, attribute in vars(part).items():
+            rows = getattr(attribute, "__dict__", {}).get("_handler_rows")
+            if rows is not None:
+                found[method_name] = rows
+    return tuple(found.items())

@@ -1,0 +1,48 @@
+"""Modules by name: classes that installed packages offer under the entry point `benchpool.modules`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from benchpool.errors import UnknownModule
+from benchpool.process import Process
+
+GROUP = "benchpool.modules"
+
+
+@cache
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+class Registry:
+    """The modules that a network can spawn: those installed, and those added in the program."""
+
+    def __init__(self) -> None:
+        self._added: dict[str, type[Process]] = {}
+
+    def add(self, module: type[Process], name: str | None = None) -> str:
+        """Offer a class as a module, by default under its own name; return the name."""
+        name = name or module.__name__
+        self._added[name] = module
+        return name
+
+    def names(self) -> list[str]:
+        """List every module name."""
+        return sorted({*self._added, *_installed()})
+
+    def find(self, name: str) -> type[Process]:
+        """Return the class of a module.
+
+        Raises: UnknownModule naming those there are; PrerequisiteError if it cannot be imported.
+        """
+        if name in self._added:
+            return self._added[name]
+        point = _installed().get(name)
+        if point is None:
+            raise UnknownModule(f"no module named {name!r}; there are: {', '.join(self.names())}")
+        module = point.load()
+        if not (isinstance(module, type) and issubclass(module, Process)):
+            raise UnknownModule(f"{point.value}, offered as module {name!r}, is no Process class")
+        return module

@@ -1,0 +1,125 @@
+"""What a store must do, in memory or on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from benchpool.message import Message, ProcessInfo, Result
+from benchpool.wallet import Wallet
+
+
+MAIL = b""
+"""Stands in place of a result on a message that went to a wallet and is never evaluated."""
+
+
+class Entry(NamedTuple):
+    """One line of a process's log; `result` is None while it is pending."""
+
+    message: Message
+    result: Result | None
+
+
+class Checkpoint(NamedTuple):
+    """A process's memory after it evaluated the message at `position`."""
+
+    position: int
+    memory: bytes
+
+
+class Store(Protocol):
+    """The log and all else that a network keeps. Writes stand from the next `commit` on.
+
+    A message in a wallet's log is mail: it is kept, and never pending.
+    """
+
+    @property
+    def uncommitted(self) -> int:
+        """How many log entries wait for the next commit."""
+        ...
+
+    def append(self, message: Message, *, mail: bool) -> None:
+        """Add a message at the end of the log of `message.process`."""
+        ...
+
+    def record(self, message: Message, result: Result) -> None:
+        """Keep what the evaluation of a logged message gave."""
+        ...
+
+    def commit(self, now_ms: int) -> None:
+        """Make everything since the last commit durable, all of it or nothing, with the time."""
+        ...
+
+    def last_scheduled(self, process: str) -> Message | None:
+        """Return the newest message of a log that has a nonce of its own (cron ticks have none)."""
+        ...
+
+    def last_position(self, process: str) -> int:
+        """Return the position of a log's newest entry, -1 if it is empty."""
+        ...
+
+    def entries(
+        self, process: str, *, after: int = -1, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """Go through a log from the position behind `after`."""
+        ...
+
+    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+        """Look a message up, in one log or, with assignments, where it came first."""
+        ...
+
+    def pending(self) -> list[Message]:
+        """Return the messages without a result, in the order in which they were scheduled."""
+        ...
+
+    def count(self) -> int:
+        """Return how many messages all logs hold."""
+        ...
+
+    def add_process(self, info: ProcessInfo) -> None:
+        """Keep the facts of a new process."""
+        ...
+
+    def process(self, process_id: str) -> ProcessInfo | None:
+        """Return the facts of a process."""
+        ...
+
+    def processes(self) -> list[ProcessInfo]:
+        """Return all processes in the order in which they were spawned."""
+        ...
+
+    def set_name(self, name: str, identity: str) -> None:
+        """Give a process or wallet a name; a name that was given before moves to it."""
+        ...
+
+    def names(self) -> dict[str, str]:
+        """Return every name with the id or address that it stands for."""
+        ...
+
+    def add_wallet(self, wallet: Wallet) -> None:
+        """Keep a wallet."""
+        ...
+
+    def wallets(self) -> list[Wallet]:
+        """Return the wallets in the order in which they were made."""
+        ...
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Keep a fact about the network itself."""
+        ...
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact about the network itself."""
+        ...
+
+    def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in place of the process's last one."""
+        ...
+
+    def checkpoint(self, process: str) -> Checkpoint | None:
+        """Return the process's last checkpoint."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files. What was not committed is lost."""
+        ...

@@ -1,0 +1,111 @@
+"""Data transactions: bytes kept under the hash of their content (models, data sets, code)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchpool.errors import DataCorrupt, DataNotFound
+from benchpool.message import encode_id, is_id
+
+
+class DataStore:
+    """A folder of read-only files, each named by the base64url SHA-256 of its bytes.
+
+    Without a folder it makes a temporary one at its first use.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._verified: dict[str, tuple[int, int]] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        if self._folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="benchpool-data-")
+            self._folder = Path(self._temporary.name)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes; return their id. The same bytes are kept once."""
+        data_id = encode_id(hashlib.sha256(data).digest())
+        if not self._path(data_id).exists():
+            self._keep(data_id, data)
+        return data_id
+
+    def put_file(self, source: Path) -> str:
+        """Keep a copy of a file; return the id of its bytes.
+
+        Raises: OSError if it cannot be read.
+        """
+        with source.open("rb") as stream:
+            data_id = encode_id(hashlib.file_digest(stream, "sha256").digest())
+        if not self._path(data_id).exists():
+            self._keep(data_id, source)
+        return data_id
+
+    def _keep(self, data_id: str, source: bytes | Path) -> None:
+        # Written beside its place and renamed, so that a crash leaves no half file under an id.
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix="incoming-")
+        partial = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                if isinstance(source, bytes):
+                    out.write(source)
+                else:
+                    with source.open("rb") as stream:
+                        shutil.copyfileobj(stream, out, 1 << 20)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.chmod(0o444)
+            partial.rename(self._path(data_id))
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def path(self, data_id: str) -> Path:
+        """Return the verified file of an id.
+
+        Raises:
+            DataNotFound: nothing is stored under it, or it has not the form of an id.
+            DataCorrupt: the bytes no longer hash to it.
+        """
+        if not is_id(data_id):
+            raise DataNotFound(f"not a data id: {data_id[:80]!r}; it has 43 base64url characters")
+        path = self._path(data_id)
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            raise DataNotFound(
+                f"no data with id {data_id}; store the file with: benchpool data put FILE"
+            ) from None
+        seen = (stat.st_mtime_ns, stat.st_size)
+        if self._verified.get(data_id) != seen:
+            with path.open("rb") as stream:
+                actual = encode_id(hashlib.file_digest(stream, "sha256").digest())
+            if actual != data_id:
+                raise DataCorrupt(
+                    f"the data with id {data_id} was changed: it now hashes to {actual}"
+                )
+            self._verified[data_id] = seen
+        return path
+
+    def get(self, data_id: str) -> bytes:
+        """Return the verified bytes of an id. Raises: as `path`."""
+        return self.path(data_id).read_bytes()
+
+    def _path(self, data_id: str) -> Path:
+        return self.folder / data_id
+
+    def close(self) -> None:
+        """Remove the temporary folder, if there is one."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+            self._folder = None

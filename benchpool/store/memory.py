@@ -1,0 +1,147 @@
+"""A store in memory: for tests, scripts and simulations that nobody wants to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchpool.message import (
+    Message,
+    ProcessInfo,
+    Result,
+    decode_message,
+    decode_result,
+    encode,
+    encode_result,
+)
+from benchpool.store.base import MAIL, Checkpoint, Entry
+from benchpool.wallet import Wallet
+
+
+class MemoryStore:
+    """Keeps the log as encoded bytes: small, and invisible to Python's garbage collector."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, list[bytes]] = {}
+        self._results: dict[str, list[bytes | None]] = {}
+        self._places: dict[str, tuple[str, int]] = {}
+        self._last_scheduled: dict[str, Message] = {}
+        self._processes: dict[str, ProcessInfo] = {}
+        self._names: dict[str, str] = {}
+        self._wallets: list[Wallet] = []
+        self._facts: dict[str, str] = {}
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self.uncommitted = 0
+
+    def append(self, message: Message, *, mail: bool) -> None:
+        """See `Store`."""
+        log = self._messages.get(message.process)
+        if log is None:
+            log = self._messages[message.process] = []
+            self._results[message.process] = []
+        log.append(encode(message))
+        self._results[message.process].append(MAIL if mail else None)
+        self._places.setdefault(message.id, (message.process, message.position))
+        if not message.cron:
+            self._last_scheduled[message.process] = message
+
+    def record(self, message: Message, result: Result) -> None:
+        """See `Store`."""
+        self._results[message.process][message.position] = encode_result(result)
+
+    def commit(self, now_ms: int) -> None:
+        """See `Store`. Memory is never durable; only the time is noted."""
+        self._facts["clock"] = str(now_ms)
+
+    def last_scheduled(self, process: str) -> Message | None:
+        """See `Store`."""
+        return self._last_scheduled.get(process)
+
+    def last_position(self, process: str) -> int:
+        """See `Store`."""
+        return len(self._messages.get(process, ())) - 1
+
+    def entries(
+        self, process: str, *, after: int = -1, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store`."""
+        end = len(self._messages.get(process, ()))
+        if limit is not None:
+            end = min(end, after + 1 + limit)
+        for place in range(after + 1, end):
+            yield self._entry(process, place)
+
+    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+        """See `Store`."""
+        place = self._places.get(message_id)
+        if place is None:
+            return None
+        if process is None or process == place[0]:
+            return self._entry(*place)
+        return next((e for e in self.entries(process) if e.message.id == message_id), None)
+
+    def _entry(self, process: str, place: int) -> Entry:
+        result = self._results[process][place]
+        return Entry(
+            decode_message(self._messages[process][place]),
+            decode_result(result) if result else None,
+        )
+
+    def pending(self) -> list[Message]:
+        """See `Store`."""
+        return [
+            decode_message(self._messages[process][place])
+            for process, results in self._results.items()
+            for place, result in enumerate(results)
+            if result is None
+        ]
+
+    def count(self) -> int:
+        """See `Store`."""
+        return sum(map(len, self._messages.values()))
+
+    def add_process(self, info: ProcessInfo) -> None:
+        """See `Store`."""
+        self._processes[info.id] = info
+
+    def process(self, process_id: str) -> ProcessInfo | None:
+        """See `Store`."""
+        return self._processes.get(process_id)
+
+    def processes(self) -> list[ProcessInfo]:
+        """See `Store`."""
+        return list(self._processes.values())
+
+    def set_name(self, name: str, identity: str) -> None:
+        """See `Store`."""
+        self._names[name] = identity
+
+    def names(self) -> dict[str, str]:
+        """See `Store`."""
+        return dict(self._names)
+
+    def add_wallet(self, wallet: Wallet) -> None:
+        """See `Store`."""
+        self._wallets.append(wallet)
+
+    def wallets(self) -> list[Wallet]:
+        """See `Store`."""
+        return list(self._wallets)
+
+    def set_fact(self, name: str, value: str) -> None:
+        """See `Store`."""
+        self._facts[name] = value
+
+    def fact(self, name: str) -> str | None:
+        """See `Store`."""
+        return self._facts.get(name)
+
+    def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
+        """See `Store`."""
+        self._checkpoints[process] = checkpoint
+
+    def checkpoint(self, process: str) -> Checkpoint | None:
+        """See `Store`."""
+        return self._checkpoints.get(process)
+
+    def close(self) -> None:
+        """See `Store`."""

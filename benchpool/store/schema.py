@@ -1,0 +1,79 @@
+"""The tables of a home's `benchpool.sqlite`, and the version of their form."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("order", Integer, primary_key=True),
+    Column("id", String(43), nullable=False, unique=True),
+    Column("module", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("tags", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_height", BigInteger, nullable=False),
+)
+
+names = Table(
+    "names",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("identity", String, nullable=False),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("order", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("address", String(43), nullable=False, unique=True),
+    Column("secret", LargeBinary, nullable=False),
+)
+
+log = Table(
+    "log",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("process", String, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("id", String(43), nullable=False),
+    Column("cron", Boolean, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    # Empty for mail, NULL while the message is pending.
+    Column("result", LargeBinary),
+)
+log_place = Index("log_place", log.c.process, log.c.position, unique=True)
+log_id = Index("log_id", log.c.id)
+log_pending = Index("log_pending", log.c.sequence, sqlite_where=log.c.result.is_(None))
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("process", String, ForeignKey("processes.id"), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("memory", LargeBinary, nullable=False),
+)

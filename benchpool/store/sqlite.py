@@ -1,0 +1,338 @@
+"""A store in a home folder: SQLAlchemy on SQLite in WAL mode.
+
+Everything between two commits is one transaction. New log entries collect in memory, so that an
+entry that is scheduled and evaluated within one transaction is written once, by one insert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from benchpool.errors import SchemaMismatch, StoreError
+from benchpool.message import (
+    Message,
+    ProcessInfo,
+    Result,
+    Tags,
+    decode_message,
+    decode_result,
+    encode,
+    encode_result,
+)
+from benchpool.store import schema
+from benchpool.store.base import MAIL, Checkpoint, Entry
+from benchpool.wallet import Wallet
+
+_PAGE = 1_000
+_FLUSH_ROWS = 2_000
+_INSERT = "INSERT INTO log (process, position, id, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def connect(path: Path, *, read_only: bool = False) -> Engine:
+    """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
+
+    SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
+    """
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+    prepare_connections(engine, read_only=read_only)
+    return engine
+
+
+def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
+    """Set each new SQLite connection up; see `connect`."""
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout=10000")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+class SqliteStore:
+    """A home's log and registers.
+
+    Raises:
+        SchemaMismatch: the file was written by another version of benchpool.
+        StoreError: the file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._engine = connect(path, read_only=read_only)
+        self._fresh: dict[tuple[str, int], list[Any]] = {}
+        self._late: list[dict[str, Any]] = []
+        try:
+            if not read_only:
+                schema.metadata.create_all(self._engine)
+            self._connection = self._engine.connect()
+        except DBAPIError as error:
+            raise StoreError(f"{path} cannot be opened: {error.orig}") from error
+        self._check_version(read_only=read_only)
+
+    def _check_version(self, *, read_only: bool) -> None:
+        version = self.fact("schema_version")
+        if version is None and not read_only:
+            self.set_fact("schema_version", str(schema.SCHEMA_VERSION))
+            self._connection.commit()
+        elif version != str(schema.SCHEMA_VERSION):
+            self.close()
+            raise SchemaMismatch(
+                f"{self.path} has the form of version {version}, and this benchpool reads version"
+                f" {schema.SCHEMA_VERSION}; open it with the benchpool that wrote it"
+            )
+
+    @property
+    def uncommitted(self) -> int:
+        """See `Store`."""
+        return len(self._fresh) + len(self._late)
+
+    def append(self, message: Message, *, mail: bool) -> None:
+        """See `Store`."""
+        self._fresh[message.process, message.position] = [
+            message.process,
+            message.position,
+            message.id,
+            message.cron,
+            encode(message),
+            MAIL if mail else None,
+        ]
+
+    def record(self, message: Message, result: Result) -> None:
+        """See `Store`."""
+        row = self._fresh.get((message.process, message.position))
+        if row is not None:
+            row[5] = encode_result(result)
+        else:
+            self._late.append(
+                {"p": message.process, "n": message.position, "r": encode_result(result)}
+            )
+
+    def commit(self, now_ms: int) -> None:
+        """See `Store`."""
+        self._flush()
+        self.set_fact("clock", str(now_ms))
+        self._connection.commit()
+
+    def _flush(self) -> None:
+        if self._fresh:
+            # The driver's own executemany: a third faster than Core's for these plain rows.
+            self._connection.exec_driver_sql(_INSERT, [tuple(row) for row in self._fresh.values()])
+            self._fresh.clear()
+        if self._late:
+            self._connection.execute(_RECORD, self._late)
+            self._late.clear()
+
+    def last_scheduled(self, process: str) -> Message | None:
+        """See `Store`."""
+        self._flush()
+        raw = self._connection.scalar(
+            select(schema.log.c.message)
+            .where(schema.log.c.process == process, schema.log.c.cron.is_(False))
+            .order_by(schema.log.c.position.desc())
+            .limit(1)
+        )
+        return None if raw is None else decode_message(raw)
+
+    def last_position(self, process: str) -> int:
+        """See `Store`."""
+        self._flush()
+        last = self._connection.scalar(
+            select(func.max(schema.log.c.position)).where(schema.log.c.process == process)
+        )
+        return -1 if last is None else int(last)
+
+    def entries(
+        self, process: str, *, after: int = -1, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store`."""
+        self._flush()
+        left = limit
+        while left is None or left > 0:
+            page = self._connection.execute(
+                select(schema.log.c.message, schema.log.c.result)
+                .where(schema.log.c.process == process, schema.log.c.position > after)
+                .order_by(schema.log.c.position)
+                .limit(_PAGE if left is None else min(left, _PAGE))
+            ).all()
+            if not page:
+                return
+            for message, result in page:
+                yield _entry(message, result)
+            after += len(page)
+            left = None if left is None else left - len(page)
+
+    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+        """See `Store`."""
+        self._flush()
+        query = select(schema.log.c.message, schema.log.c.result).where(
+            schema.log.c.id == message_id
+        )
+        if process is not None:
+            query = query.where(schema.log.c.process == process)
+        row = self._connection.execute(query.order_by(schema.log.c.sequence).limit(1)).first()
+        return None if row is None else _entry(*row)
+
+    def pending(self) -> list[Message]:
+        """See `Store`."""
+        self._flush()
+        rows = self._connection.execute(
+            select(schema.log.c.message)
+            .where(schema.log.c.result.is_(None))
+            .order_by(schema.log.c.sequence)
+        )
+        return [decode_message(raw) for (raw,) in rows]
+
+    def count(self) -> int:
+        """See `Store`."""
+        self._flush()
+        return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
+
+    def add_process(self, info: ProcessInfo) -> None:
+        """See `Store`."""
+        self._connection.execute(
+            insert(schema.processes),
+            {
+                "order": info.order,
+                "id": info.id,
+                "module": info.module,
+                "owner": info.owner,
+                "tags": msgspec.msgpack.encode(info.tags.pairs),
+                "created_ms": info.created_ms,
+                "created_height": info.created_height,
+            },
+        )
+
+    def process(self, process_id: str) -> ProcessInfo | None:
+        """See `Store`."""
+        row = self._connection.execute(
+            select(schema.processes).where(schema.processes.c.id == process_id)
+        ).first()
+        return None if row is None else _info(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+
+    def processes(self) -> list[ProcessInfo]:
+        """See `Store`."""
+        rows = self._connection.execute(select(schema.processes).order_by(schema.processes.c.order))
+        return [_info(row) for row in rows.mappings()]
+
+    def set_name(self, name: str, identity: str) -> None:
+        """See `Store`."""
+        statement = upsert(schema.names).values(name=name, identity=identity)
+        self._connection.execute(
+            statement.on_conflict_do_update(["name"], set_={"identity": identity})
+        )
+
+    def names(self) -> dict[str, str]:
+        """See `Store`."""
+        rows = self._connection.execute(select(schema.names.c.name, schema.names.c.identity))
+        return {name: identity for name, identity in rows}
+
+    def add_wallet(self, wallet: Wallet) -> None:
+        """See `Store`."""
+        self._connection.execute(
+            insert(schema.wallets),
+            {"name": wallet.name, "address": wallet.address, "secret": wallet.secret},
+        )
+
+    def wallets(self) -> list[Wallet]:
+        """See `Store`."""
+        rows = self._connection.execute(
+            select(schema.wallets).order_by(schema.wallets.c.order)
+        ).mappings()
+        return [Wallet(row["name"], row["address"], row["secret"]) for row in rows]
+
+    def set_fact(self, name: str, value: str) -> None:
+        """See `Store`."""
+        self._connection.execute(_SET_FACT, {"name": name, "value": value})
+
+    def fact(self, name: str) -> str | None:
+        """See `Store`."""
+        try:
+            return self._connection.scalar(
+                select(schema.facts.c.value).where(schema.facts.c.name == name)
+            )
+        except DBAPIError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.orig}") from error
+
+    def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
+        """See `Store`."""
+        statement = upsert(schema.checkpoints).values(
+            process=process, position=checkpoint.position, memory=checkpoint.memory
+        )
+        self._connection.execute(
+            statement.on_conflict_do_update(
+                ["process"],
+                set_={"position": checkpoint.position, "memory": checkpoint.memory},
+            )
+        )
+
+    def checkpoint(self, process: str) -> Checkpoint | None:
+        """See `Store`."""
+        row = self._connection.execute(
+            select(schema.checkpoints.c.position, schema.checkpoints.c.memory).where(
+                schema.checkpoints.c.process == process
+            )
+        ).first()
+        return None if row is None else Checkpoint(*row)
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._fresh.clear()
+        self._late.clear()
+        self._connection.close()
+        self._engine.dispose()
+
+
+_RECORD = (
+    update(schema.log)
+    .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
+    .values(result=bindparam("r"))
+)
+_SET_FACT = text(
+    "INSERT INTO facts (name, value) VALUES (:name, :value)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+def _entry(message: bytes, result: bytes | None) -> Entry:
+    return Entry(decode_message(message), decode_result(result) if result else None)
+
+
+def _info(row: Any) -> ProcessInfo:
+    return ProcessInfo(
+        id=row["id"],
+        module=row["module"],
+        owner=row["owner"],
+        tags=Tags([(name, value) for name, value in msgspec.msgpack.decode(row["tags"])]),
+        created_ms=row["created_ms"],
+        created_height=row["created_height"],
+        order=row["order"],
+    )

@@ -1,0 +1,80 @@
+"""What came of a message, as a tree: message, result, the messages it led to, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from benchpool.errors import UnknownProcess
+from benchpool.message import Message, Result
+from benchpool.store import Store
+from benchpool.units.messenger import pushed_item, root_of, spawn_item
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One message with what it led to; `result` is None for mail and while it is pending."""
+
+    message: Message
+    result: Result | None
+    children: list[Trace] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Trace]:
+        """Go through the tree, each message before those it led to."""
+        # Not recursive: a chain may be thousands of messages deep.
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
+
+    def replies(self, address: str) -> list[Message]:
+        """Return the messages in the tree that went to an address, nearest first."""
+        found = [node.message for node in self.walk() if node.message.process == address]
+        return sorted(found, key=lambda message: (message.depth, message.position))
+
+    def errors(self) -> list[tuple[Message, str]]:
+        """Return the messages in the tree whose evaluation failed, with the reasons."""
+        return [(n.message, n.result.error) for n in self.walk() if n.result and n.result.error]
+
+
+def trace(store: Store, address: str, message_id: str, process: str | None = None) -> Trace:
+    """Gather what came of a message.
+
+    Nothing of the tree is stored: the id of a pushed message follows from its sender's result.
+
+    Args:
+        store: where the log is.
+        address: the messenger that signed the pushed messages.
+        message_id: the message at the root.
+        process: whose log it is in, if it was assigned to several.
+
+    Raises: UnknownProcess if no message has this id.
+    """
+    entry = store.find(message_id, process)
+    if entry is None:
+        raise UnknownProcess(f"no message with id {message_id}")
+    root = Trace(entry.message, entry.result)
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        for child_id, place in _children(store, address, node):
+            child = store.find(child_id, place)
+            if child is not None:
+                node.children.append(Trace(child.message, child.result))
+        waiting.extend(node.children)
+    return root
+
+
+def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, str | None]]:
+    emitter = store.process(node.message.process)
+    if node.result is None or emitter is None:
+        return
+    root = root_of(node.message)
+    for spawn in node.result.spawns:
+        yield spawn_item(spawn, emitter, address, root).id(), None
+    for outgoing in node.result.messages:
+        yield pushed_item(outgoing, emitter, address, root).id(), outgoing.target
+    for assign in node.result.assignments:
+        for process in assign.processes:
+            yield assign.message, process

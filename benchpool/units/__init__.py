@@ -1,0 +1,1 @@
+"""The three units of an AO network, and its cron."""

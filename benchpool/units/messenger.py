@@ -1,0 +1,248 @@
+"""MessengerUnit: pushes outboxes on, round by round, until nothing is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from benchpool.clock import Clock, block_height
+from benchpool.errors import BenchpoolError, PushLimitExceeded
+from benchpool.message import (
+    AssignRequest,
+    Item,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+    Tags,
+)
+from benchpool.store import Store
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.limits import Limits
+from benchpool.units.scheduler import SchedulerUnit
+
+COMMIT_EVERY = 5_000
+"""Log entries that one transaction takes at most while a push goes on."""
+
+
+class MessengerUnit:
+    """Works in rounds. A round is all that is pending, in the order in which it was scheduled.
+
+    Outboxes are pushed in the order of the messages that caused them, never in the order of
+    completion, so a run is a function of its inputs however many cores work on it.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        store: Store,
+        clock: Clock,
+        scheduler: SchedulerUnit,
+        compute: ComputeUnit,
+        limits: Limits,
+        on_spawn: Callable[[ProcessInfo], None],
+    ) -> None:
+        self.address = address
+        self._store = store
+        self._clock = clock
+        self._scheduler = scheduler
+        self._compute = compute
+        self._limits = limits
+        self._on_spawn = on_spawn
+        self._pending: list[Message] = []
+        self._pushed: dict[str, int] = {}
+        self._processes = {info.id: info for info in store.processes()}
+        self.problems: list[PushLimitExceeded] = []
+        """What could not be pushed since `run` was called."""
+
+    @property
+    def pending(self) -> int:
+        """How many messages wait for evaluation."""
+        return len(self._pending)
+
+    def resume(self) -> int:
+        """Take up the messages that a crash or an interruption left pending; return how many."""
+        self._pending = self._store.pending()
+        return len(self._pending)
+
+    # -- scheduling --------------------------------------------------------------------------
+
+    def post(self, item: Item, *, process: str | None = None) -> Message:
+        """Schedule a message from outside for its target, or for another process (an assignment)."""
+        return self._deliver(item, item.id(), process or item.target, depth=0)
+
+    def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:
+        """Create the process that an item of type Process describes and schedule its first message.
+
+        Raises: ConfigError for bad cron tags.
+        """
+        parse_cron(item.tags)
+        process_id = item.id()
+        now_ms = self._clock.now()
+        info = ProcessInfo(
+            id=process_id,
+            module=item.tags.get("Module"),
+            owner=item.sender,
+            tags=item.tags,
+            created_ms=now_ms,
+            created_height=block_height(now_ms),
+            order=len(self._processes),
+        )
+        self._processes[process_id] = info
+        self._store.add_process(info)
+        self._deliver(item._replace(target=process_id), process_id, process_id, depth=depth)
+        self._on_spawn(info)
+        return info
+
+    def tick(self, tick: Tick) -> Message:
+        """Put a cron tick into its process's log."""
+        item = tick.item()
+        message = self._scheduler.tick(item, tick.id(), item.target, tick.due_ms)
+        self._pending.append(message)
+        return message
+
+    def _deliver(self, item: Item, message_id: str, process: str, *, depth: int) -> Message:
+        mail = process not in self._processes
+        message = self._scheduler.schedule(item, message_id, process, mail=mail, depth=depth)
+        if not mail:
+            self._pending.append(message)
+        return message
+
+    # -- pushing -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Evaluate and push until nothing is pending, and commit."""
+        self.problems.clear()
+        while self._pending:
+            self._round()
+        self._pushed.clear()
+        self._store.commit(self._clock.now())
+
+    def _round(self) -> None:
+        batch, self._pending = self._pending, []
+        # A database commits by itself, and inference takes long: what they work on must be in the
+        # log first, or a crash would leave an effect without its cause.
+        careful = any(
+            self._compute.uses_database(process) or self._compute.process(process).heavy
+            for process in {message.process for message in batch}
+        )
+        if careful and self._store.uncommitted:
+            self._store.commit(self._clock.now())
+        for message, result in zip(batch, self._compute.evaluate_round(batch), strict=True):
+            self._store.record(message, result)
+            self._push(message, result)
+        if careful:
+            self._compute.save_databases()
+        if careful or self._store.uncommitted >= COMMIT_EVERY:
+            self._compute.checkpoint()
+            self._store.commit(self._clock.now())
+
+    def _push(self, message: Message, result: Result) -> None:
+        if not (result.messages or result.spawns or result.assignments):
+            return
+        emitter = self._processes[message.process]
+        root = root_of(message)
+        depth = message.depth + 1
+        count = len(result.messages) + len(result.spawns) + len(result.assignments)
+        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
+        if depth > self._limits.push_depth or pushed > self._limits.pushed_messages:
+            self._stop(message, depth, pushed)
+            return
+        for spawn in result.spawns:
+            self._push_spawn(emitter, spawn, root, depth)
+        for outgoing in result.messages:
+            item = pushed_item(outgoing, emitter, self.address, root)
+            self._deliver(item, item.id(), outgoing.target, depth=depth)
+        for assign in result.assignments:
+            self._push_assignment(assign, depth)
+
+    def _stop(self, message: Message, depth: int, pushed: int) -> None:
+        why = (
+            f"{depth} pushes deep (limit {self._limits.push_depth})"
+            if depth > self._limits.push_depth
+            else f"{pushed} messages (limit {self._limits.pushed_messages})"
+        )
+        self.problems.append(
+            PushLimitExceeded(
+                f"stopped a chain of messages that went on without end: {why}; its last message is"
+                f" {message.action or 'without Action'} {message.id} in process {message.process}"
+            )
+        )
+
+    def _push_spawn(self, emitter: ProcessInfo, spawn: SpawnRequest, root: str, depth: int) -> None:
+        item = spawn_item(spawn, emitter, self.address, root)
+        notice = [
+            pair for pair in item.tags if pair[0].lower() not in {"authority", "action", "process"}
+        ]
+        reference = str(spawn.reference)
+        try:
+            self._compute.check_module(spawn.module)
+            child = self.spawn(item, depth=depth)
+            tags = Tags([("Action", "Spawned"), ("Process", child.id), *notice])
+        except BenchpoolError as error:
+            tags = Tags([("Action", "Spawn-Error"), ("Error", str(error)), *notice])
+        answer = Item(
+            emitter.id, self.address, emitter.id, tags, "", reference=reference, pushed_for=root
+        )
+        self._deliver(answer, answer.id(), emitter.id, depth=depth)
+
+    def _push_assignment(self, assign: AssignRequest, depth: int) -> None:
+        entry = self._store.find(assign.message)
+        if entry is not None:
+            self.assign(entry.message, assign.processes, depth=depth)
+
+    def assign(self, message: Message, processes: Iterable[str], *, depth: int = 0) -> None:
+        """Give an existing message a further place in the logs of other processes.
+
+        A process that has it already gets no second one.
+        """
+        item = Item(
+            message.target,
+            message.owner,
+            message.sender,
+            message.tags,
+            message.data,
+            anchor=message.anchor,
+            reference=message.reference,
+            pushed_for=message.pushed_for,
+            from_module=message.from_module,
+        )
+        for process in processes:
+            if process in self._processes and self._store.find(message.id, process) is None:
+                self._deliver(item, message.id, process, depth=depth)
+
+
+def root_of(message: Message) -> str:
+    """Return the wallet's message that a message was pushed for; of a cron tick there is none."""
+    return "" if message.cron else message.pushed_for or (message.id if not message.depth else "")
+
+
+def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: str) -> Item:
+    """Make the message that an outbox entry becomes: signed by the messenger, From the process."""
+    return Item(
+        outgoing.target,
+        address,
+        emitter.id,
+        outgoing.tags,
+        outgoing.data,
+        reference=str(outgoing.reference),
+        pushed_for=root,
+        from_module=emitter.module,
+    )
+
+
+def spawn_item(spawn: SpawnRequest, emitter: ProcessInfo, address: str, root: str) -> Item:
+    """Make the process item that a spawn request becomes."""
+    return Item(
+        "",
+        address,
+        emitter.id,
+        Tags([("Module", spawn.module), *spawn.tags, ("Authority", address)]),
+        spawn.data,
+        reference=str(spawn.reference),
+        pushed_for=root,
+        from_module=emitter.module,
+        type="Process",
+    )

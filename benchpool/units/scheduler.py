@@ -1,0 +1,145 @@
+"""SchedulerUnit: gives each message its place in a process's log."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from benchpool.clock import Clock, block_height
+from benchpool.message import Item, Message, decode_id, encode_id
+from benchpool.store import Store
+
+
+class _Head:
+    """The end of one log: what the next entry follows."""
+
+    __slots__ = ("assignment", "chain", "nonce", "position")
+
+    def __init__(self, nonce: int, position: int, chain: bytes, assignment: bytes) -> None:
+        self.nonce = nonce
+        self.position = position
+        self.chain = chain
+        self.assignment = assignment
+
+
+class SchedulerUnit:
+    """Orders the messages of each process: nonces without gaps from 0, and a hash chain.
+
+    Hash chain, as on AO: of nonce 0, SHA-256(process id); of nonce n, SHA-256(id of assignment
+    n - 1, hash chain of n - 1). An assignment's id is the SHA-256 of its canonical bytes, since
+    nobody signs it here. A cron tick lies between two messages: it has a position in the log, no
+    nonce of its own and no part in the chain.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._heads: dict[str, _Head] = {}
+        self._now_ms = -1
+        self._height = 0
+
+    def schedule(
+        self, item: Item, message_id: str, process: str, *, mail: bool = False, depth: int = 0
+    ) -> Message:
+        """Append a message to a process's log, or to a wallet's as mail."""
+        head = self._heads.get(process) or self._find_head(process)
+        now_ms = self._clock.now()
+        if now_ms != self._now_ms:
+            self._now_ms, self._height = now_ms, block_height(now_ms)
+        nonce = head.nonce + 1
+        chain = sha256(head.assignment + head.chain).digest() if nonce else _first_chain(process)
+        position = head.position + 1
+        message = Message(
+            id=message_id,
+            process=process,
+            target=item.target,
+            owner=item.owner,
+            sender=item.sender,
+            tags=item.tags,
+            data=item.data,
+            timestamp=now_ms,
+            block_height=self._height,
+            nonce=nonce,
+            hash_chain=encode_id(chain),
+            anchor=item.anchor,
+            reference=item.reference,
+            pushed_for=item.pushed_for,
+            from_module=item.from_module,
+            type=item.type,
+            depth=depth,
+            position=position,
+        )
+        self._store.append(message, mail=mail)
+        head.nonce = nonce
+        head.position = position
+        head.chain = chain
+        head.assignment = assignment_digest(message, chain)
+        return message
+
+    def tick(self, item: Item, message_id: str, process: str, due_ms: int) -> Message:
+        """Put a cron tick between the last message of a log and the next."""
+        head = self._heads.get(process) or self._find_head(process)
+        head.position += 1
+        message = Message(
+            id=message_id,
+            process=process,
+            target=item.target,
+            owner=item.owner,
+            sender=item.sender,
+            tags=item.tags,
+            timestamp=due_ms,
+            block_height=block_height(due_ms),
+            nonce=head.nonce,
+            cron=True,
+            position=head.position,
+        )
+        self._store.append(message, mail=False)
+        return message
+
+    def preview(self, item: Item, process: str) -> Message:
+        """Make the message that a dry run evaluates; it takes no place in the log."""
+        head = self._heads.get(process) or self._find_head(process)
+        now_ms = self._clock.now()
+        return Message(
+            id=item.id(),
+            process=process,
+            target=item.target,
+            owner=item.owner,
+            sender=item.sender,
+            tags=item.tags,
+            data=item.data,
+            timestamp=now_ms,
+            block_height=block_height(now_ms),
+            nonce=head.nonce + 1,
+            read_only=True,
+            position=head.position + 1,
+        )
+
+    def _find_head(self, process: str) -> _Head:
+        last = self._store.last_scheduled(process)
+        if last is None:
+            head = _Head(-1, -1, b"", b"")
+        else:
+            chain = decode_id(last.hash_chain)
+            position = self._store.last_position(process)
+            head = _Head(last.nonce, position, chain, assignment_digest(last, chain))
+        self._heads[process] = head
+        return head
+
+
+def assignment_digest(message: Message, chain: bytes) -> bytes:
+    """Hash what an assignment says: which message stands where, when, after what."""
+    return sha256(
+        chain
+        + (
+            f"{message.id}{message.process} {message.epoch} {message.nonce}"
+            f" {message.timestamp} {message.block_height}"
+        ).encode()
+    ).digest()
+
+
+def _first_chain(process: str) -> bytes:
+    try:
+        return sha256(decode_id(process)).digest()
+    except ValueError:
+        # An address of another form, an Ethereum wallet's for instance, can hold mail.
+        return sha256(process.encode()).digest()

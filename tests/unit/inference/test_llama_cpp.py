@@ -1,0 +1,258 @@
+"""The scores against plain evaluation, token by token, written out here."""
+
+import random
+from itertools import pairwise
+
+import llama_cpp
+import numpy as np
+import pytest
+
+from benchpool.errors import InferenceError, ModelFileError
+from benchpool.inference import (
+    ChoicesAnswer,
+    ChoicesRequest,
+    GenerateRequest,
+    Generation,
+    Unanswered,
+)
+from benchpool.inference.llama_cpp import LlamaCppEngine
+
+QUESTIONS = [
+    ChoicesRequest("Q: Where do fish live?\nA:", (" in water", " in the sky", " in water tanks")),
+    ChoicesRequest("Q: What is 2 + 2?\nA:", (" 4", " 5", " forty")),
+    ChoicesRequest("The capital of France is", (" Paris", " London", " Berlin", " Paris, France")),
+    ChoicesRequest("Riley was tired. ", ("Riley slept.", "Riley ran a marathon.")),
+    ChoicesRequest("Grüße aus", (" Köln 🎭", " München")),
+    ChoicesRequest("", ("Once upon a time", "xq zzk")),
+]
+STRING, U32, BOOL = 8, 4, 7
+
+
+@pytest.fixture(scope="module")
+def tiny_engine(tiny):
+    with LlamaCppEngine(tiny, threads=2) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def smol_engine(smol):
+    with LlamaCppEngine(smol, threads=2) as engine:
+        yield engine
+
+
+def _naive(path, requests):
+    """Score every choice by itself with the library's own interface. [n_requests][n_choices]."""
+    model = llama_cpp.Llama(str(path), n_ctx=1024, logits_all=True, flash_attn=True, verbose=False)
+    start = (
+        [model.token_bos()] if model.metadata.get("tokenizer.ggml.add_bos_token") != "false" else []
+    )
+    scores = []
+    for request in requests:
+        scores.append([])
+        for choice in request.choices:
+            prompt = request.prompt.rstrip()
+            context = model.tokenize(prompt.encode(), add_bos=False) if prompt else []
+            text = (request.prompt + choice).encode()
+            whole = model.tokenize(text, add_bos=False)
+            first = start or ([] if context else [model.token_bos()])
+            tokens = first + context + whole[len(context) :]
+            model.reset()
+            for token in tokens:
+                model.eval([token])
+            logits = model.scores[: len(tokens)].astype(np.float64)
+            lps = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1))[:, None]
+            lps -= logits.max(1, keepdims=True)
+            begin = len(first) + len(context)
+            scores[-1].append(sum(lps[at - 1, tokens[at]] for at in range(begin, len(tokens))))
+    model.close()
+    return scores
+
+
+def _nats(answers):
+    return [[one.nats for one in answer.log_likelihoods] for answer in answers]
+
+
+def test_scores_equal_plain_evaluation(tiny, tiny_engine):
+    ours = _nats(tiny_engine.answer(QUESTIONS))
+    for mine, plain in zip(ours, _naive(tiny, QUESTIONS), strict=True):
+        assert mine == pytest.approx(plain, abs=2e-3)
+
+
+@pytest.mark.model
+def test_scores_of_a_quantized_model_are_near_plain_evaluation(smol, smol_engine):
+    # Rounding of activations to 8 bits makes every layout of the same tokens a little different.
+    ours = _nats(smol_engine.answer(QUESTIONS))
+    differences = [
+        abs(a - b)
+        for mine, plain in zip(ours, _naive(smol, QUESTIONS), strict=True)
+        for a, b in zip(mine, plain, strict=True)
+    ]
+    assert max(differences) < 1.2
+    assert sum(differences) / len(differences) < 0.4
+
+
+def _check_against_raw_logits(engine, monkeypatch):
+    raw = []
+    decode = engine._decode
+
+    def spy(nodes):
+        rows = decode(nodes)
+        raw.extend(
+            (node, row.astype(np.float64))
+            for node, row in zip([node for node in nodes if node.wanted], rows, strict=True)
+        )
+        return rows
+
+    monkeypatch.setattr(engine, "_decode", spy)
+    request = ChoicesRequest("The capital of France is", (" Paris", " Rome", " New York City"))
+    (answer,) = engine.answer([request])
+    for choice, text in enumerate(request.choices):
+        tokens = engine._plain_tokens(request.prompt + text)[
+            -answer.log_likelihoods[choice].tokens :
+        ]
+        rows = [row for node, row in raw if choice in node.sequences]
+        by_hand = sum(
+            row[token] - row.max() - np.log(np.exp(row - row.max()).sum())
+            for row, token in zip(rows, tokens, strict=False)
+        )
+        assert answer.log_likelihoods[choice].nats == pytest.approx(by_hand, abs=1e-4)
+
+
+def test_scores_are_the_log_softmax_of_the_logits(tiny_engine, monkeypatch):
+    _check_against_raw_logits(tiny_engine, monkeypatch)
+
+
+@pytest.mark.model
+def test_scores_of_the_real_model_are_the_log_softmax_of_its_logits(smol_engine, monkeypatch):
+    _check_against_raw_logits(smol_engine, monkeypatch)
+
+
+def _check_independence(engine):
+    requests = [*QUESTIONS, GenerateRequest("Say hello."), GenerateRequest("2+2?", system="Short.")]
+    answers = engine.answer(requests)
+    order = list(range(len(requests)))
+    random.Random(3).shuffle(order)
+    assert engine.answer([requests[at] for at in order]) == [answers[at] for at in order]
+    assert [engine.answer([request])[0] for request in requests] == answers
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(tiny_engine):
+    _check_independence(tiny_engine)
+
+
+@pytest.mark.model
+def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol_engine):
+    _check_independence(smol_engine)
+
+
+@pytest.mark.model
+def test_threads_do_not_change_a_bit(smol, smol_engine):
+    with LlamaCppEngine(smol, threads=1, context_tokens=512) as other:
+        assert other.answer(QUESTIONS) == smol_engine.answer(QUESTIONS)
+
+
+@pytest.mark.model
+def test_the_real_model_speaks(smol_engine):
+    request = GenerateRequest("What is the capital of France?", max_tokens=16)
+    first, again = smol_engine.answer([request, request])
+    assert first == again
+    assert isinstance(first, Generation)
+    assert "Paris" in first.text
+    assert first.finish == "stop"
+    assert smol_engine.card.chat_template
+
+
+def test_long_prompts_are_cut_into_pieces(tiny, tiny_engine):
+    request = ChoicesRequest("fish " * 150, ("water", "sky" * 60))
+    (answer,) = tiny_engine.answer([request])
+    assert answer.prompt_tokens == 750
+    assert _nats([answer])[0] == pytest.approx(_naive(tiny, [request])[0], abs=2e-2)
+
+
+def test_many_rows_are_cut_into_pieces(tiny, tiny_engine):
+    request = ChoicesRequest("a", tuple(letter * 50 for letter in "bcdefgh"))
+    (answer,) = tiny_engine.answer([request])
+    assert _nats([answer])[0] == pytest.approx(_naive(tiny, [request])[0], abs=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (ChoicesRequest("Q", ("a", "")), "choice 2 is empty"),
+        (ChoicesRequest("Q", ()), "0 choices"),
+        (ChoicesRequest("Q", ("a",) * 65), "65 choices"),
+        (ChoicesRequest("x" * 2000, ("a",)), "2001 tokens; the context has 1024"),
+        (GenerateRequest("x" * 2000), "the context has 1024"),
+        (GenerateRequest("x", max_tokens=1024), "the context has 1024"),
+        (GenerateRequest("x", max_tokens=0), "max_tokens is 0"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(tiny_engine, request_, reason):
+    unanswered, after = tiny_engine.answer([request_, QUESTIONS[1]])
+    assert isinstance(unanswered, Unanswered)
+    assert reason in unanswered.reason
+    assert isinstance(after, ChoicesAnswer)
+
+
+def test_progress_counts_every_answer(tiny_engine):
+    steps = []
+    tiny_engine.answer(QUESTIONS, lambda *step: steps.append(step))
+    assert steps == [(count, len(QUESTIONS)) for count in range(1, len(QUESTIONS) + 1)]
+    assert all(later > earlier for earlier, later in pairwise(steps))
+
+
+def test_nan_weights_are_refused_at_load(write_gguf, tmp_path):
+    path = write_gguf(tmp_path / "nan.gguf", output_weight=float("nan"))
+    with pytest.raises(ModelFileError, match=r"nan\.gguf: llama\.cpp refused"):
+        LlamaCppEngine(path)
+
+
+def test_logits_that_overflow_are_no_score(write_gguf, tmp_path):
+    path = write_gguf(tmp_path / "huge.gguf", output_weight=3e38)
+    with LlamaCppEngine(path) as engine:
+        assert (
+            engine.answer([QUESTIONS[0], GenerateRequest("hi")])
+            == [Unanswered("model gave non-finite logits")] * 2
+        )
+
+
+def test_what_llama_cpp_refuses_is_quoted(write_gguf, tmp_path):
+    path = write_gguf(
+        tmp_path / "odd.gguf",
+        metadata={"general.architecture": (STRING, "nonsuch"), "nonsuch.block_count": (U32, 1)},
+    )
+    with pytest.raises(ModelFileError, match="unknown model architecture: 'nonsuch'"):
+        LlamaCppEngine(path)
+
+
+def test_a_broken_chat_template_leaves_the_scores(write_gguf, tmp_path):
+    path = write_gguf(
+        tmp_path / "chat.gguf", metadata={"tokenizer.chat_template": (STRING, "{% for %}")}
+    )
+    with LlamaCppEngine(path) as engine:
+        refused, scored = engine.answer([GenerateRequest("hi"), QUESTIONS[0]])
+    assert isinstance(refused, Unanswered)
+    assert "chat template is broken" in refused.reason
+    assert isinstance(scored, ChoicesAnswer)
+
+
+def test_a_model_without_start_token_scores_from_the_first_token(write_gguf, tmp_path):
+    path = write_gguf(
+        tmp_path / "nobos.gguf", metadata={"tokenizer.ggml.add_bos_token": (BOOL, False)}
+    )
+    with LlamaCppEngine(path) as engine:
+        answer, empty = engine.answer([ChoicesRequest("ab", ("c",)), ChoicesRequest(" ", ("c",))])
+    assert answer.prompt_tokens == 2
+    assert empty.prompt_tokens == 1
+    assert _nats([answer, empty]) == [
+        pytest.approx(plain, abs=2e-3)
+        for plain in _naive(path, [ChoicesRequest("ab", ("c",)), ChoicesRequest(" ", ("c",))])
+    ]
+
+
+def test_a_closed_engine_says_so(tiny):
+    engine = LlamaCppEngine(tiny)
+    engine.close()
+    engine.close()
+    with pytest.raises(InferenceError, match="closed"):
+        engine.answer([])
