@@ -208,11 +208,9 @@ class Beside:
         then: Verdict = Verdict.BREAK,
     ) -> None:
         """Put a handler here. As in aos, silently nothing if the named one is missing."""
-        place = self.table._place(self.name)  # noqa: SLF001 - a part of the table
+        place = self.table._place(self.name)
         if place is not None:
-            self.table._insert(  # noqa: SLF001
-                place + self.offset, Handler(name, pattern, handle, max_runs, then)
-            )
+            self.table._insert(place + self.offset, Handler(name, pattern, handle, max_runs, then))
 
 
 def judge(handler: Handler, message: Message) -> Verdict:

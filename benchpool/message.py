@@ -167,7 +167,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fal
     @property
     def action(self) -> str:
         """The first ``Action`` tag, or an empty text."""
-        return self.tags._first.get("Action", "")  # noqa: SLF001 - the hottest look-up of all
+        return self.tags._first.get("Action", "")
 
     @property
     def text(self) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from benchpool.errors import HandlerError, NotAuthorized
@@ -116,6 +116,13 @@ class Process:
     """Messages kept of those that no handler took; the oldest go first."""
 
     state: Any
+
+    _rows: ClassVar[tuple[tuple[str, list[_Row]], ...]] = ()
+    _state_type: ClassVar[type[State]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._rows = _decorated(cls)
 
     def __init__(self, info: ProcessInfo) -> None:
         self.info = info
@@ -215,8 +222,8 @@ class Process:
             override["X-Reference"] = reference
         override.update(tags.items() if isinstance(tags, Mapping) else tags)
         action = override.pop("Action", message.action)
-        replaced = {"Action", *Tags(override)._first}  # noqa: SLF001 - normalised names
-        kept = [pair for pair in given if next(iter(Tags([pair])._first)) not in replaced]  # noqa: SLF001
+        replaced = {"Action", *Tags(override)._first}
+        kept = [pair for pair in given if next(iter(Tags([pair])._first)) not in replaced]
         return self.send(
             target, action, [*kept, *override.items()], message.data if data is None else data
         )
@@ -333,7 +340,7 @@ class Process:
         self._lines.append(f"New Message From {message.sender}: Action = {message.action}")
 
     def _fill_table(self) -> None:
-        for method_name, rows in handler_rows(type(self)):
+        for method_name, rows in self._rows:
             method = getattr(self, method_name)
             for row in rows:
                 handle: Handle = method
@@ -373,15 +380,17 @@ class Process:
 Json = dict[str, Any] | list[Any]
 
 
-@cache
 def state_type(module: type[Process]) -> type[State]:
     """Return the model that a module annotates its `state` with."""
-    hint = typing.get_type_hints(module).get("state", State)
-    return hint if isinstance(hint, type) and issubclass(hint, State) else State
+    kept = module.__dict__.get("_state_type")
+    if kept is None:
+        hint = typing.get_type_hints(module).get("state", State)
+        kept = hint if isinstance(hint, type) and issubclass(hint, State) else State
+        module._state_type = kept
+    return kept
 
 
-@cache
-def handler_rows(module: type[Process]) -> tuple[tuple[str, list[_Row]], ...]:
+def _decorated(module: type[Process]) -> tuple[tuple[str, list[_Row]], ...]:
     """Return a module's decorated methods in order: base classes first, then as written."""
     found: dict[str, list[_Row]] = {}
     for part in reversed(module.__mro__):

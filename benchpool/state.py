@@ -66,11 +66,11 @@ def bind(value: Any, journal: Journal) -> Any:
     if kind is list:
         return JournaledList((bind(item, journal) for item in value), journal)
     if isinstance(value, State):
-        if value._journal is not journal:  # noqa: SLF001 - same module, same concept
+        if value._journal is not journal:
             fields = value.__dict__
             for name, item in fields.items():
                 fields[name] = bind(item, journal)
-            value._journal = journal  # noqa: SLF001
+            value._journal = journal
         return value
     if isinstance(value, (set, frozenset)):
         raise TypeError("a state holds no sets: their order differs between runs; use a dict")
@@ -132,7 +132,7 @@ class JournaledDict(dict[Any, Any]):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __ior__(self, other: Any) -> JournaledDict:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> JournaledDict:  # type: ignore[misc]
         self.update(other)
         return self
 
@@ -158,7 +158,7 @@ class JournaledList(list[Any]):
         self._journal.note(_truncate, self, len(self))
         list.extend(self, [bind(value, self._journal) for value in values])
 
-    def __iadd__(self, values: Iterable[Any]) -> JournaledList:  # type: ignore[override,misc]
+    def __iadd__(self, values: Iterable[Any]) -> JournaledList:  # type: ignore[misc]
         self.extend(values)
         return self
 
@@ -205,7 +205,7 @@ class JournaledList(list[Any]):
         self._keep()
         list.reverse(self)
 
-    def __imul__(self, count: SupportsIndex) -> JournaledList:  # type: ignore[override,misc]
+    def __imul__(self, count: SupportsIndex) -> JournaledList:
         self._keep()
         list.__imul__(self, count)
         return self

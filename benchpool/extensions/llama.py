@@ -92,11 +92,16 @@ class Llama(Extension):
                 raise answer
             return msgspec.to_builtins(answer)
 
-        return msgspec.convert(self._recorder.ask(live, failure=InferenceError), Answer)  # type: ignore[arg-type, return-value]
+        recorded = self._recorder.ask(live, failure=InferenceError)
+        answer: Answer = msgspec.convert(recorded, ANSWER)
+        return answer
 
     def _report(self, done: int, total: int) -> None:
         if self._host.on_progress is not None:
             self._host.on_progress(self._process, done, total)
+
+
+ANSWER: Any = Answer  # a union, which msgspec takes and the type of `convert` does not
 
 
 def _key(request: Request) -> bytes:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from benchpool.inference.gguf_header import read_header
 from benchpool.inference.model_entry import BUILT_IN, NAME_PATTERN, ModelEntry, PathSource
 
 CACHE_VARIABLE = "BENCHPOOL_MODELS"
+_STAGING = ".incoming-"
+_STALE_S = 24 * 3600
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -221,7 +224,10 @@ class Catalogue:
     def _staging(self) -> Iterator[Path]:
         # Inside the cache, so that the last step is a rename on one file system.
         self.cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self.cache))
+        for stale in self.cache.glob(f"{_STAGING}*"):
+            if time.time() - stale.stat().st_mtime > _STALE_S:  # its process was killed
+                shutil.rmtree(stale, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.cache))
         try:
             yield folder
         finally:

@@ -7,6 +7,7 @@ interrupted fetch leaves nothing behind.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -153,7 +154,7 @@ def _hub_blocks(entry: ModelEntry, source: HuggingFaceSource) -> Iterator[bytes]
     except urllib.error.HTTPError as error:
         with error:
             raise InferenceError(f"{entry.name}: {url} answered {error.code}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise InferenceError(f"{entry.name}: {url} could not be fetched: {error}") from error
 
 

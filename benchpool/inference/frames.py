@@ -39,7 +39,7 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: the current ``Ask`` ends with an error; the child goes on."""
+    """Child to parent: the current ``Ask`` ends with an error."""
 
     reason: str
 

@@ -89,7 +89,7 @@ class IsolatedEngine:
 
         Raises:
             ModelDied: The child ended or hung; the next call starts another one.
-            InferenceError: llama.cpp failed; the child goes on.
+            InferenceError: llama.cpp failed; the next call starts another child.
         """
         if self._closed:
             raise InferenceError(f"{self.card.name}: the engine is closed")
@@ -103,11 +103,8 @@ class IsolatedEngine:
                 answers.append(self._next_answer(child, len(answers) + 1))
                 if progress is not None:
                     progress(len(answers), len(requests))
-        except InferenceError:
-            raise
         except BaseException:
-            # Interrupted between answers: what the child still sends would be taken for the
-            # answers to the next call.
+            # What this child might still send would be taken for the answers to the next call.
             self._end()
             raise
         return answers

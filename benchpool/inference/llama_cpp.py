@@ -283,14 +283,15 @@ class LlamaCppEngine:
 
     def _tokens(self, text: str, *, parse_special: bool) -> list[int]:
         encoded = text.encode("utf-8", errors="replace")
-        room = len(encoded) + 16
-        buffer = (native.llama_token * room)()
-        count = native.llama_tokenize(
-            self._vocab, encoded, len(encoded), buffer, room, False, parse_special
-        )
-        if count < 0:
-            raise InferenceError(f"{self.card.name}: cannot tokenize {text[:80]!r}")
-        return buffer[:count]
+        # One byte can become three tokens: some vocabularies spell a space in bytes.
+        for room in (len(encoded) + 16, 3 * len(encoded) + 16):
+            buffer = (native.llama_token * room)()
+            count = native.llama_tokenize(
+                self._vocab, encoded, len(encoded), buffer, room, False, parse_special
+            )
+            if count >= 0:
+                return buffer[:count]
+        raise InferenceError(f"{self.card.name}: cannot tokenize {text[:80]!r}")
 
     def _piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(512)

@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 from benchpool.message import Message, ProcessInfo, Result
 from benchpool.wallet import Wallet
 
-
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
 

@@ -251,7 +251,7 @@ def fold(
                 extension.commit()
             else:
                 extension.rollback()
-    except Exception as error:  # noqa: BLE001 - whatever a module raises is that message's error
+    except Exception as error:
         _take_back(instance, reference)
         return Result(error=explain(error), recorded=instance.recorder.finish())
     except BaseException:

@@ -92,7 +92,7 @@ def _write(
         table += _string(name) + struct.pack("<I", len(shape))
         table += struct.pack(f"<{len(shape)}Q", *shape) + struct.pack("<IQ", 0, len(data))
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
-        weights = [1.0 if len(shape) == 1 else source.gauss(0, 0.4) for _ in range(count)]
+        weights = [1.0 if len(shape) == 1 else source.gauss(0, 0.15) for _ in range(count)]
         if name == "output.weight" and output_weight is not None:
             weights = [output_weight] * count
         data += struct.pack(f"<{count}f", *weights)

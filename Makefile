@@ -1,0 +1,51 @@
+# make demo: everything from nothing to a paid pool.  make test: everything and the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test test-fast lint format bench clean help
+
+help:
+	@echo "make setup   make .venv and install (the first time compiles llama.cpp: about 4 minutes)"
+	@echo "make demo    pull two models and run a funded pool from mint to payout"
+	@echo "make test    all tests"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make bench   print the figures of BENCHMARKS.md"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt scripts/check_python.py
+	@$(PYTHON) scripts/check_python.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing. llama.cpp is compiled for this machine: about 4 minutes on 2 cores the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: setup
+	@$(BIN)/benchpool model pull smollm2-135m
+	@$(BIN)/benchpool model pull gemma-3-270m
+	@$(BIN)/benchpool demo
+
+test: setup
+	@$(BIN)/benchpool model pull smollm2-135m
+	@$(BIN)/python -m pytest
+
+test-fast: setup
+	@$(BIN)/python -m pytest -m "not slow and not model"
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup
+	@$(BIN)/python scripts/bench_bus.py
+
+clean:
+	rm -rf $(VENV) .benchpool .benchpool-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,86 @@
+"""Opening the network of a home for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchpool.cli import output
+from benchpool.errors import UnknownProcess
+
+if TYPE_CHECKING:
+    from benchpool.network import Network
+    from benchpool.wallet import Wallet
+
+DEFAULT_WALLET = "default"
+
+
+@contextmanager
+def reading(home: Path | None) -> Iterator[Network]:
+    """Open a home to look at. Another command may be writing to it at the same time.
+
+    Raises: StoreError if there is none.
+    """
+    from benchpool.home import find_home
+    from benchpool.network import Network
+
+    with Network(find_home(home), read_only=True) as network:
+        yield network
+
+
+@contextmanager
+def writing(home: Path | None) -> Iterator[Network]:
+    """Open a home, or make one, and first finish what an interrupted run left.
+
+    Raises: HomeLocked, StoreError.
+    """
+    from benchpool.home import find_home
+    from benchpool.network import Network
+
+    # On an exception, Ctrl-C too, leaving the block closes with abort: the home stays as committed.
+    with Network(find_home(home)) as network:
+        try:
+            if network.resumed:
+                output.note(f"resuming {network.resumed} messages of an interrupted run")
+                with working(network):
+                    network.run()
+            yield network
+        except KeyboardInterrupt:
+            output.note(
+                "interrupted; the home is as of the last commit;"
+                " run the same command again to go on"
+            )
+            raise
+
+
+@contextmanager
+def working(network: Network) -> Iterator[output.Report]:
+    """Show inference while the block runs."""
+    with output.progress() as report:
+        network.on_inference(
+            lambda process, done, total: report(
+                done, total, f"inference of {network.name_of(process)[:20]}"
+            )
+        )
+        try:
+            yield report
+        finally:
+            network.on_inference(None)
+
+
+def signer(network: Network, name: str | None) -> Wallet:
+    """Return the wallet that signs. Raises: UnknownProcess that says how to make it."""
+    try:
+        return network.wallet(name or DEFAULT_WALLET)
+    except UnknownProcess as error:
+        raise UnknownProcess(f"{error}; make it with: benchpool wallet new {name}") from None
+
+
+def asker(network: Network, name: str | None = None) -> Wallet:
+    """Return a wallet for a dry run: the one named, else the default one, else the first."""
+    wallets = {wallet.name: wallet for wallet in network.wallets()}
+    if name is None and DEFAULT_WALLET not in wallets and wallets:
+        return next(iter(wallets.values()))
+    return signer(network, name)

@@ -1,0 +1,152 @@
+"""How messages, results and trees of messages are shown, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from benchpool.cli import output
+
+if TYPE_CHECKING:
+    from benchpool.message import Message, Result
+    from benchpool.network import Network
+    from benchpool.trace import Trace
+
+MAX_SIBLINGS = 12
+"""Messages of one outbox that a tree shows people; --json shows all."""
+MAX_DEPTH = 100
+"""Levels of a tree that are shown, for people or nested in JSON."""
+MAX_LINES = 300
+_DATA_WIDTH = 100
+_HIDDEN_TAGS = {
+    "Action",
+    "Content-Type",
+    "Reference",
+    "X-Reference",
+    "Authority",
+    "Module",
+}
+
+NameOf = Callable[[str], str]
+
+
+def names(network: Network) -> NameOf:
+    """Return a function from an id to its name, or to the id itself, abbreviated for people."""
+    by_id = {identity: name for name, identity in network.names().items()}
+    by_id.setdefault(network.messenger, "messenger")
+    return lambda identity: by_id.get(identity) or output.short_id(identity)
+
+
+def moment(ms: int) -> str:
+    """Write a time so that people and programs can read it."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def tags_text(message: Message, name_of: NameOf, *, width: int = 60) -> str:
+    """Write the tags that say something about a message, ids as names."""
+    return " ".join(
+        f"{name}={output.shorten(name_of(value), width)}"
+        for name, value in message.tags
+        if name not in _HIDDEN_TAGS and not name.startswith("Cron-")
+    )
+
+
+def data_text(data: str | bytes, width: int = _DATA_WIDTH) -> str:
+    """Write Data on one line, cut to a width."""
+    if isinstance(data, bytes):
+        return f"({len(data)} bytes)"
+    return output.shorten(data, width)
+
+
+def heading(message: Message, name_of: NameOf) -> str:
+    """Say in one line what a message is: action, from, to, tags."""
+    action = "Process" if message.type == "Process" else message.action or "(no Action)"
+    text = (
+        f"{output.paint(output.clean(action), 'strong')}  {name_of(message.sender)} →"
+        f" {name_of(message.process)}"
+    )
+    tags = tags_text(message, name_of)
+    return f"{text}  {output.paint(tags, 'faint')}" if tags else text
+
+
+def _details(node: Trace) -> list[str]:
+    lines = []
+    if node.message.data:
+        lines.append(f"  {data_text(node.message.data)}")
+    if node.result is not None:
+        lines += [
+            f"  | {output.shorten(each, _DATA_WIDTH)}" for each in node.result.output.splitlines()
+        ]
+        if node.result.error:
+            lines.append(output.paint(f"  ✗ error: {output.shorten(node.result.error, 300)}", "error"))
+    return lines
+
+
+def print_tree(root: Trace, name_of: NameOf) -> None:
+    """Print what came of a message. Errors are marked; a very large tree is cut."""
+    waiting: list[tuple[Trace | str, str, str, int]] = [(root, "", "", 0)]
+    printed = 0
+    while waiting:
+        node, branch, margin, depth = waiting.pop()
+        if isinstance(node, str):
+            output.line(f"{branch}{node}")
+            continue
+        if printed >= MAX_LINES:
+            output.line("… and more; all of it with --json")
+            return
+        printed += 1
+        output.line(f"{branch}{heading(node.message, name_of)}")
+        children: list[Trace | str] = list(node.children[:MAX_SIBLINGS])
+        if len(node.children) > MAX_SIBLINGS:
+            children.append(f"… and {len(node.children) - MAX_SIBLINGS} more")
+        if depth >= MAX_DEPTH and children:
+            children = ["… and deeper"]
+        stem = f"{margin}{'│' if children else ' '}"
+        for text in _details(node):
+            output.line(f"{stem}{text}")
+        for place, child in enumerate(reversed(children)):
+            last = place == 0
+            waiting.append(
+                (
+                    child,
+                    f"{margin}{'└─ ' if last else '├─ '}",
+                    f"{margin}{'   ' if last else '│  '}",
+                    depth + 1,
+                )
+            )
+
+
+def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, Any]:
+    """Show a message as JSON under AO's names, with the names of the parties where known."""
+    shown = {**message.view(), "Process": message.process, "Position": message.position}
+    if name_of is not None:
+        for key, identity in (("From-Name", message.sender), ("Process-Name", message.process)):
+            name = name_of(identity)
+            if name != identity:
+                shown[key] = name
+    return shown
+
+
+def result_json(result: Result | None) -> dict[str, Any] | None:
+    """Show a result as JSON; None for mail and for what is pending."""
+    return None if result is None else result.view()
+
+
+def tree_json(root: Trace, name_of: NameOf) -> dict[str, Any]:
+    """Nest a tree as JSON; below `MAX_DEPTH` levels only the number of messages is given."""
+    top: list[dict[str, Any]] = []
+    waiting: list[tuple[Trace, list[dict[str, Any]], int]] = [(root, top, 0)]
+    while waiting:
+        node, into, depth = waiting.pop()
+        shown: dict[str, Any] = {
+            "message": message_json(node.message, name_of),
+            "result": result_json(node.result),
+        }
+        into.append(shown)
+        if depth >= MAX_DEPTH and node.children:
+            shown["cut"] = sum(1 for _ in node.walk()) - 1
+            continue
+        shown["children"] = []
+        waiting.extend((child, shown["children"], depth + 1) for child in reversed(node.children))
+    return top[0]

@@ -1,0 +1,94 @@
+"""A ready network for pools: the processes that every pool needs, spawned and tied together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchpool.errors import PrerequisiteError
+from benchpool.network import Network, Party
+
+HOURLY_EVALUATE = (("Cron-Interval", "1-hour"), ("Cron-Tag-Action", "Evaluate"))
+DAILY_UPDATE = (("Cron-Interval", "24-hours"), ("Cron-Tag-Action", "Update-Leaderboard"))
+DAILY_REWARDS = (("Cron-Interval", "24-hours"), ("Cron-Tag-Action", "Allocate-Rewards"))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The ids of the processes, by the names under which the network knows them."""
+
+    WrappedAR: str
+    Benchmark: str
+    LlamaRouter: str
+    LlamaHerder: str
+    SiqaDataset: str
+
+    def names(self) -> dict[str, str]:
+        """Return name -> process id."""
+        return asdict(self)
+
+
+def deploy(
+    network: Network, *, sender: Party | None = None, samples: bytes | None = None
+) -> Deployment:
+    """Spawn WrappedAR, Benchmark, LlamaRouter, LlamaHerder and SiqaDataset.
+
+    Those that the network has already, by name, are kept as they are, so an interrupted call can be
+    made again.
+
+    Args:
+        network: where.
+        sender: their owner; by default the default wallet.
+        samples: the data set's questions, in any form that its loader reads; by default the sample
+            that the project ships.
+
+    Raises: PrerequisiteError if the shipped sample is missing.
+    """
+
+    def once(module: str, tags: list[tuple[str, str]]) -> str:
+        known = network.names().get(module)
+        return known or network.spawn(module, tags, name=module, sender=sender)
+
+    token = once("WrappedAR", [])
+    benchmark = once("Benchmark", [("WrappedAR", token), *DAILY_UPDATE, *DAILY_REWARDS])
+    router = once("LlamaRouter", [])
+    herder = once("LlamaHerder", [("WrappedAR", token)])
+    data_id = network.data.put(sample_path().read_bytes() if samples is None else samples)
+    dataset = once(
+        "SiqaDataset",
+        [
+            ("DataTxID", data_id),
+            ("LlamaRouter", router),
+            ("WrappedAR", token),
+            ("Benchmark", benchmark),
+            *HOURLY_EVALUATE,
+        ],
+    )
+    return Deployment(token, benchmark, router, herder, dataset)
+
+
+def upload_model(
+    network: Network, path: Path, name: str, *, router: Party = "LlamaRouter", sender: Party
+) -> str:
+    """Store a GGUF file and spawn the worker that serves it; return the model process's id.
+
+    Raises: HandlerError if the worker refuses the file.
+    """
+    return network.spawn(
+        "LlamaWorker",
+        [
+            ("Model-Data", network.data.put_file(path)),
+            ("Model-Name", name),
+            ("Router", network.resolve(router)),
+        ],
+        sender=sender,
+    )
+
+
+def sample_path() -> Path:
+    """Return the file of sample questions that the project ships. Raises: PrerequisiteError."""
+    here = Path(__file__).parent
+    for path in (here / "data" / "siqa-sample.jsonl", here.parent / "datasets" / "siqa-sample.jsonl"):
+        if path.exists():
+            return path
+    raise PrerequisiteError("the sample questions (siqa-sample.jsonl) were not installed")
