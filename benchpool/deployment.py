@@ -88,7 +88,8 @@ def upload_model(
 def sample_path() -> Path:
     """Return the file of sample questions that the project ships. Raises: PrerequisiteError."""
     here = Path(__file__).parent
-    for path in (here / "data" / "siqa-sample.jsonl", here.parent / "datasets" / "siqa-sample.jsonl"):
+    for folder in (here / "data", here.parent / "datasets"):
+        path = folder / "siqa-sample.jsonl"
         if path.exists():
             return path
     raise PrerequisiteError("the sample questions (siqa-sample.jsonl) were not installed")

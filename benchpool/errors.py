@@ -95,7 +95,9 @@ class PoolError(BenchpoolError):
 class DatasetError(BenchpoolError):
     """A data set that cannot be read. Names the file and, where there is one, the line."""
 
-    def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None):
+    def __init__(
+        self, message: str, *, path: Path | str | None = None, line: int | None = None
+    ) -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
         super().__init__(f"{where}{message}")
         self.path = path

@@ -133,6 +133,31 @@ class Network:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
         self._store = self._open_store()
+        try:
+            self._set_up(
+                clock=clock,
+                seed=seed,
+                registry=registry,
+                engine_factory=engine_factory,
+                limits=limits,
+                threads=threads,
+            )
+        except BaseException:
+            self._store.close()
+            if self.home is not None:
+                self.home.unlock()
+            raise
+
+    def _set_up(
+        self,
+        *,
+        clock: Clock | None,
+        seed: str | int | None,
+        registry: Registry | None,
+        engine_factory: EngineFactory,
+        limits: Limits,
+        threads: int | None,
+    ) -> None:
         self.clock: Clock = clock or VirtualClock(
             *map(int, filter(None, [self._store.fact("clock")]))
         )
@@ -142,7 +167,7 @@ class Network:
             self.data,
             None if self.home is None else self.home.databases,
             engine_factory=engine_factory,
-            read_only=read_only,
+            read_only=self.read_only,
         )
         self._seed = self._take_seed(seed)
         self._wallets = {wallet.name: wallet for wallet in self._store.wallets()}
@@ -163,8 +188,8 @@ class Network:
         self._scheduler_preview = SchedulerUnit(self._store, self.clock)
         for info in self._store.processes():
             self._cron.add(info, self.clock.now())
-        self.resumed = 0 if read_only else self._messenger.resume()
-        if not read_only:
+        self.resumed = 0 if self.read_only else self._messenger.resume()
+        if not self.read_only:
             self._store.commit(self.clock.now())
 
     def _open_store(self) -> Store:
@@ -175,7 +200,8 @@ class Network:
         if self.read_only:
             if not self.home.exists():
                 raise StoreError(
-                    f"{self.home.folder} holds no network yet; make one with: benchpool spawn MODULE"
+                    f"{self.home.folder} holds no network yet;"
+                    " make one with: benchpool spawn MODULE"
                 )
         else:
             self.home.create()
@@ -480,19 +506,11 @@ class Network:
             return count
 
     def live(self) -> Callable[[], None]:
-        """Run cron by the wall clock from a background thread; call what this returns to stop it."""
-        scheduler = self._cron.start_live(lambda: None if self._closed() else self._tick_live())
+        """Run cron by the wall clock from a background thread.
 
-        def stop() -> None:
-            scheduler.shutdown(wait=True)
-
-        return stop
-
-    def _tick_live(self) -> None:
-        self.tick()
-
-    def _closed(self) -> bool:
-        return self._lock is None
+        Returns: what stops it; call it before `close`.
+        """
+        return self._cron.start_live(self.tick)
 
     def _fire(self) -> int:
         ticks = self._cron.take(self.clock.now())

@@ -1,4 +1,4 @@
-"""Modules by name: classes that installed packages offer under the entry point `benchpool.modules`."""
+"""Modules by name: classes that packages offer under the entry point `benchpool.modules`."""
 
 from __future__ import annotations
 

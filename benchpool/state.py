@@ -59,7 +59,7 @@ class State(BaseModel):
 
 
 def bind(value: Any, journal: Journal) -> Any:
-    """Attach a value, and all that it holds, to a journal; containers come back as journaled ones."""
+    """Attach a value and all that it holds to a journal; containers come back journaled."""
     kind = type(value)
     if kind is dict:
         return JournaledDict(((key, bind(item, journal)) for key, item in value.items()), journal)

@@ -41,7 +41,7 @@ def check_name(name: str) -> str:
     """Accept a name for a wallet or process. Raises: ConfigError."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", name) or is_id(name):
         raise ConfigError(
-            f"not a usable name: {name[:80]!r}; use a letter, then letters, digits, '_', '.' or '-',"
-            " at most 64 in all"
+            f"not a usable name: {name[:80]!r}; use a letter, then letters, digits, '_', '.' or"
+            " '-', at most 64 in all"
         )
     return name

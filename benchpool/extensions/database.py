@@ -69,7 +69,7 @@ class Database(Extension):
 
     @property
     def session(self) -> Session:
-        """The session of the message that is being handled; what it writes is kept if it succeeds."""
+        """The session of the message being handled; what it writes is kept if that succeeds."""
         if self._session is None:
             self._session = Session(
                 self._connection,
@@ -123,7 +123,7 @@ class Database(Extension):
             return None, {}
         row = self._connection.execute(select(_checkpoint)).first()
         results = {
-            position: result for position, result in self._connection.execute(select(_results))
+            row.position: row.result for row in self._connection.execute(select(_results))
         }
         self._connection.rollback()
         return (None if row is None else Checkpoint(row.position, row.memory)), results

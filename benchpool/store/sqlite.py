@@ -259,7 +259,7 @@ class SqliteStore:
     def names(self) -> dict[str, str]:
         """See `Store`."""
         rows = self._connection.execute(select(schema.names.c.name, schema.names.c.identity))
-        return {name: identity for name, identity in rows}
+        return {row.name: row.identity for row in rows}
 
     def add_wallet(self, wallet: Wallet) -> None:
         """See `Store`."""

@@ -149,7 +149,7 @@ class ComputeUnit:
                 instance.fresh.clear()
 
     def checkpoint(self, *, all_processes: bool = False) -> None:
-        """Write checkpoints of the processes that went far enough since their last one, or of all."""
+        """Write checkpoints of the processes that went far since their last one, or of all."""
         for process_id, instance in self._instances.items():
             behind = instance.position - instance.saved_position
             if (

@@ -8,7 +8,7 @@ the interval after its own timestamp.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -72,8 +72,8 @@ def parse_interval(text: str) -> tuple[int, bool]:
     match = re.fullmatch(r"([1-9][0-9]{0,8})-([a-z]+?)s?", text.strip().lower())
     if match is None or match[2] not in _UNITS_MS:
         raise ConfigError(
-            f"not a cron interval: {text!r}; write a number, a dash and a unit: 24-hours, 5-minutes,"
-            " 10-blocks"
+            f"not a cron interval: {text!r}; write a number, a dash and a unit: 24-hours,"
+            " 5-minutes, 10-blocks"
         )
     interval_ms = int(match[1]) * _UNITS_MS[match[2]]
     if interval_ms < SECOND_MS:
@@ -132,6 +132,7 @@ class CronSchedule:
 
     def __init__(self) -> None:
         self._dues: list[_Due] = []
+        self._live: tuple[BackgroundScheduler, Callable[[], object]] | None = None
 
     def add(self, process: ProcessInfo, now_ms: int) -> None:
         """Follow a process's cron entries; ticks up to and including `now_ms` are past."""
@@ -143,7 +144,9 @@ class CronSchedule:
                 timezone=UTC,
             )
             first = trigger.get_next_fire_time(None, _moment(now_ms + 1))
-            self._dues.append(_Due(process, entry, place, trigger, _ms(first)))
+            due = _Due(process, entry, place, trigger, _ms(first))
+            self._dues.append(due)
+            self._follow_live(due)
 
     def next_due(self) -> int | None:
         """Return when the next tick is due, in milliseconds; None if there is no cron."""
@@ -164,20 +167,29 @@ class CronSchedule:
         """Return a process's entries, each with its next due time in milliseconds."""
         return [(due.entry, due.next_ms) for due in self._dues if due.process.id == process_id]
 
-    def start_live(self, fire: Callable[[], None]) -> BackgroundScheduler:
+    def start_live(self, fire: Callable[[], object]) -> Callable[[], None]:
         """Call `fire` from a background thread whenever a tick is due by the wall clock.
 
         `fire` must take the due ticks itself, so that a late or double call does no harm.
+
+        Returns: what stops it.
         """
-        scheduler = BackgroundScheduler(timezone=UTC)
-        for trigger in _distinct(due.trigger for due in self._dues):
-            scheduler.add_job(fire, trigger, coalesce=True, misfire_grace_time=None)
-        scheduler.start()
-        return scheduler
+        live = BackgroundScheduler(timezone=UTC)
+        self._live = (live, fire)
+        for due in self._dues:
+            self._follow_live(due)
+        live.start()
 
+        def stop() -> None:
+            self._live = None
+            live.shutdown(wait=True)
 
-def _distinct(triggers: Iterable[IntervalTrigger]) -> list[IntervalTrigger]:
-    return list({(t.interval, t.start_date): t for t in triggers}.values())
+        return stop
+
+    def _follow_live(self, due: _Due) -> None:
+        if self._live is not None:
+            live, fire = self._live
+            live.add_job(fire, due.trigger, coalesce=True, misfire_grace_time=None)
 
 
 def _moment(ms: int) -> datetime:

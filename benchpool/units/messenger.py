@@ -70,7 +70,7 @@ class MessengerUnit:
     # -- scheduling --------------------------------------------------------------------------
 
     def post(self, item: Item, *, process: str | None = None) -> Message:
-        """Schedule a message from outside for its target, or for another process (an assignment)."""
+        """Schedule a message from outside for its target, or for a process it is assigned to."""
         return self._deliver(item, item.id(), process or item.target, depth=0)
 
     def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:

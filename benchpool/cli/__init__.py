@@ -1,0 +1,123 @@
+"""The command line: one file a noun. Commands import what they need when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from benchpool import __version__
+from benchpool.cli import (
+    clock,
+    data,
+    message,
+    model,
+    output,
+    pool,
+    process,
+    simulate,
+    wallet,
+)
+from benchpool.errors import BenchpoolError
+
+__all__ = ["app", "main"]
+
+DEBUG_VARIABLE = "BENCHPOOL_DEBUG"
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+class Root(typer.core.TyperGroup):
+    """The command group in which every failure becomes one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            _forget_stdout()
+            raise typer.Exit(_BROKEN_PIPE) from None
+        except Exception as error:
+            raise typer.Exit(_report(error)) from None
+        return result
+
+
+def _report(error: Exception) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, BenchpoolError):
+        output.complain(str(error))
+        return error.exit_code
+    output.complain(
+        f"{type(error).__name__}: {error}; run with {DEBUG_VARIABLE}=1 for the traceback"
+    )
+    return 1
+
+
+def _forget_stdout() -> None:
+    # Whoever read stdout has gone. What is still buffered must not raise again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+app = typer.Typer(
+    name="benchpool",
+    cls=Root,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.line(f"benchpool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Run AO processes and funded LLM benchmark pools on this machine.
+
+    Example: benchpool spawn WrappedAR --name WrappedAR
+    """
+
+
+app.command("spawn")(process.spawn)
+app.command("send")(message.send)
+app.command("dryrun")(message.dryrun)
+app.command("inbox")(message.inbox)
+app.command("result")(message.result)
+app.command("advance")(clock.advance)
+app.command("processes")(process.processes)
+app.command("inspect")(process.inspect)
+app.command("log")(process.log)
+app.command("modules")(process.modules)
+app.command("simulate")(simulate.simulate)
+app.add_typer(wallet.app, name="wallet")
+app.add_typer(data.app, name="data")
+app.add_typer(model.app, name="model")
+app.add_typer(pool.app, name="pool")
+
+
+def main() -> None:
+    """Run the `benchpool` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    app(prog_name="benchpool")

@@ -1,0 +1,198 @@
+"""benchpool send, dryrun, inbox, result: messages and what comes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchpool.cli import output, session
+from benchpool.cli.options import (
+    DataFileOption,
+    DataOption,
+    FromOption,
+    HomeOption,
+    JsonOption,
+    TagOption,
+    read_content,
+)
+
+if TYPE_CHECKING:
+    from benchpool.cli.view import NameOf
+    from benchpool.message import Message, Result
+    from benchpool.network import Network, Sent
+
+TargetOption = Annotated[
+    str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
+]
+ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Action tag.")]
+
+
+def send(
+    target: TargetOption,
+    action: ActionOption = "",
+    tag: TagOption = None,
+    data: DataOption = None,
+    data_file: DataFileOption = None,
+    sender: FromOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Send a message, run until nothing is pending, and show what came of it.
+
+    The exit code is 1 if the message itself was refused.
+
+    Example: benchpool send --target WrappedAR --action Transfer --tag Recipient=bob --tag Quantity=5
+    """
+    content = read_content(tag, data, data_file)
+    with session.writing(home) as network:
+        owner = session.signer(network, sender)
+        with session.working(network):
+            sent = network.send(target, action, content.tags, data=content.data, sender=owner)
+        error = sent.error
+        _show_sent(network, sent, as_json=as_json)
+    if error:
+        output.complain(f"{target} refused the message: {error}")
+        raise typer.Exit(1)
+
+
+def _show_sent(network: Network, sent: Sent, *, as_json: bool) -> None:
+    from benchpool.cli import view
+
+    name_of = view.names(network)
+    trace = sent.trace
+    if as_json:
+        output.print_json(
+            {
+                "id": sent.id,
+                "process": sent.process,
+                "result": view.result_json(trace.result),
+                "tree": view.tree_json(trace, name_of),
+                "replies": [view.message_json(each, name_of) for each in sent.replies],
+            }
+        )
+        return
+    output.line(output.paint(sent.id, "faint"))
+    view.print_tree(trace, name_of)
+
+
+def dryrun(
+    target: TargetOption,
+    action: ActionOption = "",
+    tag: TagOption = None,
+    data: DataOption = None,
+    data_file: DataFileOption = None,
+    sender: FromOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show what a message would give, and keep nothing of it.
+
+    Example: benchpool dryrun --target WrappedAR --action Balance --tag Recipient=alice
+    """
+    from benchpool.cli import view
+
+    content = read_content(tag, data, data_file)
+    with session.reading(home) as network:
+        result = network.dry_run(
+            target,
+            action,
+            content.tags,
+            data=content.data,
+            sender=session.asker(network, sender),
+        )
+        if as_json:
+            output.print_json(result.view())
+        else:
+            _show_result(result, view.names(network))
+    if result.error:
+        output.complain(f"{target} would refuse the message: {result.error}")
+        raise typer.Exit(1)
+
+
+def result(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message.")],
+    process: Annotated[
+        str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
+    ] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show the result of a message: what its evaluation put out.
+
+    Example: benchpool result Zx3kQ1v0cGgq7pG0jS8yq2n4mB6wXoT5uL9eR1dFhKs
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        found = network.result(id, None if process is None else network.resolve(process))
+        if as_json:
+            output.print_json(found.view())
+        else:
+            _show_result(found, view.names(network))
+            if found.error:
+                output.line(output.paint(f"✗ error: {output.clean(found.error)}", "error"))
+
+
+def _show_result(result: Result, name_of: NameOf) -> None:
+    from benchpool.cli import view
+
+    if not (result.messages or result.spawns or result.assignments or result.output):
+        output.note("no messages and no output")
+    for outgoing in result.messages:
+        action = outgoing.tags.get("Action") or "(no Action)"
+        output.line(f"{output.paint(output.clean(action), 'strong')} → {name_of(outgoing.target)}")
+        for name, value in outgoing.tags:
+            if name not in {"Action", "Content-Type"}:
+                output.line(f"  {output.clean(name)}={output.shorten(name_of(value), 200)}")
+        if outgoing.data:
+            output.line(f"  {view.data_text(outgoing.data, 1000)}")
+    for spawn in result.spawns:
+        output.line(f"spawn {output.clean(spawn.module)}")
+    for assign in result.assignments:
+        output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
+    for text in result.output.splitlines():
+        output.line(f"| {output.clean(text)}")
+
+
+def inbox(
+    party: Annotated[
+        str, typer.Argument(metavar="[WALLET|PROCESS]", help="Whose, by name or id.")
+    ] = session.DEFAULT_WALLET,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest last.")] = 50,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List a wallet's mail, or the messages of a process that no handler took.
+
+    Example: benchpool inbox alice
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        messages = network.inbox(party)
+        name_of = view.names(network)
+        if as_json:
+            output.print_json([view.message_json(each, name_of) for each in messages])
+            return
+        if not messages:
+            output.note(f"{party} has no messages")
+            return
+        if len(messages) > limit:
+            output.note(f"the last {limit} of {len(messages)} messages; see --limit")
+        output.table(
+            ["Time", "From", "Action", "Tags", "Data"],
+            [_mail_row(each, name_of) for each in messages[-limit:]],
+        )
+
+
+def _mail_row(message: Message, name_of: NameOf) -> list[str]:
+    from benchpool.cli import view
+
+    return [
+        view.moment(message.timestamp),
+        name_of(message.sender),
+        message.action,
+        view.tags_text(message, name_of),
+        view.data_text(message.data, 60),
+    ]

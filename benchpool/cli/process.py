@@ -1,0 +1,286 @@
+"""benchpool spawn, processes, inspect, log, modules: processes and what they are made of."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchpool.cli import output, session
+from benchpool.cli.options import (
+    DataFileOption,
+    DataOption,
+    FromOption,
+    HomeOption,
+    JsonOption,
+    TagOption,
+    read_content,
+)
+
+if TYPE_CHECKING:
+    from benchpool.cli.view import NameOf
+    from benchpool.message import Message, Result
+    from benchpool.network import Network
+
+_STATE_LINES = 40
+_STATE_WIDTH = 120
+
+ProcessArgument = Annotated[str, typer.Argument(metavar="PROCESS", help="Its name or id.")]
+
+
+def spawn(
+    module: Annotated[str, typer.Argument(metavar="MODULE", help="See: benchpool modules.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
+    ] = None,
+    tag: TagOption = None,
+    data: DataOption = None,
+    data_file: DataFileOption = None,
+    sender: FromOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Create a process from a module and print its id.
+
+    Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
+    """
+    content = read_content(tag, data, data_file)
+    with session.writing(home) as network:
+        owner = session.signer(network, sender)
+        with session.working(network):
+            process = network.spawn(
+                module, content.tags, name=name, data=content.data, sender=owner
+            )
+    if as_json:
+        output.print_json({"id": process, "name": name})
+    else:
+        output.line(process if name is None else f"{process}  {name}")
+
+
+def modules(as_json: JsonOption = False) -> None:
+    """List the modules that can be spawned, with what each is for.
+
+    Example: benchpool modules
+    """
+    from benchpool.registry import Registry
+
+    registry = Registry()
+    rows = [(name, _purpose(registry, name)) for name in registry.names()]
+    if as_json:
+        output.print_json([{"name": name, "purpose": purpose} for name, purpose in rows])
+    elif rows:
+        output.table(["Module", "Purpose"], rows)
+    else:
+        output.note("no package offers modules (entry point group benchpool.modules)")
+
+
+def _purpose(registry: Any, name: str) -> str:
+    try:
+        module = registry.find(name)
+    except Exception as error:  # noqa: BLE001 - one broken package must not hide the others
+        return f"cannot be imported: {error}"
+    return (module.__doc__ or "").strip().split("\n")[0]
+
+
+def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the processes of the network in the order in which they were spawned.
+
+    Example: benchpool processes
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        given = {identity: name for name, identity in network.names().items()}
+        found = network.processes()
+        name_of = view.names(network)
+        if as_json:
+            output.print_json(
+                [
+                    {
+                        "id": info.id,
+                        "name": given.get(info.id),
+                        "module": info.module,
+                        "owner": info.owner,
+                        "created": info.created_ms,
+                    }
+                    for info in found
+                ]
+            )
+            return
+        if not found:
+            output.note("no processes yet; make one with: benchpool spawn MODULE")
+            return
+        output.table(
+            ["Name", "Module", "Owner", "Spawned", "Id"],
+            [
+                (
+                    given.get(info.id, ""),
+                    info.module,
+                    name_of(info.owner),
+                    view.moment(info.created_ms),
+                    output.short_id(info.id),
+                )
+                for info in found
+            ],
+        )
+
+
+def inspect(
+    process: ProcessArgument, as_json: JsonOption = False, home: HomeOption = None
+) -> None:
+    """Show a process: module, owner, tags, state, handlers, cron and extensions.
+
+    Example: benchpool inspect Benchmark
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        shown = _describe(network, process)
+        if as_json:
+            output.print_json(shown)
+        else:
+            _print_description(shown, view.names(network))
+
+
+def _describe(network: Network, party: str) -> dict[str, Any]:
+    info = network.info(party)
+    process = network.process(info.id)
+    return {
+        "id": info.id,
+        "name": network.name_of(info.id) if network.name_of(info.id) != info.id else None,
+        "module": info.module,
+        "owner": info.owner,
+        "created": info.created_ms,
+        "tags": [{"name": name, "value": value} for name, value in info.tags],
+        "extensions": list(type(process).extensions),
+        "handlers": [
+            {"name": row.name, "pattern": row.describe(), "max_runs": row.max_runs}
+            for row in process.handlers
+        ],
+        "cron": [
+            {
+                "interval": entry.text,
+                "tags": [{"name": name, "value": value} for name, value in entry.tags],
+                "due": due_ms,
+            }
+            for entry, due_ms in network.cron(info.id)
+        ],
+        "inbox": len(process.inbox),
+        "description": process.describe(),
+        "state": json.loads(process.state.model_dump_json()),
+    }
+
+
+def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
+    from benchpool.cli import view
+
+    pairs: list[tuple[str, object]] = [
+        ("Id", shown["id"]),
+        ("Name", shown["name"] or ""),
+        ("Module", shown["module"]),
+        ("Owner", name_of(shown["owner"])),
+        ("Spawned", view.moment(shown["created"])),
+        ("Extensions", ", ".join(shown["extensions"]) or "none"),
+        ("Inbox", f"{shown['inbox']} messages that no handler took"),
+    ]
+    pairs += [(str(name), value) for name, value in shown["description"].items()]
+    output.fields(pairs)
+    _section("Tags")
+    for tag in shown["tags"]:
+        output.line(f"  {output.clean(tag['name'])}={output.shorten(name_of(tag['value']), 160)}")
+    _section("Handlers")
+    for row in shown["handlers"]:
+        runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
+        output.line(f"  {output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}")
+    if shown["cron"]:
+        _section("Cron")
+    for entry in shown["cron"]:
+        tags = " ".join(f"{tag['name']}={tag['value']}" for tag in entry["tags"])
+        output.line(
+            f"  every {output.clean(entry['interval'])}: {output.clean(tags)}"
+            f"; next {view.moment(entry['due'])}"
+        )
+    _section("State")
+    lines = json.dumps(shown["state"], indent=2, ensure_ascii=False).splitlines()
+    for text in lines[:_STATE_LINES]:
+        indent = len(text) - len(text.lstrip())
+        output.line(f"  {' ' * indent}{output.shorten(text.lstrip(), _STATE_WIDTH)}")
+    if len(lines) > _STATE_LINES:
+        output.line(f"  … {len(lines) - _STATE_LINES} more lines; all of it with --json")
+
+
+def _section(title: str) -> None:
+    output.line()
+    output.line(output.paint(title, "strong"))
+
+
+def log(
+    process: Annotated[
+        str, typer.Argument(metavar="PROCESS", help="A process, or a wallet, by name or id.")
+    ],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 100,
+    after: Annotated[
+        int, typer.Option("--after", metavar="N", help="Begin behind this position.")
+    ] = -1,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List what a process evaluated, oldest first, with what came of each message.
+
+    Example: benchpool log WrappedAR --after 20 --limit 10
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        entries = network.log(process, after=after, limit=limit + 1)
+        more = len(entries) > limit
+        entries = entries[:limit]
+        name_of = view.names(network)
+        if as_json:
+            output.print_json(
+                [
+                    {
+                        "message": view.message_json(message, name_of),
+                        "result": view.result_json(result),
+                    }
+                    for message, result in entries
+                ]
+            )
+            return
+        if not entries:
+            output.note("no messages")
+            return
+        output.table(
+            ["Position", "Time", "From", "Action", "Came of it", "Id"],
+            [_log_row(message, result, name_of) for message, result in entries],
+            right=["Position"],
+        )
+    if more:
+        output.note(f"more: --after {entries[-1][0].position}")
+
+
+def _log_row(message: Message, result: Result | None, name_of: NameOf) -> list[object]:
+    from benchpool.cli import view
+
+    action = "Process" if message.type == "Process" else message.action
+    return [
+        message.position,
+        view.moment(message.timestamp),
+        f"{name_of(message.sender)}{' (cron)' if message.cron else ''}",
+        action,
+        _outcome(result),
+        output.short_id(message.id),
+    ]
+
+
+def _outcome(result: Result | None) -> str:
+    if result is None:
+        return ""
+    if result.error:
+        return f"✗ {output.shorten(result.error, 60)}"
+    actions = [outgoing.tags.get("Action") or "(no Action)" for outgoing in result.messages]
+    actions += [f"spawn {spawn.module}" for spawn in result.spawns]
+    counted = {name: actions.count(name) for name in dict.fromkeys(actions)}
+    parts = [name if count == 1 else f"{count} × {name}" for name, count in counted.items()]
+    return output.shorten(", ".join(parts), 60)

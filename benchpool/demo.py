@@ -1,0 +1,209 @@
+"""The demo: a funded pool from mint to payout, on real models, that can be interrupted.
+
+Every step first looks whether it was done, so that a demo which was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchpool.clock import DAY_MS
+from benchpool.deployment import deploy, upload_model
+from benchpool.errors import HandlerError
+from benchpool.evaluation.sample import Sample, to_json
+from benchpool.network import Network
+from benchpool.winston import format_war
+
+FUNDER = "funder"
+WAR = 10**12
+GRANTS = {FUNDER: 100 * WAR, "ana": 10 * WAR, "ben": 10 * WAR}
+"""Who gets how much at the start, in winston."""
+FUNDS = 25 * WAR
+ALLOCATION = "ArithmeticDecrease"
+POOL_DAYS = 3
+SETTLE_DAYS = 3
+"""Days after the end within which the daily tick must have paid the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model file that takes part, and the wallet that brings it."""
+
+    wallet: str
+    model: str
+    path: Path
+
+
+class Listener(Protocol):
+    """Who watches a demo."""
+
+    def step(self, text: str) -> None:
+        """Tell what has happened."""
+
+    def board(self, day: int, rows: Sequence[dict[str, Any]]) -> None:
+        """Show the leaderboard at the end of a day of the pool."""
+
+
+def run_demo(
+    network: Network,
+    entrants: Sequence[Entrant],
+    samples: Sequence[Sample],
+    listener: Listener,
+) -> dict[str, Any]:
+    """Run a pool's whole life and return what came of it.
+
+    Args:
+        network: a network made for this demo, new or left by an interrupted run of it.
+        entrants: who joins.
+        samples: the questions; every model answers each.
+        listener: is told of every step.
+
+    Returns: `pool`, `leaderboard`, `balances_before`, `balances_after`, `supply_before`,
+        `supply_after`; amounts are decimal strings of winston, times milliseconds.
+
+    Raises: HandlerError if a step is refused.
+    """
+    supply_before = _grant(network, samples, listener)
+    pool_id = _fund(network, listener)
+    for entrant in entrants:
+        _join(network, pool_id, entrant, listener)
+    pool = _live(network, pool_id, listener)
+    return _report(network, pool, supply_before)
+
+
+def _grant(network: Network, samples: Sequence[Sample], listener: Listener) -> int:
+    for name in GRANTS:
+        if name not in network.names():
+            network.new_wallet(name)
+    known = set(network.names())
+    deployment = deploy(network, samples=to_json(samples).encode())
+    fresh = [name for name in deployment.names() if name not in known]
+    if fresh:
+        listener.step(f"spawned {', '.join(fresh)}; {len(samples)} questions loaded")
+    for name, amount in GRANTS.items():
+        address = network.resolve(name)
+        if _balance(network, name) == 0:
+            _must(
+                network, "WrappedAR", "Mint", {"Quantity": str(amount), "Recipient": address}
+            )
+            listener.step(f"minted {format_war(amount)} for {name}")
+    return _supply(network)
+
+
+def _fund(network: Network, listener: Listener) -> str:
+    for pool in _ask(network, "Benchmark", "Get-Pools"):
+        return str(pool["id"])
+    transfer = {
+        "Recipient": network.resolve("Benchmark"),
+        "Quantity": str(FUNDS),
+        "X-Dataset": network.resolve("SiqaDataset"),
+        "X-Allocation": ALLOCATION,
+        "X-Duration": f"{POOL_DAYS}d",
+        "X-Title": "Social IQa demo",
+    }
+    sent = network.send("WrappedAR", "Transfer", transfer, sender=FUNDER)
+    pool_id = sent.reply("Pool-Created").tags["Pool"]
+    listener.step(
+        f"{FUNDER} funded pool {pool_id[:8]} with {format_war(FUNDS)} for {POOL_DAYS} days,"
+        f" {ALLOCATION}"
+    )
+    return pool_id
+
+
+def _join(network: Network, pool_id: str, entrant: Entrant, listener: Listener) -> None:
+    name = entrant.model
+    model = network.names().get(name)
+    if model is None:
+        model = upload_model(network, entrant.path, name, sender=entrant.wallet)
+        listener.step(f"{entrant.wallet} uploaded {name}")
+    pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
+    if model not in pool["models"]:
+        data = json.dumps({"dataset": pool_id, "model": model})
+        network.send("Benchmark", "Join-Pool", data=data, sender=entrant.wallet).reply(
+            "Joined-Pool"
+        )
+        listener.step(f"{entrant.wallet} joined the pool with {name}")
+
+
+def _live(network: Network, pool_id: str, listener: Listener) -> dict[str, Any]:
+    for _ in range(POOL_DAYS + SETTLE_DAYS):
+        pool: dict[str, Any] = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
+        if pool["status"] in {"paid", "refunded"}:
+            return pool
+        start_ms = int(pool["start_time"])
+        day = (network.clock.now() - start_ms) // DAY_MS + 1
+        network.advance(start_ms + day * DAY_MS - network.clock.now())
+        listener.board(day, leaderboard(network, pool_id))
+    pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
+    if pool["status"] not in {"paid", "refunded"}:
+        raise HandlerError(f"pool {pool_id} ended and is not settled: it is {pool['status']}")
+    return pool
+
+
+def leaderboard(network: Network, pool_id: str) -> list[dict[str, Any]]:
+    """Return a pool's leaderboard with the names of participants where they are known."""
+    rows: list[dict[str, Any]] = _ask(network, "Benchmark", "Leaderboard", Pool=pool_id)
+    for row in rows:
+        row["participant_name"] = network.name_of(row["participant"])
+    return rows
+
+
+def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[str, Any]:
+    keys = ("rank", "model", "name", "participant", "participant_name", "accuracy")
+    return {
+        "pool": {
+            "id": pool["id"],
+            "status": pool["status"],
+            "funds": str(pool["funds"]),
+            "allocation": pool["allocation"],
+            "protocol": pool["protocol"],
+            "start_time": pool["start_time"],
+            "end_time": pool["end_time"],
+        },
+        "leaderboard": [
+            {key: row[key] for key in keys}
+            | {
+                "stderr": row["standard_error"],
+                "evaluated": row["evaluated"],
+                "total": row["total"],
+                "reward": str(row["reward"]),
+            }
+            for row in leaderboard(network, pool["id"])
+        ],
+        "balances_before": {name: str(amount) for name, amount in GRANTS.items()},
+        "balances_after": {name: str(_balance(network, name)) for name in GRANTS},
+        "supply_before": str(supply_before),
+        "supply_after": str(_supply(network)),
+    }
+
+
+def _must(network: Network, target: str, action: str, tags: dict[str, str]) -> None:
+    error = network.send(target, action, tags).error
+    if error:
+        raise HandlerError(f"{target} refused {action}: {error}")
+
+
+def _ask(network: Network, target: str, action: str, **tags: str) -> Any:
+    """Ask by a dry run, which leaves no trace, and return the answer's JSON."""
+    result = network.dry_run(target, action, tags)
+    if result.error or not result.messages:
+        raise HandlerError(f"{target} does not answer {action}: {result.error}")
+    answer = result.messages[0]
+    if "Error" in answer.tags:
+        raise HandlerError(f"{target} refused {action}: {answer.tags['Error']}")
+    return json.loads(answer.data)
+
+
+def _balance(network: Network, name: str) -> int:
+    address = network.resolve(name)
+    answer = network.dry_run("WrappedAR", "Balance", {"Recipient": address}).messages[0]
+    return int(answer.tags["Balance"])
+
+
+def _supply(network: Network) -> int:
+    answer = network.dry_run("WrappedAR", "Total-Supply").messages[0]
+    return int(answer.tags["Total-Supply"])
