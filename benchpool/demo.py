@@ -24,6 +24,8 @@ GRANTS = {FUNDER: 100 * WAR, "ana": 10 * WAR, "ben": 10 * WAR}
 """Who gets how much at the start, in winston."""
 FUNDS = 25 * WAR
 ALLOCATION = "ArithmeticDecrease"
+TITLE = "Social IQa demo"
+SETTLED = frozenset({"paid", "refunded"})
 POOL_DAYS = 3
 SETTLE_DAYS = 3
 """Days after the end within which the daily tick must have paid the pool."""
@@ -87,15 +89,30 @@ def _grant(network: Network, samples: Sequence[Sample], listener: Listener) -> i
     for name, amount in GRANTS.items():
         address = network.resolve(name)
         if _balance(network, name) == 0:
-            _must(
-                network, "WrappedAR", "Mint", {"Quantity": str(amount), "Recipient": address}
-            )
+            _must(network, "WrappedAR", "Mint", {"Quantity": str(amount), "Recipient": address})
             listener.step(f"minted {format_war(amount)} for {name}")
     return _supply(network)
 
 
+def is_demo(network: Network) -> bool:
+    """Tell whether a network was made for a demo, finished or not."""
+    return FUNDER in network.names()
+
+
+def finished(network: Network) -> bool:
+    """Tell whether a network's demo has come to its end."""
+    pool = _pool(network) if is_demo(network) and "Benchmark" in network.names() else None
+    return pool is not None and pool["status"] in SETTLED
+
+
+def _pool(network: Network) -> dict[str, Any] | None:
+    pools: list[dict[str, Any]] = _ask(network, "Benchmark", "Get-Pools")
+    return next((pool for pool in pools if pool["title"] == TITLE), None)
+
+
 def _fund(network: Network, listener: Listener) -> str:
-    for pool in _ask(network, "Benchmark", "Get-Pools"):
+    pool = _pool(network)
+    if pool is not None:
         return str(pool["id"])
     transfer = {
         "Recipient": network.resolve("Benchmark"),
@@ -103,7 +120,7 @@ def _fund(network: Network, listener: Listener) -> str:
         "X-Dataset": network.resolve("SiqaDataset"),
         "X-Allocation": ALLOCATION,
         "X-Duration": f"{POOL_DAYS}d",
-        "X-Title": "Social IQa demo",
+        "X-Title": TITLE,
     }
     sent = network.send("WrappedAR", "Transfer", transfer, sender=FUNDER)
     pool_id = sent.reply("Pool-Created").tags["Pool"]
@@ -132,14 +149,14 @@ def _join(network: Network, pool_id: str, entrant: Entrant, listener: Listener) 
 def _live(network: Network, pool_id: str, listener: Listener) -> dict[str, Any]:
     for _ in range(POOL_DAYS + SETTLE_DAYS):
         pool: dict[str, Any] = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
-        if pool["status"] in {"paid", "refunded"}:
+        if pool["status"] in SETTLED:
             return pool
         start_ms = int(pool["start_time"])
         day = (network.clock.now() - start_ms) // DAY_MS + 1
         network.advance(start_ms + day * DAY_MS - network.clock.now())
         listener.board(day, leaderboard(network, pool_id))
     pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
-    if pool["status"] not in {"paid", "refunded"}:
+    if pool["status"] not in SETTLED:
         raise HandlerError(f"pool {pool_id} ended and is not settled: it is {pool['status']}")
     return pool
 

@@ -68,9 +68,16 @@ def deploy(
 
 
 def upload_model(
-    network: Network, path: Path, name: str, *, router: Party = "LlamaRouter", sender: Party
+    network: Network,
+    path: Path,
+    name: str,
+    *,
+    router: Party = "LlamaRouter",
+    sender: Party | None = None,
 ) -> str:
-    """Store a GGUF file and spawn the worker that serves it; return the model process's id.
+    """Store a GGUF file and spawn the worker that serves it, under the model's name.
+
+    Returns: the id of the model process.
 
     Raises: HandlerError if the worker refuses the file.
     """
@@ -81,6 +88,7 @@ def upload_model(
             ("Model-Name", name),
             ("Router", network.resolve(router)),
         ],
+        name=name,
         sender=sender,
     )
 

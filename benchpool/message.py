@@ -64,6 +64,14 @@ def normalise_name(name: str) -> str:
     )
 
 
+def as_pairs(tags: TagsInput) -> Iterable[Pair]:
+    """Return the (name, value) pairs of tags in either form."""
+    # Asking an abstract class costs more than all the rest, so lists and tuples go first.
+    if tags.__class__ is list or tags.__class__ is tuple or not isinstance(tags, Mapping):
+        return tags
+    return tags.items()
+
+
 class Tags:
     """The tags of a message: ordered, duplicates allowed, names found in any case.
 
@@ -74,9 +82,7 @@ class Tags:
     __slots__ = ("_first", "pairs")
 
     def __init__(self, tags: TagsInput = ()) -> None:
-        if isinstance(tags, Mapping):
-            tags = tags.items()
-        pairs = tuple(tags)
+        pairs = tuple(as_pairs(tags))
         first: dict[str, str] = {}
         for name, value in reversed(pairs):
             if value.__class__ is not str:
@@ -181,8 +187,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fal
 
     def json(self) -> Any:
         """Parse Data as JSON. Raises: HandlerError with the place of the fault."""
+        text = self.text
         try:
-            return json.loads(self.text)
+            value = json.loads(text)
+            if "\\u" in text:
+                # Half a surrogate pair is no text: it could not be written to the log.
+                json.dumps(value, ensure_ascii=False).encode()
+            return value
         except (ValueError, RecursionError) as error:
             raise HandlerError(f"Data is not valid JSON: {error}") from None
 
@@ -191,7 +202,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fal
         name = normalise_name(name)
         field = _ROOT_FIELDS.get(name)
         if field is not None:
-            return str(getattr(self, field))
+            value = getattr(self, field)
+            return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
         return self.tags.get(name, default)
 
     def view(self) -> dict[str, Any]:
@@ -349,7 +361,9 @@ class Item(NamedTuple):
 
     def id(self) -> str:
         """Hash the canonical bytes: the MessagePack array of the fields, data as bytes."""
-        data = self.data.encode() if isinstance(self.data, str) else self.data
+        data = self.data
+        if data.__class__ is str:
+            data = data.encode()
         return encode_id(
             sha256(
                 _canonical.encode(

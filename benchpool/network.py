@@ -176,16 +176,16 @@ class Network:
         self._lock = RLock()
         self._cron = CronSchedule()
         self._compute = ComputeUnit(self._store, self.registry, self._host, threads=threads)
+        self._scheduler = SchedulerUnit(self._store, self.clock)
         self._messenger = MessengerUnit(
             address=self._messenger_address(),
             store=self._store,
             clock=self.clock,
-            scheduler=SchedulerUnit(self._store, self.clock),
+            scheduler=self._scheduler,
             compute=self._compute,
             limits=limits,
             on_spawn=self._spawned,
         )
-        self._scheduler_preview = SchedulerUnit(self._store, self.clock)
         for info in self._store.processes():
             self._cron.add(info, self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
@@ -246,6 +246,7 @@ class Network:
         self._store.add_wallet(wallet)
         self._wallets[name] = wallet
         self._set_name(name, wallet.address)
+        self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
 
@@ -323,7 +324,7 @@ class Network:
             ConfigError: a bad name or cron tag, or a name that is taken.
             HandlerError: the process refused its first message: its tags are not what it needs.
         """
-        self.registry.find(module)
+        self._compute.check_module(module)
         pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
         if name is not None:
             check_name(name)
@@ -421,8 +422,12 @@ class Network:
         """
         with self._lock:
             target_id = self.resolve(target)
-            item = self._item(target_id, action, tags, data, self._sender(sender), keep=False)
-            return self._compute.dry_run(self._scheduler_preview.preview(item, target_id))
+            if sender is None and DEFAULT_WALLET not in self._wallets:
+                owner = Wallet.derive(self._seed, DEFAULT_WALLET).address
+            else:
+                owner = self._sender(sender)
+            item = self._item(target_id, action, tags, data, owner, keep=False)
+            return self._compute.dry_run(self._scheduler.preview(item, target_id))
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.

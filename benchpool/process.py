@@ -36,12 +36,24 @@ from benchpool.message import (
     SpawnRequest,
     Tags,
     TagsInput,
+    as_pairs,
     decode_message,
     encode,
+    normalise_name,
 )
 from benchpool.state import Journal, State, bind
 
 __all__ = ["Message", "Process", "State", "handler"]
+
+_NOT_FORWARDED = frozenset(
+    {
+        *("Data-Protocol", "Variant", "Type", "From-Process", "From-Module", "From", "Owner"),
+        *("Anchor", "Target", "Data", "Tags", "Tagarray", "Hash-Chain", "Timestamp", "Nonce"),
+        *("Epoch", "Signature", "Forwarded-By", "Pushed-For", "Read-Only", "Cron", "Block-Height"),
+        *("Reference", "Id", "Reply-To"),
+    }
+)
+"""Tags that tell of a message's own way and stay behind when it is forwarded."""
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
@@ -178,11 +190,11 @@ class Process:
 
         Raises: HandlerError if there is no target.
         """
-        if not target:
+        if not (target and isinstance(target, str)):
             raise HandlerError(f"a message {action} without a target cannot be sent")
         pairs: list[Pair] = [("Action", action)]
-        pairs.extend(tags.items() if isinstance(tags, Mapping) else tags)
-        if not isinstance(data, str | bytes):
+        pairs.extend(as_pairs(tags))
+        if data.__class__ is not str and not isinstance(data, str | bytes):
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             pairs.append(("Content-Type", "application/json"))
         self._reference += 1
@@ -196,7 +208,7 @@ class Process:
 
         Source: aos, msg.reply.
         """
-        pairs: list[Pair] = list(tags.items() if isinstance(tags, Mapping) else tags)
+        pairs: list[Pair] = list(as_pairs(tags))
         given = message.tags
         reference = given.get("X-Reference") or message.reference
         if reference:
@@ -220,10 +232,11 @@ class Process:
         reference = given.get("X-Reference") or message.reference
         if reference:
             override["X-Reference"] = reference
-        override.update(tags.items() if isinstance(tags, Mapping) else tags)
+        override.update(as_pairs(tags))
         action = override.pop("Action", message.action)
         replaced = {"Action", *Tags(override)._first}
-        kept = [pair for pair in given if next(iter(Tags([pair])._first)) not in replaced]
+        replaced |= _NOT_FORWARDED
+        kept = [pair for pair in given if normalise_name(pair[0]) not in replaced]
         return self.send(
             target, action, [*kept, *override.items()], message.data if data is None else data
         )
@@ -250,11 +263,14 @@ class Process:
         The wait is part of the state, so it survives a restart: pattern values are texts and the
         context is JSON. Source: aos, Handlers.receive and Handlers.once.
         """
+        waits = self._receives
+        number = int(waits[-1].name.rpartition("_")[2]) + 1 if waits else 1
         waiting = Receive(
-            name=f"_receive_{self.next_reference}_{len(self._receives)}",
+            name=f"_receive_{number}",
             pattern=dict(pattern),
             method=method.__name__,
-            context=context,
+            # Through JSON at once, so that it is now what it will be after a restart.
+            context=json.loads(json.dumps(context)),
         )
         self._receives.append(waiting)
         self._add_receive(waiting)
@@ -304,16 +320,19 @@ class Process:
         self,
     ) -> tuple[tuple[Outgoing, ...], tuple[SpawnRequest, ...], tuple[AssignRequest, ...], str]:
         """Return and empty what the handlers have put out: messages, spawns, assigns, output."""
-        out = (
-            tuple(self._messages),
-            tuple(self._spawns),
-            tuple(self._assigns),
-            "\n".join(self._lines),
-        )
+        if self._spawns or self._assigns or self._lines:
+            out = (
+                tuple(self._messages),
+                tuple(self._spawns),
+                tuple(self._assigns),
+                "\n".join(self._lines),
+            )
+            self._spawns.clear()
+            self._assigns.clear()
+            self._lines.clear()
+        else:
+            out = (tuple(self._messages), (), (), "")
         self._messages.clear()
-        self._spawns.clear()
-        self._assigns.clear()
-        self._lines.clear()
         return out
 
     def undo(self, reference: int) -> None:
@@ -366,15 +385,14 @@ class Process:
         getattr(self, waiting.method)(message, **waiting.context)
 
     def _sync_receives(self) -> None:
-        names = {waiting.name for waiting in self._receives}
-        for row in self.handlers:
-            if row.name.startswith("_receive_"):
-                if row.name not in names:
-                    self.handlers.remove(row.name)
-                names.discard(row.name)
+        # The newest wait stands first, as when each was put at the front.
+        rows = [row.name for row in self.handlers if row.name.startswith("_receive_")]
+        if rows == [waiting.name for waiting in reversed(self._receives)]:
+            return
+        for name in rows:
+            self.handlers.remove(name)
         for waiting in self._receives:
-            if waiting.name in names:
-                self._add_receive(waiting)
+            self._add_receive(waiting)
 
 
 Json = dict[str, Any] | list[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from benchpool.errors import UnknownModule
+from benchpool.errors import PrerequisiteError, UnknownModule
 from benchpool.process import Process
 
 GROUP = "benchpool.modules"
@@ -42,7 +42,12 @@ class Registry:
         point = _installed().get(name)
         if point is None:
             raise UnknownModule(f"no module named {name!r}; there are: {', '.join(self.names())}")
-        module = point.load()
+        try:
+            module = point.load()
+        except Exception as error:
+            raise PrerequisiteError(
+                f"module {name} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+            ) from error
         if not (isinstance(module, type) and issubclass(module, Process)):
             raise UnknownModule(f"{point.value}, offered as module {name!r}, is no Process class")
         return module

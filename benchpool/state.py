@@ -23,6 +23,10 @@ class Journal:
     def __init__(self) -> None:
         self.steps: list[tuple[Any, ...]] = []
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Journal:
+        # A copied part of a state belongs to the same process.
+        return self
+
     def note(self, undo: Callable[..., object], *args: object) -> None:
         """Keep how to take one write back."""
         self.steps.append((undo, *args))
@@ -41,7 +45,8 @@ class Journal:
 class State(BaseModel):
     """Base of the states of processes and of the models inside them."""
 
-    model_config = ConfigDict(extra="forbid")
+    # An infinite float would be written as null and could not be read back.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     _journal: Journal | None = PrivateAttr(default=None)
 
@@ -56,6 +61,9 @@ class State(BaseModel):
             return
         journal.steps.append((_set_field, self, name, fields[name]))
         fields[name] = value if type(value) in _PLAIN else bind(value, journal)
+
+    def __delattr__(self, name: str) -> None:
+        raise TypeError(f"field {name} of a state cannot be deleted; set it to None")
 
 
 def bind(value: Any, journal: Journal) -> Any:
@@ -72,8 +80,16 @@ def bind(value: Any, journal: Journal) -> Any:
                 fields[name] = bind(item, journal)
             value._journal = journal
         return value
+    if isinstance(value, (JournaledDict, JournaledList)):
+        if value._journal is not journal:  # noqa: SLF001
+            return bind(dict(value) if isinstance(value, dict) else list(value), journal)
+        return value
     if isinstance(value, (set, frozenset)):
         raise TypeError("a state holds no sets: their order differs between runs; use a dict")
+    if isinstance(value, (dict, list, bytearray, BaseModel)):
+        raise TypeError(f"a state cannot undo writes to a {kind.__name__}; use a dict, list, State")
+    if isinstance(value, tuple) and any(bind(item, journal) is not item for item in value):
+        raise TypeError("a tuple in a state cannot hold a dict or list; use a list")
     return value
 
 
@@ -91,13 +107,13 @@ class JournaledDict(dict[Any, Any]):
         self._journal = journal
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if type(value) not in _PLAIN:
+            value = bind(value, self._journal)  # may refuse it: before the step is noted
         old = self.get(key, _MISSING)
         if old is _MISSING:
             self._journal.steps.append((dict.__delitem__, self, key))
         else:
             self._journal.steps.append((dict.__setitem__, self, key, old))
-        if type(value) not in _PLAIN:
-            value = bind(value, self._journal)
         dict.__setitem__(self, key, value)
 
     def __delitem__(self, key: Any) -> None:
@@ -120,6 +136,8 @@ class JournaledDict(dict[Any, Any]):
         return value
 
     def popitem(self) -> tuple[Any, Any]:
+        if not self:
+            raise KeyError("popitem(): dictionary is empty")
         key = next(reversed(self))
         return key, self.pop(key)
 

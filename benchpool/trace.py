@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from benchpool.errors import UnknownProcess
 from benchpool.message import Message, Result
 from benchpool.store import Store
-from benchpool.units.messenger import pushed_item, root_of, spawn_item
+from benchpool.units.messenger import pushed_item, root_of, spawn_item, spawn_notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,17 @@ def trace(store: Store, address: str, message_id: str, process: str | None = Non
         raise UnknownProcess(f"no message with id {message_id}")
     root = Trace(entry.message, entry.result)
     waiting = [root]
+    seen = {(root.message.process, root.message.position)}
     while waiting:
         node = waiting.pop()
         for child_id, place in _children(store, address, node):
             child = store.find(child_id, place)
-            if child is not None:
+            if child is None:
+                continue
+            # Assignments can lead back to a message that is in the tree already.
+            spot = (child.message.process, child.message.position)
+            if spot not in seen:
+                seen.add(spot)
                 node.children.append(Trace(child.message, child.result))
         waiting.extend(node.children)
     return root
@@ -72,9 +78,25 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
         return
     root = root_of(node.message)
     for spawn in node.result.spawns:
-        yield spawn_item(spawn, emitter, address, root).id(), None
+        item = spawn_item(spawn, emitter, address, root)
+        child_id = item.id()
+        yield child_id, child_id
+        if store.process(child_id) is not None:
+            notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child_id))
+            yield notice.id(), emitter.id
+        else:
+            yield from _spawn_error(store, node.message, item.reference)
     for outgoing in node.result.messages:
         yield pushed_item(outgoing, emitter, address, root).id(), outgoing.target
     for assign in node.result.assignments:
         for process in assign.processes:
             yield assign.message, process
+
+
+def _spawn_error(store: Store, spawner: Message, reference: str) -> Iterator[tuple[str, str]]:
+    # Its id follows from the reason, which is in the notice alone.
+    for entry in store.entries(spawner.process, after=spawner.position):
+        message = entry.message
+        if message.action == "Spawn-Error" and message.reference == reference:
+            yield message.id, message.process
+            return

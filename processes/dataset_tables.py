@@ -99,9 +99,7 @@ class EvaluationColumns:
             # A tick takes the pending rows in this order.
             Index("evaluations_by_status", "status", "attempts", "id"),
             # A Score reads this index and not the table.
-            Index(
-                "evaluations_by_model", "model_id", "status", "correct", "correct_per_character"
-            ),
+            Index("evaluations_by_model", "model_id", "status", "correct", "correct_per_character"),
             # Unique, so that an answer is looked up here and not in the index by status.
             Index("evaluations_by_reference", "inference_reference", unique=True),
         )
@@ -129,7 +127,7 @@ class Tables(NamedTuple):
 
     def sample(self, row: Any) -> Sample:
         """Read a question back from a row that holds its columns."""
-        fields = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
+        fields = row._mapping
         choices = tuple(fields[name] for name in self.choices)
         return Sample(fields["context"], fields["question"], choices, fields["result"])
 
@@ -148,9 +146,8 @@ def tables(choices: int) -> Tables:
         pass
 
     columns = {name: mapped_column(Text, nullable=False, sort_order=0) for name in names}
-    datasets = type("Dataset", (DatasetColumns, Base), dict(columns))
-    models = type("Model", (ModelColumns, Base), {})
-    evaluations = type("Evaluation", (EvaluationColumns, Base), {})
-    return Tables(
-        Base.metadata, datasets.__table__, models.__table__, evaluations.__table__, names
-    )
+    type("Dataset", (DatasetColumns, Base), dict(columns))
+    type("Model", (ModelColumns, Base), {})
+    type("Evaluation", (EvaluationColumns, Base), {})
+    made = Base.metadata.tables
+    return Tables(Base.metadata, made["datasets"], made["models"], made["evaluations"], names)

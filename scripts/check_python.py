@@ -3,7 +3,10 @@
 import shutil
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit(f"benchpool needs Python 3.11 or newer, and this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")
+if sys.version_info < (3, 11):  # noqa: UP036 - the very reason for this script
+    sys.exit(
+        f"benchpool needs Python 3.11 or newer, and this is {sys.version.split()[0]};"
+        " name another one: make setup PYTHON=python3.12"
+    )
 if not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")):
-    sys.exit("benchpool compiles llama.cpp and finds no C/C++ compiler: install gcc and g++, or clang")
+    sys.exit("benchpool compiles llama.cpp, and there is no C/C++ compiler: install gcc and g++")

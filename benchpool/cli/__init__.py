@@ -13,6 +13,7 @@ from benchpool import __version__
 from benchpool.cli import (
     clock,
     data,
+    demo,
     message,
     model,
     output,
@@ -75,7 +76,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -89,7 +90,9 @@ def _print_version(wanted: bool) -> None:
 def root(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Run AO processes and funded LLM benchmark pools on this machine.
@@ -109,6 +112,7 @@ app.command("inspect")(process.inspect)
 app.command("log")(process.log)
 app.command("modules")(process.modules)
 app.command("simulate")(simulate.simulate)
+app.command("demo")(demo.demo)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

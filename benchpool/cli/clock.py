@@ -56,4 +56,6 @@ def _say_what_is_left(home: Path | None, until_ms: int) -> None:
     with session.reading(home) as network:
         left_ms = until_ms - network.clock.now()
     if left_ms > 0:
-        output.note(f"to reach the time that was meant: benchpool advance {format_duration(left_ms)}")
+        output.note(
+            f"to reach the time that was meant: benchpool advance {format_duration(left_ms)}"
+        )

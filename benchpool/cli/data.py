@@ -52,7 +52,7 @@ def get(
 ) -> None:
     """Write stored data to stdout or a file, after checking it against its id.
 
-    Example: benchpool data get Zx3kQ1v0cGgq7pG0jS8yq2n4mB6wXoT5uL9eR1dFhKs -o questions.jsonl
+    Example: benchpool data get kZ3vVQ4nK0bq3rQwX1m0j7p5l2c9d8e6f4g1h0iJkLm -o questions.jsonl
     """
     with session.reading(home) as network:
         path = network.data.path(id)

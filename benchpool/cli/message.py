@@ -29,6 +29,7 @@ ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Ac
 
 
 def send(
+    *,
     target: TargetOption,
     action: ActionOption = "",
     tag: TagOption = None,
@@ -38,11 +39,11 @@ def send(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Send a message, run until nothing is pending, and show what came of it.
+    """Send a message and show what came of it.
 
-    The exit code is 1 if the message itself was refused.
+    Runs until nothing is pending. The exit code is 1 if the message itself was refused.
 
-    Example: benchpool send --target WrappedAR --action Transfer --tag Recipient=bob --tag Quantity=5
+    Example: benchpool send --target WrappedAR --action Balance --tag Recipient=alice
     """
     content = read_content(tag, data, data_file)
     with session.writing(home) as network:
@@ -77,6 +78,7 @@ def _show_sent(network: Network, sent: Sent, *, as_json: bool) -> None:
 
 
 def dryrun(
+    *,
     target: TargetOption,
     action: ActionOption = "",
     tag: TagOption = None,
@@ -120,7 +122,7 @@ def result(
 ) -> None:
     """Show the result of a message: what its evaluation put out.
 
-    Example: benchpool result Zx3kQ1v0cGgq7pG0jS8yq2n4mB6wXoT5uL9eR1dFhKs
+    Example: benchpool result kZ3vVQ4nK0bq3rQwX1m0j7p5l2c9d8e6f4g1h0iJkLm
     """
     from benchpool.cli import view
 

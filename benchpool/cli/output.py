@@ -131,9 +131,7 @@ def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[s
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        shown.add_column(
-            header, justify="right" if header in right else "left", overflow="fold"
-        )
+        shown.add_column(header, justify="right" if header in right else "left", overflow="fold")
     for row in rows:
         shown.add_row(*[Text(cell) for cell in row])  # Text: nothing in it is taken for markup
     Console(no_color=not in_colour(sys.stdout), highlight=False).print(shown)
@@ -148,7 +146,7 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """Show how long work goes on, if people look at stderr; the bar appears with the first report."""
+    """Show how long work goes on, if people look at stderr."""
     if not is_terminal(sys.stderr):
         yield lambda _done, _total, _text: None
         return

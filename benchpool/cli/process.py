@@ -31,6 +31,7 @@ ProcessArgument = Annotated[str, typer.Argument(metavar="PROCESS", help="Its nam
 
 def spawn(
     module: Annotated[str, typer.Argument(metavar="MODULE", help="See: benchpool modules.")],
+    *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
     ] = None,
@@ -78,7 +79,7 @@ def modules(as_json: JsonOption = False) -> None:
 def _purpose(registry: Any, name: str) -> str:
     try:
         module = registry.find(name)
-    except Exception as error:  # noqa: BLE001 - one broken package must not hide the others
+    except Exception as error:
         return f"cannot be imported: {error}"
     return (module.__doc__ or "").strip().split("\n")[0]
 
@@ -126,9 +127,7 @@ def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
         )
 
 
-def inspect(
-    process: ProcessArgument, as_json: JsonOption = False, home: HomeOption = None
-) -> None:
+def inspect(process: ProcessArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show a process: module, owner, tags, state, handlers, cron and extensions.
 
     Example: benchpool inspect Benchmark

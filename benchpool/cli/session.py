@@ -82,7 +82,9 @@ def asker(network: Network, name: str | None = None) -> Wallet:
     """Return a wallet for a dry run: the one named, else the default one, else the first."""
     wallets = {wallet.name: wallet for wallet in network.wallets()}
     if not wallets:
-        raise UnknownProcess("this home has no wallet yet; make one with: benchpool wallet new NAME")
+        raise UnknownProcess(
+            "this home has no wallet yet; make one with: benchpool wallet new NAME"
+        )
     if name is None and DEFAULT_WALLET not in wallets:
         return next(iter(wallets.values()))
     return signer(network, name)

@@ -79,7 +79,9 @@ def _details(node: Trace) -> list[str]:
             f"  | {output.shorten(each, _DATA_WIDTH)}" for each in node.result.output.splitlines()
         ]
         if node.result.error:
-            lines.append(output.paint(f"  ✗ error: {output.shorten(node.result.error, 300)}", "error"))
+            lines.append(
+                output.paint(f"  ✗ error: {output.shorten(node.result.error, 300)}", "error")
+            )
     return lines
 
 

@@ -122,9 +122,7 @@ class Database(Extension):
         if not inspect(self._connection).has_table(_checkpoint.name):
             return None, {}
         row = self._connection.execute(select(_checkpoint)).first()
-        results = {
-            row.position: row.result for row in self._connection.execute(select(_results))
-        }
+        results = {row.position: row.result for row in self._connection.execute(select(_results))}
         self._connection.rollback()
         return (None if row is None else Checkpoint(row.position, row.memory)), results
 

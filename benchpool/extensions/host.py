@@ -12,11 +12,18 @@ from benchpool.inference.engine import Engine
 from benchpool.store import DataStore
 
 
+EXTENSIONS = ("Database", "Llama", "WeaveDrive")
+
+
 def default_engine(path: Path) -> Engine:
-    """Run a model by llama.cpp in a child process of its own."""
+    """Run a model by llama.cpp in a child process of its own.
+
+    With one thread: models run beside each other, one a core, and llama.cpp's threads spin while
+    they wait for each other, so more threads than cores make everything many times slower.
+    """
     from benchpool.inference.isolated import IsolatedEngine  # noqa: PLC0415 - needed by few
 
-    return IsolatedEngine(path)
+    return IsolatedEngine(path, threads=1)
 
 
 class ExtensionHost:
@@ -35,17 +42,21 @@ class ExtensionHost:
         self._folder = folder
         self._read_only = read_only
 
+    def check(self, name: str) -> None:
+        """Make sure that there is an extension of this name. Raises: PrerequisiteError."""
+        if name not in EXTENSIONS:
+            raise PrerequisiteError(
+                f"no extension named {name!r}; there are: {', '.join(EXTENSIONS)}"
+            )
+
     def build(self, name: str, process: str, recorder: Recorder) -> Extension:
         """Make one extension for one process. Raises: PrerequisiteError if there is none such."""
+        self.check(name)
         if name == "WeaveDrive":
             return WeaveDrive(self.data)
         if name == "Llama":
             return Llama(process, self.engines, recorder)
-        if name == "Database":
-            from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
+        from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
-            path = None if self._folder is None else self._folder / f"{process}.sqlite"
-            return Database(path, read_only=self._read_only)
-        raise PrerequisiteError(
-            f"no extension named {name!r}; there are: Database, Llama, WeaveDrive"
-        )
+        path = None if self._folder is None else self._folder / f"{process}.sqlite"
+        return Database(path, read_only=self._read_only)

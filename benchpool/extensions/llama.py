@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from benchpool.errors import InferenceError
+from benchpool.errors import InferenceError, StoreError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.inference.engine import Answer, Engine, ModelCard, Request
 from benchpool.store import DataStore
@@ -36,7 +36,11 @@ class EngineHost:
         with self._lock:
             engine = self._engines.get((process, data_id))
             if engine is None:
-                engine = self._factory(self._data.path(data_id))
+                try:
+                    path = self._data.path(data_id)
+                except StoreError as error:
+                    raise InferenceError(str(error)) from error
+                engine = self._factory(path)
                 self._engines[process, data_id] = engine
             return engine
 

@@ -23,6 +23,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._messages: dict[str, list[bytes]] = {}
         self._results: dict[str, list[bytes | None]] = {}
+        self._unevaluated: dict[tuple[str, int], None] = {}
         self._places: dict[str, tuple[str, int]] = {}
         self._last_scheduled: dict[str, Message] = {}
         self._processes: dict[str, ProcessInfo] = {}
@@ -40,6 +41,8 @@ class MemoryStore:
             self._results[message.process] = []
         log.append(encode(message))
         self._results[message.process].append(MAIL if mail else None)
+        if not mail:
+            self._unevaluated[message.process, message.position] = None
         self._places.setdefault(message.id, (message.process, message.position))
         if not message.cron:
             self._last_scheduled[message.process] = message
@@ -47,6 +50,7 @@ class MemoryStore:
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
         self._results[message.process][message.position] = encode_result(result)
+        self._unevaluated.pop((message.process, message.position), None)
 
     def commit(self, now_ms: int) -> None:
         """See `Store`. Memory is never durable; only the time is noted."""
@@ -89,10 +93,7 @@ class MemoryStore:
     def pending(self) -> list[Message]:
         """See `Store`."""
         return [
-            decode_message(self._messages[process][place])
-            for process, results in self._results.items()
-            for place, result in enumerate(results)
-            if result is None
+            decode_message(self._messages[process][place]) for process, place in self._unevaluated
         ]
 
     def count(self) -> int:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchpool.errors import BenchpoolError, UnknownProcess
+from benchpool.errors import BenchpoolError, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.handlers import matches
 from benchpool.message import EMPTY_RESULT, Message, Result, decode_result, encode_result
-from benchpool.process import Process
+from benchpool.process import Process, state_type
 from benchpool.registry import Registry
+from benchpool.state import Journal, bind
 from benchpool.store import Checkpoint, Store
 
 if TYPE_CHECKING:
@@ -74,8 +75,14 @@ class ComputeUnit:
         return self._instances.get(process_id) or self._load(process_id)
 
     def check_module(self, name: str) -> None:
-        """Make sure that a module exists. Raises: UnknownModule, PrerequisiteError."""
-        self._registry.find(name)
+        """Make sure that a module can be spawned. Raises: UnknownModule, PrerequisiteError."""
+        module = self._registry.find(name)
+        for extension in module.extensions:
+            self._host.check(extension)
+        try:
+            bind(state_type(module)(), Journal())
+        except Exception as error:
+            raise UnknownModule(f"module {name!r} has no usable first state: {error}") from error
 
     # -- evaluating --------------------------------------------------------------------------
 
@@ -95,12 +102,16 @@ class ComputeUnit:
 
         Returns: results in the order of the batch, whatever was completed first.
         """
-        heavy: dict[str, list[Message]] = {}
-        for message in batch:
-            if self.instance(message.process).process.heavy:
-                heavy.setdefault(message.process, []).append(message)
+        heavy: dict[str, list[Message]] = {
+            process: []
+            for process in {message.process for message in batch}
+            if self.instance(process).process.heavy
+        }
         if not heavy:
             return [self.evaluate(message) for message in batch]
+        for message in batch:
+            if message.process in heavy:
+                heavy[message.process].append(message)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="benchpool")
         futures: dict[str, Future[list[Result]]] = {
@@ -122,9 +133,8 @@ class ComputeUnit:
 
     def _evaluate_heavy(self, messages: list[Message]) -> list[Result]:
         instance = self.instance(messages[0].process)
-        trusted = [m for m in messages if refusal(instance.process, m) is None]
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
-            instance.process.prepare(trusted)
+            instance.process.prepare([m for m in messages if refusal(instance.process, m) is None])
         return [self.evaluate(message) for message in messages]
 
     def dry_run(self, message: Message) -> Result:
@@ -192,7 +202,8 @@ class ComputeUnit:
         for entry in self._store.entries(process_id, after=instance.position):
             if entry.result is None:
                 break
-            fold(instance, entry.message, recorded=entry.result.recorded)
+            if not entry.result.error:  # a message that failed left no mark
+                fold(instance, entry.message, recorded=entry.result.recorded)
             instance.position = entry.message.position
         self._instances[process_id] = instance
         return instance
@@ -234,24 +245,26 @@ def fold(
     Returns: what came of it. A handler's failure is a result with `error`.
     """
     process = instance.process
+    extensions = instance.extensions
     reference = process.reference
-    for extension in instance.extensions:
-        extension.begin()
-    instance.recorder.start(recorded)
+    if extensions:
+        instance.recorder.start(recorded)
+        for extension in extensions:
+            extension.begin()
     try:
         refused = refusal(process, message)
         if refused is not None:
             process.log(refused)
-        elif message.type == "Process":
+        elif message.type == "Process" and message.target == process.id:
             process.on_spawn(message)
         else:
             process.handlers.evaluate(message, process.keep_in_inbox)
-        for extension in instance.extensions:
+        for extension in extensions:
             if keep:
                 extension.commit()
             else:
                 extension.rollback()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a module raises is that message's error
         _take_back(instance, reference)
         return Result(error=explain(error), recorded=instance.recorder.finish())
     except BaseException:
@@ -262,9 +275,11 @@ def fold(
         process.journal.commit()
     else:
         process.undo(reference)
-    if not (messages or spawns or assigns or output or instance.extensions):
-        return EMPTY_RESULT
-    return Result(messages, spawns, assigns, output, "", instance.recorder.finish())
+    if extensions:
+        return Result(messages, spawns, assigns, output, "", instance.recorder.finish())
+    if messages or spawns or assigns or output:
+        return Result(messages, spawns, assigns, output)
+    return EMPTY_RESULT
 
 
 def _take_back(instance: Instance, reference: int) -> None:

@@ -31,6 +31,7 @@ _UNITS_MS = {
     "year": 365 * DAY_MS,
     "block": BLOCK_MS,
 }
+_LONGEST_MS = 100 * _UNITS_MS["year"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,9 +66,9 @@ class Tick(NamedTuple):
 
 
 def parse_interval(text: str) -> tuple[int, bool]:
-    """Read `24-hours` as (milliseconds, counted in blocks).
+    """Read `24-hours` as (milliseconds, counted in blocks). Parts of a second are cut off.
 
-    Raises: ConfigError if it has another form or is under a second.
+    Raises: ConfigError if it has another form, or is under a second or over a hundred years.
     """
     match = re.fullmatch(r"([1-9][0-9]{0,8})-([a-z]+?)s?", text.strip().lower())
     if match is None or match[2] not in _UNITS_MS:
@@ -78,7 +79,9 @@ def parse_interval(text: str) -> tuple[int, bool]:
     interval_ms = int(match[1]) * _UNITS_MS[match[2]]
     if interval_ms < SECOND_MS:
         raise ConfigError(f"cron interval {text!r} is under one second")
-    return interval_ms, match[2] == "block"
+    if interval_ms > _LONGEST_MS:
+        raise ConfigError(f"cron interval {text!r} is over a hundred years")
+    return interval_ms - interval_ms % SECOND_MS, match[2] == "block"
 
 
 def parse_cron(tags: Tags) -> list[CronEntry]:

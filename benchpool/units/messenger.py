@@ -11,6 +11,7 @@ from benchpool.message import (
     Item,
     Message,
     Outgoing,
+    Pair,
     ProcessInfo,
     Result,
     SpawnRequest,
@@ -173,19 +174,12 @@ class MessengerUnit:
 
     def _push_spawn(self, emitter: ProcessInfo, spawn: SpawnRequest, root: str, depth: int) -> None:
         item = spawn_item(spawn, emitter, self.address, root)
-        notice = [
-            pair for pair in item.tags if pair[0].lower() not in {"authority", "action", "process"}
-        ]
-        reference = str(spawn.reference)
         try:
             self._compute.check_module(spawn.module)
             child = self.spawn(item, depth=depth)
-            tags = Tags([("Action", "Spawned"), ("Process", child.id), *notice])
+            answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
         except BenchpoolError as error:
-            tags = Tags([("Action", "Spawn-Error"), ("Error", str(error)), *notice])
-        answer = Item(
-            emitter.id, self.address, emitter.id, tags, "", reference=reference, pushed_for=root
-        )
+            answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
         self._deliver(answer, answer.id(), emitter.id, depth=depth)
 
     def _push_assignment(self, assign: AssignRequest, depth: int) -> None:
@@ -245,4 +239,19 @@ def spawn_item(spawn: SpawnRequest, emitter: ProcessInfo, address: str, root: st
         pushed_for=root,
         from_module=emitter.module,
         type="Process",
+    )
+
+
+def spawn_notice(item: Item, *outcome: Pair) -> Item:
+    """Make the message that tells a process what came of the process item that it asked for."""
+    hidden = {"authority", "action", "process"}
+    kept = [pair for pair in item.tags if pair[0].lower() not in hidden]
+    return Item(
+        item.sender,
+        item.owner,
+        item.sender,
+        Tags([*outcome, *kept]),
+        "",
+        reference=item.reference,
+        pushed_for=item.pushed_for,
     )

@@ -138,7 +138,7 @@ def test_text_and_the_same_text_as_bytes_have_one_id():
 
 
 def test_the_id_of_a_known_item_never_changes():
-    assert ITEM.id() == "GOLDEN_ID"
+    assert ITEM.id() == "gl5C9i1jpooEQJqxQD8g0PzIp_laKnPIweZTk8rFfgI"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""benchpool demo: a funded pool's whole life with two real models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchpool.cli import output, session
+from benchpool.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from benchpool.demo import Entrant
+    from benchpool.network import Network
+
+DEMO_HOME = Path(".benchpool-demo")
+MODELS = {"ana": "smollm2-135m", "ben": "gemma-3-270m"}
+
+
+def demo(
+    questions: Annotated[
+        int | None,
+        typer.Option("--questions", min=1, metavar="N", help="Ask only the first N questions."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="Questions: JSON Lines, a JSON list, or the official Social IQa archive or folder;"
+            " by default 180 that come with benchpool.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="What wallets are made from: same seed, same log.")
+    ] = 1,
+    as_json: JsonOption = False,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            metavar="PATH",
+            help="The folder for the demo's network; default ./.benchpool-demo.",
+        ),
+    ] = None,
+) -> None:
+    """Mint, fund a three-day pool, enter two models, evaluate, rank and pay.
+
+    The models must have been pulled: benchpool model pull smollm2-135m, and gemma-3-270m. A demo
+    that was interrupted goes on where it was.
+
+    Example: benchpool demo --questions 40
+    """
+    from benchpool.demo import run_demo
+    from benchpool.evaluation.sample import load_samples
+
+    entrants = _entrants()
+    samples = load_samples(data or _shipped())[:questions]
+    folder = home or DEMO_HOME
+    listener = Listener(quiet=as_json)
+    with _open(folder, seed, replace=home is None) as network, session.working(network):
+        if network.resumed:
+            listener.step(f"going on with the demo in {folder}: {network.resumed} messages pending")
+            network.run()
+        listener.step(f"{len(entrants)} models will answer {len(samples)} questions each")
+        result = run_demo(network, entrants, samples, listener)
+    if as_json:
+        output.print_json(result)
+    else:
+        _show(result, folder)
+
+
+class Listener:
+    """Prints the story as it happens."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def step(self, text: str) -> None:
+        """Tell what has happened."""
+        if self._quiet:
+            output.note(text)
+        else:
+            output.line(f"* {text}")
+
+    def board(self, day: int, rows: Sequence[dict[str, Any]]) -> None:
+        """Show the leaderboard at the end of a day of the pool."""
+        if not self._quiet:
+            output.line(f"\nLeaderboard after day {day}")
+            _board(rows)
+
+
+def _entrants() -> list[Entrant]:
+    from benchpool.demo import Entrant
+    from benchpool.inference.catalogue import Catalogue
+
+    catalogue = Catalogue()
+    return [Entrant(wallet, model, catalogue.find(model)) for wallet, model in MODELS.items()]
+
+
+def _shipped() -> Path:
+    from benchpool.deployment import sample_path
+
+    return sample_path()
+
+
+def _open(folder: Path, seed: int, *, replace: bool) -> Network:
+    """Open the demo's home: a new one, or the one of an interrupted demo.
+
+    A finished demo in the default place makes way for a new one.
+    """
+    from benchpool.demo import finished, is_demo
+    from benchpool.errors import ConfigError
+    from benchpool.network import Network
+
+    network = Network(folder, seed=seed)
+    done = finished(network)
+    if network.names() and not is_demo(network):
+        network.close(abort=True)
+        raise ConfigError(f"{folder} holds another network; name a new folder with --home")
+    if done and replace:
+        import shutil
+
+        network.close()
+        shutil.rmtree(folder)
+        return Network(folder, seed=seed)
+    if done:
+        output.note(f"{folder} holds a finished demo; this is what came of it")
+    return network
+
+
+def _board(rows: Sequence[dict[str, Any]]) -> None:
+    from benchpool.winston import format_war
+
+    output.table(
+        ["rank", "model", "by", "accuracy", "std. error", "answered", "reward"],
+        [
+            [
+                row["rank"],
+                row["name"],
+                row["participant_name"],
+                _number(row["accuracy"]),
+                _number(row["stderr"] if "stderr" in row else row["standard_error"]),
+                f"{row['evaluated']}/{row['total']}",
+                format_war(int(row["reward"])),
+            ]
+            for row in rows
+        ],
+        right=["rank", "accuracy", "std. error", "answered", "reward"],
+    )
+
+
+def _number(value: float | str | None) -> str:
+    return "-" if value in (None, "") else f"{float(value or 0):.4f}"
+
+
+def _show(result: dict[str, Any], folder: Path) -> None:
+    from benchpool.winston import format_war
+
+    pool = result["pool"]
+    output.line(
+        f"\nPool {pool['id']} is {pool['status']}: {pool['allocation']}, {pool['protocol']}"
+    )
+    _board(result["leaderboard"])
+    output.line("\nBalances")
+    output.table(
+        ["wallet", "before", "after", "change"],
+        [
+            [
+                name,
+                format_war(int(before)),
+                format_war(int(result["balances_after"][name])),
+                format_war(int(result["balances_after"][name]) - int(before)),
+            ]
+            for name, before in result["balances_before"].items()
+        ],
+        right=["before", "after", "change"],
+    )
+    conserved = result["supply_before"] == result["supply_after"]
+    verdict = "conserved" if conserved else "NOT CONSERVED"
+    output.line(
+        f"\nSupply before {format_war(int(result['supply_before']))},"
+        f" after {format_war(int(result['supply_after']))}: {verdict}"
+    )
+    output.line(f"Look around: benchpool inbox ana --home {folder}")
+    output.line(f"             benchpool inspect Benchmark --home {folder}")
+    if not conserved:
+        raise typer.Exit(1)
+
+
+__all__ = ["demo"]

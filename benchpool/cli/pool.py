@@ -1,0 +1,251 @@
+"""benchpool pool: the messages of a benchmark pool under short names; see docs/protocol.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchpool.cli import output, session
+from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
+
+if TYPE_CHECKING:
+    from benchpool.cli.pool_client import PoolClient
+    from benchpool.network import Network
+
+app = typer.Typer(
+    help="Fund pools, enter models and read leaderboards.\n\n"
+    "Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_WRAPPED_AR = "WrappedAR"
+
+PoolArgument = Annotated[
+    str, typer.Argument(metavar="POOL", help="A pool's id, the beginning of it, or its title.")
+]
+BenchmarkOption = Annotated[
+    str, typer.Option("--benchmark", metavar="PROCESS", help="The Benchmark process.")
+]
+
+
+def _client(network: Network, benchmark: str, *, verbose: bool = False) -> PoolClient:
+    from benchpool.cli.pool_client import PoolClient
+
+    return PoolClient(network, network.resolve(benchmark), verbose=verbose)
+
+
+@app.command("create")
+def create(
+    *,
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="D", help="The dataset process, by name or id.")
+    ],
+    allocation: Annotated[
+        str,
+        typer.Option(
+            "--allocation",
+            metavar="RULE",
+            help="ArithmeticDecrease, GeometricDecrease, WinnerTakesAll, Equal or Proportional.",
+        ),
+    ],
+    funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="cloze (default) or letters.")
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", help="How long it is open; default 30d.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
+    sender: FromOption = None,
+    benchmark: BenchmarkOption = "Benchmark",
+    token: Annotated[
+        str, typer.Option("--token", metavar="PROCESS", help="The token process.")
+    ] = _WRAPPED_AR,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Fund a pool by a Transfer to the Benchmark, and print the pool's id.
+
+    Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
+    """
+    from benchpool.clock import parse_duration
+    from benchpool.errors import InvalidQuantity
+    from benchpool.winston import format_war, parse_war
+
+    try:
+        quantity = parse_war(funds)
+    except InvalidQuantity as error:
+        raise typer.BadParameter(str(error), param_hint="--funds") from None
+    if quantity == 0:
+        raise typer.BadParameter("a pool needs more than nothing", param_hint="--funds")
+    if duration is not None:
+        parse_duration(duration)
+    optional = {"X-Protocol": protocol, "X-Duration": duration, "X-Title": title}
+    with session.writing(home) as network:
+        terms = {
+            "X-Dataset": network.resolve(dataset),
+            "X-Allocation": allocation,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+        created = _client(network, benchmark, verbose=verbose).create(
+            token=network.resolve(token),
+            quantity=quantity,
+            terms=terms,
+            funder=session.signer(network, sender),
+        )
+    if as_json:
+        output.print_json({name: value for name, value in created.tags if name != "Action"})
+    else:
+        output.line(created.tags["Pool"])
+        output.note(f"{format_war(quantity)} by {allocation}")
+
+
+@app.command("join")
+def join(
+    pool: PoolArgument,
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="M",
+            help="A process, a model of this machine, or a GGUF file.",
+        ),
+    ],
+    sender: FromOption = None,
+    benchmark: BenchmarkOption = "Benchmark",
+    router: Annotated[
+        str | None,
+        typer.Option("--router", metavar="PROCESS", help="Default: the one the data set asks."),
+    ] = None,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Enter a model into a pool; one that is no process yet is stored and gets a LlamaWorker.
+
+    Example: benchpool pool join 4fT9 --model smollm2-135m --from alice
+    """
+    with session.writing(home) as network:
+        owner = session.signer(network, sender)
+        client = _client(network, benchmark, verbose=verbose)
+        entered = client.find(pool)
+        with session.working(network):
+            worker = client.worker(model, entered, router=router, owner=owner)
+            joined = client.join(entered.id, worker, owner=owner)
+    if as_json:
+        output.print_json({name: value for name, value in joined.tags if name != "Action"})
+    else:
+        output.line(worker)
+        output.note(f"{model} joined {entered.title or entered.id}")
+
+
+@app.command("list")
+def list_pools(
+    benchmark: BenchmarkOption = "Benchmark",
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List the pools of a Benchmark.
+
+    Example: benchpool pool list
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        client = _client(network, benchmark, verbose=verbose)
+        pools = client.pools()
+        name_of = view.names(network)
+    if as_json:
+        output.print_json([pool.facts for pool in pools])
+    elif pools:
+        output.table(
+            ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
+            [
+                (
+                    output.short_id(pool.id),
+                    pool.title,
+                    name_of(pool.dataset),
+                    pool.funds,
+                    pool.text("allocation"),
+                    pool.text("status"),
+                    pool.end,
+                    pool.entries,
+                )
+                for pool in pools
+            ],
+            right=["Funds", "Entries"],
+        )
+    else:
+        output.note("no pools yet; make one with: benchpool pool create")
+
+
+@app.command("leaderboard")
+def leaderboard(
+    pool: PoolArgument,
+    benchmark: BenchmarkOption = "Benchmark",
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show how a pool's entries rank.
+
+    Example: benchpool pool leaderboard 4fT9
+    """
+    from benchpool.cli import view
+    from benchpool.cli.pool_client import leaderboard_row
+
+    with session.reading(home) as network:
+        client = _client(network, benchmark, verbose=verbose)
+        rows = client.leaderboard(client.find(pool).id)
+        name_of = view.names(network)
+    if as_json:
+        output.print_json(rows)
+    elif rows:
+        output.table(
+            ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"],
+            [leaderboard_row(row, name_of) for row in rows],
+            right=["Rank", "Score", "Std. error", "Evaluated", "Reward"],
+        )
+    else:
+        output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
+
+
+@app.command("show")
+def show(
+    pool: PoolArgument,
+    benchmark: BenchmarkOption = "Benchmark",
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show a pool with all that is known of it.
+
+    Example: benchpool pool show 4fT9
+    """
+    import json
+
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        client = _client(network, benchmark, verbose=verbose)
+        found = client.get(client.find(pool).id)
+        name_of = view.names(network)
+    if as_json:
+        output.print_json(found.facts)
+        return
+    output.fields(
+        [
+            (
+                name,
+                json.dumps(value, ensure_ascii=False)
+                if isinstance(value, list | dict)
+                else found.shown(name, name_of),
+            )
+            for name, value in found.facts.items()
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Scripted lifecycles: a scenario file is run and its expectations are checked."""

@@ -1,0 +1,171 @@
+"""Scripted engine: stands in for a model where a scenario says so, and says so itself.
+
+What takes the place of the GGUF file is a small JSON file with the choice that the model makes at
+each question. The same file gives the same answers on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from benchpool.errors import ModelDied, ModelFileError
+from benchpool.evaluation import prompts
+from benchpool.evaluation.sample import Sample
+from benchpool.extensions.host import default_engine
+from benchpool.inference.engine import (
+    Answer,
+    ChoicesAnswer,
+    ChoicesRequest,
+    Engine,
+    Generation,
+    LogLikelihood,
+    ModelCard,
+    Progress,
+    Request,
+    Unanswered,
+)
+
+MARK = b'{"benchpool":"scripted model"'
+_LIKELY_NATS = -1.0
+_UNLIKELY_NATS = -10.0
+_CONTEXT_TOKENS = 2048
+
+
+def write_script(name: str, samples: Sequence[Sample], choices: Sequence[int]) -> bytes:
+    """Write the file of a scripted model.
+
+    Args:
+        name: of the model.
+        samples: the questions it knows.
+        choices: what it answers to each, counted from 1.
+    """
+    answers = {}
+    for sample, choice in zip(samples, choices, strict=True):
+        answers[_key(prompts.cloze(sample).prompt)] = choice
+        answers[_key(prompts.letters(sample).user)] = choice
+    return json.dumps(
+        {"benchpool": "scripted model", "name": name, "answers": answers}, separators=(",", ":")
+    ).encode()
+
+
+def choose(samples: Sequence[Sample], correct: int, *, seed: str) -> list[int]:
+    """Make up answers of which exactly so many are right; which ones follows from the seed."""
+    order = list(range(len(samples)))
+    Random(seed).shuffle(order)  # noqa: S311 - a made-up model, not a secret
+    right = set(order[:correct])
+    return [
+        sample.gold if place in right else sample.gold % len(sample.choices) + 1
+        for place, sample in enumerate(samples)
+    ]
+
+
+class ScriptedEngines:
+    """Opens scripted models, and GGUF files by the usual engine; knows how to kill them."""
+
+    def __init__(self, fallback: Callable[[Path], Engine] = default_engine) -> None:
+        self._fallback = fallback
+        self._dead: set[str] = set()
+
+    def __call__(self, path: Path) -> Engine:
+        """Open a model. Raises: InferenceError if it is none."""
+        with path.open("rb") as file:
+            if file.read(len(MARK)) != MARK:
+                return self._fallback(path)
+        return ScriptedEngine(path.read_bytes(), self.is_dead)
+
+    def kill(self, name: str) -> None:
+        """From now on the engines of this model fail."""
+        self._dead.add(name)
+
+    def revive(self, name: str) -> None:
+        """From now on the engines of this model answer again."""
+        self._dead.discard(name)
+
+    def is_dead(self, name: str) -> bool:
+        """Tell whether the engines of this model fail."""
+        return name in self._dead
+
+
+class ScriptedEngine:
+    """Answers from a table."""
+
+    def __init__(self, script: bytes, is_dead: Callable[[str], bool] = lambda _: False) -> None:
+        try:
+            content = json.loads(script)
+            self._answers: Mapping[str, int] = content["answers"]
+            self._name: str = content["name"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelFileError(f"not a scripted model: {error}") from None
+        self._is_dead = is_dead
+        self._card = ModelCard(
+            name=self._name,
+            architecture="scripted",
+            parameters=0,
+            quantization="none",
+            context_tokens=_CONTEXT_TOKENS,
+            layers=0,
+            vocabulary=0,
+            tokenizer="none",
+            chat_template=True,
+            size_bytes=len(script),
+            sha256=hashlib.sha256(script).hexdigest(),
+        )
+
+    @property
+    def card(self) -> ModelCard:
+        """What the script says of itself."""
+        return self._card
+
+    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+        """Answer every request from the table. Raises: ModelDied if it was killed."""
+        answers = []
+        for count, request in enumerate(requests, start=1):
+            if self._is_dead(self._name):
+                raise ModelDied(f"the scripted model {self._name} was killed by the scenario")
+            answers.append(self._answer(request))
+            if progress is not None:
+                progress(count, len(requests))
+        return answers
+
+    def _answer(self, request: Request) -> Answer:
+        text = request.prompt if isinstance(request, ChoicesRequest) else request.user
+        choice = self._answers.get(_key(text))
+        if choice is None:
+            return Unanswered("the script has no answer to this question")
+        tokens = len(text.split())
+        if isinstance(request, ChoicesRequest):
+            return ChoicesAnswer(
+                tuple(
+                    LogLikelihood(
+                        _LIKELY_NATS if place == choice else _UNLIKELY_NATS,
+                        len(continuation.split()),
+                    )
+                    for place, continuation in enumerate(request.choices, start=1)
+                ),
+                tokens,
+            )
+        return Generation(prompts.LETTERS[choice - 1], tokens, 1, "stop")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:24]

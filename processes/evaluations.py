@@ -1,0 +1,305 @@
+"""What a data set process does with its tables: a few statements a message, however many rows.
+
+Every row of evaluation goes pending -> started -> done; back to pending after an error, a refund
+or a lease that ran out; and to unscored after `MAX_FAILURES` errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from benchpool.evaluation.sample import Sample
+from processes.counts import Counts
+from processes.dataset_tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
+
+MAX_FAILURES: Final = 3
+"""Errors after which a row is given up."""
+
+
+class Model(NamedTuple):
+    """A model that is evaluated, under one protocol."""
+
+    id: int
+    name: str
+    inference_process: str
+    data_tx: str
+    protocol: str
+
+
+class Task(NamedTuple):
+    """A row of evaluation with all that is needed to ask it or to judge its answer."""
+
+    id: int
+    sample: Sample
+    model: str
+    """The model process."""
+    weights: str
+    protocol: str
+    failures: int
+    price: int | None
+
+
+class Statements:
+    """The statements, made once for each set of tables: SQLAlchemy then compiles each only once."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._rows = tables.evaluations.c
+
+    @cached_property
+    def pending(self) -> Select[Any]:
+        """Rows to ask: those asked least often first, so that a silent model starves nobody."""
+        rows = self._rows
+        return (
+            self._task()
+            .where(rows.status == PENDING)
+            .order_by(rows.attempts, rows.id)
+            .limit(bindparam("limit"))
+        )
+
+    @cached_property
+    def by_reference(self) -> Select[Any]:
+        """The row that waits for an answer to a reference."""
+        rows = self._rows
+        return self._task().where(
+            rows.inference_reference == bindparam("reference"), rows.status == STARTED
+        )
+
+    @cached_property
+    def counts(self) -> Select[Any]:
+        """How many rows a model has by status, and how many of them are correct."""
+        rows = self._rows
+        return select(
+            func.count(),
+            _count(rows.status == DONE),
+            _count(rows.status == UNSCORED),
+            _count(and_(rows.status == DONE, rows.correct)),
+            _count(and_(rows.status == DONE, rows.correct_per_character)),
+        ).where(rows.model_id == bindparam("model_id"))
+
+    def _task(self) -> Select[Any]:
+        rows, models = self._rows, self.tables.models.c
+        questions = [c for c in self.tables.datasets.c if c.name != "id"]
+        return (
+            select(
+                rows.id,
+                rows.failures,
+                rows.price,
+                models.inference_process,
+                models.data_tx,
+                models.protocol,
+                *questions,
+            )
+            .join_from(self.tables.evaluations, self.tables.datasets)
+            .join(self.tables.models)
+        )
+
+
+@cache
+def statements(choices: int) -> Statements:
+    """Return the statements on the tables of questions with so many choices."""
+    return Statements(tables(choices))
+
+
+class Evaluations:
+    """The tables of one process, within one message."""
+
+    def __init__(self, statements: Statements, session: Session) -> None:
+        self._statements = statements
+        self._tables = statements.tables
+        self._session = session
+
+    # -- questions and models ----------------------------------------------------------------
+
+    def add_samples(self, samples: Sequence[Sample]) -> list[tuple[int, Sample]]:
+        """Append questions; return each with its id."""
+        first = self.sample_count() + 1
+        numbered = list(enumerate(samples, start=first))
+        self._session.execute(
+            insert(self._tables.datasets),
+            [{"id": key, **self._tables.question_values(sample)} for key, sample in numbered],
+        )
+        return numbered
+
+    def samples(self) -> list[tuple[int, Sample]]:
+        """Return every question with its id, in the order of the ids."""
+        datasets = self._tables.datasets
+        rows = self._session.execute(select(datasets).order_by(datasets.c.id))
+        return [(row.id, self._tables.sample(row)) for row in rows]
+
+    def sample_count(self) -> int:
+        """Count the questions."""
+        return self._session.scalar(select(func.count()).select_from(self._tables.datasets)) or 0
+
+    def add_model(self, name: str, process: str, weights: str, protocol: str) -> Model:
+        """Append a model."""
+        values = {
+            "name": name,
+            "inference_process": process,
+            "data_tx": weights,
+            "protocol": protocol,
+        }
+        result = self._session.execute(
+            insert(self._tables.models).returning(self._tables.models.c.id), values
+        )
+        return Model(result.scalar_one(), **values)
+
+    def models(self) -> list[Model]:
+        """Return every model, in the order in which they came."""
+        models = self._tables.models
+        return [Model(*row) for row in self._session.execute(select(models).order_by(models.c.id))]
+
+    def find_model(self, process: str, protocol: str) -> Model | None:
+        """Return a model, or None."""
+        models = self._tables.models
+        row = self._session.execute(
+            select(models).where(
+                models.c.inference_process == process, models.c.protocol == protocol
+            )
+        ).first()
+        return None if row is None else Model(*row)
+
+    # -- rows of evaluation ------------------------------------------------------------------
+
+    def add_rows(
+        self, model: Model, questions: Sequence[tuple[int, Sample]], prompts: Sequence[str]
+    ) -> None:
+        """Append one pending row for each question."""
+        if not questions:
+            return
+        self._session.execute(
+            insert(self._tables.evaluations),
+            [
+                {
+                    "dataset_id": key,
+                    "model_id": model.id,
+                    "prompt": prompt,
+                    "correct_answer": sample.gold,
+                    "status": PENDING,
+                    "attempts": 0,
+                    "failures": 0,
+                }
+                for (key, sample), prompt in zip(questions, prompts, strict=True)
+            ],
+        )
+
+    def take_pending(self, limit: int) -> list[Task]:
+        """Return the rows to ask next."""
+        rows = self._session.execute(self._statements.pending, {"limit": limit})
+        return [self._read(row) for row in rows]
+
+    def start(self, asked: Sequence[tuple[Task, int, int | None]], now_ms: int) -> None:
+        """Mark rows as started, each with its reference and what the request cost."""
+        if not asked:
+            return
+        table = self._tables.evaluations
+        self._session.execute(
+            update(table)
+            .where(table.c.id == bindparam("row_id"))
+            .values(
+                status=STARTED,
+                attempts=table.c.attempts + 1,
+                inference_start_time=now_ms,
+                inference_reference=bindparam("reference"),
+                price=bindparam("cost"),
+            ),
+            [
+                {
+                    "row_id": task.id,
+                    "reference": str(reference),
+                    "cost": None if price is None else str(price),
+                }
+                for task, reference, price in asked
+            ],
+        )
+
+    def expire(self, started_until_ms: int) -> int:
+        """Put rows back that were started at or before a moment; return how many."""
+        rows = self._tables.evaluations.c
+        result = self._session.execute(
+            update(self._tables.evaluations)
+            .where(rows.status == STARTED, rows.inference_start_time <= started_until_ms)
+            .values(status=PENDING, error="no answer came within the lease")
+        )
+        return int(getattr(result, "rowcount", 0))
+
+    def find_started(self, reference: str) -> Task | None:
+        """Return the row that waits for an answer to this reference, or None."""
+        row = self._session.execute(self._statements.by_reference, {"reference": reference}).first()
+        return None if row is None else self._read(row)
+
+    def finish(self, task: Task, values: Mapping[str, Any], now_ms: int) -> None:
+        """Mark a row as done, with what was made of the answer."""
+        self._set(task, {"status": DONE, "error": None, "inference_end_time": now_ms, **values})
+
+    def put_back(self, task: Task, reason: str, *, price: int | None = None) -> None:
+        """Mark a row as pending again, through no fault of the model; its price may be new."""
+        values: dict[str, Any] = {"status": PENDING, "error": reason}
+        if price is not None:
+            values["price"] = str(price)
+        self._set(task, values)
+
+    def fail(self, task: Task, reason: str) -> None:
+        """Count an error: the row is pending again, or given up after `MAX_FAILURES`."""
+        failures = task.failures + 1
+        status = UNSCORED if failures >= MAX_FAILURES else PENDING
+        self._set(task, {"status": status, "failures": failures, "error": reason})
+
+    def revive(self, model: Model) -> None:
+        """Put a model's rows back that were given up."""
+        rows = self._tables.evaluations.c
+        self._session.execute(
+            update(self._tables.evaluations)
+            .where(rows.model_id == model.id, rows.status == UNSCORED)
+            .values(status=PENDING, failures=0)
+        )
+
+    def counts(self, model: Model) -> Counts:
+        """Count a model's rows."""
+        total, evaluated, unscored, correct, per_character = self._session.execute(
+            self._statements.counts, {"model_id": model.id}
+        ).one()
+        return Counts(correct, evaluated, unscored, total, per_character)
+
+    def _set(self, task: Task, values: Mapping[str, Any]) -> None:
+        table = self._tables.evaluations
+        self._session.execute(
+            update(table).where(table.c.id == bindparam("row_id")).values(list_names(values)),
+            {"row_id": task.id, **{f"new_{name}": value for name, value in values.items()}},
+        )
+
+    def _read(self, row: Row[Any]) -> Task:
+        return Task(
+            id=row.id,
+            sample=self._tables.sample(row),
+            model=row.inference_process,
+            weights=row.data_tx,
+            protocol=row.protocol,
+            failures=row.failures,
+            price=None if row.price is None else int(row.price),
+        )
+
+
+def list_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter for each column: values stay out of the statement, which is cached."""
+    return {name: bindparam(f"new_{name}") for name in values}
+
+
+def _count(condition: Any) -> Any:
+    return func.coalesce(func.sum(case((condition, 1), else_=literal_column("0"))), 0)

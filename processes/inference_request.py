@@ -1,0 +1,68 @@
+"""What the Data of an `Inference` message asks for: read by workers, priced by a herder."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from benchpool.errors import HandlerError
+from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Request
+
+DEFAULT_MAX_TOKENS: Final = 4
+"""Tokens generated where neither the request nor the worker says how many."""
+
+MOST_TOKENS: Final = 100_000
+"""Tokens that a request may ask for at most; what a model can do is usually less."""
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A request as it was written: with choices a question of likelihoods, without one of text."""
+
+    prompt: str
+    choices: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    system: str | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)] | None = None
+
+    def request(self, *, system_prompt: str, max_tokens: int) -> Request:
+        """Fill in the worker's own settings where the request leaves them open."""
+        if self.choices is not None:
+            return ChoicesRequest(self.prompt, self.choices)
+        return GenerateRequest(
+            user=self.prompt,
+            system=system_prompt if self.system is None else self.system,
+            max_tokens=max_tokens if self.max_tokens is None else self.max_tokens,
+        )
+
+    def words(self) -> int:
+        """Count the words of the prompt and of the choices."""
+        return sum(len(text.split()) for text in (self.prompt, *(self.choices or ())))
+
+
+def read_request(data: str, *, json_only: bool = False) -> Asked:
+    """Read a request; text that is no JSON object is the prompt itself, unless `json_only`.
+
+    Raises: HandlerError if it is an object of another form.
+    """
+    try:
+        value: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        if json_only:
+            raise HandlerError("a request must be a JSON object")
+        return Asked(data)
+    try:
+        asked = msgspec.convert(value, Asked)
+    except msgspec.ValidationError as error:
+        raise HandlerError(f"not an inference request: {error}") from None
+    if asked.choices is not None and not (asked.system is None and asked.max_tokens is None):
+        raise HandlerError(
+            "not an inference request: `system` and `max_tokens` do not go with `choices`"
+        )
+    return asked
+
+
+def write_request(asked: Asked) -> str:
+    """Write a request as JSON."""
+    return msgspec.json.encode(asked).decode()

@@ -1,0 +1,217 @@
+"""LlamaWorker: a model process. It loads one GGUF model by its data id and answers inferences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from benchpool import Message, Process, State, handler
+from benchpool.errors import HandlerError, InferenceError, NotAuthorized, StoreError
+from benchpool.extensions.llama import Llama
+from benchpool.extensions.weavedrive import WeaveDrive
+from benchpool.inference.engine import Answer, ChoicesAnswer, Generation, Request, Unanswered
+from benchpool.message import Tags, is_id
+from processes.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
+from processes.tag_values import check_address, whole_number
+
+
+class Loaded(State):
+    """The model in use and how it is asked."""
+
+    router: str = ""
+    """Who may ask it beside its owner."""
+    model: str = ""
+    """The model process that this worker helps; usually itself."""
+    weights: str = ""
+    """The data id of the model's file; empty until one is loaded."""
+    name: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    quantization: str = ""
+    context: int = 0
+    """Tokens."""
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    system_prompt: str = ""
+
+
+class LlamaWorker(Process):
+    """Runs a model for its owner and its router."""
+
+    extensions: ClassVar[tuple[str, ...]] = ("WeaveDrive", "Llama")
+    heavy: ClassVar[bool] = True
+
+    state: Loaded
+    llama: Llama
+    weavedrive: WeaveDrive
+
+    def on_spawn(self, message: Message) -> None:
+        """Take the settings and load `Model-Data`, if given. Raises: HandlerError."""
+        state, tags = self.state, message.tags
+        state.router = tags.get("Router") and check_address(tags.get("Router"), "Router")
+        state.model = check_address(tags.get("Model") or self.id, "Model")
+        state.max_tokens = _max_tokens(tags)
+        state.system_prompt = tags.get("System-Prompt")
+        if tags.get("Model-Data"):
+            self._load(tags["Model-Data"], tags.get("Model-Name"))
+
+    def prepare(self, batch: Sequence[Message]) -> None:
+        """Ask for all pending inferences at once: a batch takes far less time than its parts."""
+        requests: list[Request] = []
+        for message in batch:
+            if message.action.lower() == "inference" and self._may_ask(message):
+                try:
+                    requests.append(self._read(message))
+                except HandlerError:
+                    continue  # its handler says what is wrong with it
+        if self.state.weights:
+            self.llama.prepare(self.state.weights, requests)
+
+    @handler("loadModel", "Load-Model")
+    def load_model(self, message: Message) -> None:
+        """Load a model and register it with the router."""
+        self._require_asker(message)
+        tags = message.tags
+        self._load(tags.get("Data-Id") or message.text.strip(), tags.get("Model-Name"), message)
+
+    @handler("setMaxTokens", "Set-Max-Tokens")
+    def set_max_tokens(self, message: Message) -> None:
+        """Set how many tokens are generated where a request does not say."""
+        self._require_asker(message)
+        given = message.tags.get("Max-Tokens") or message.text.strip()
+        if not given:
+            raise HandlerError("Max-Tokens is required!")
+        self.state.max_tokens = _max_tokens(Tags({"Max-Tokens": given}))
+        self.reply(message, "Set-Max-Tokens-Response", {"Max-Tokens": self.state.max_tokens})
+
+    @handler("setSystemPrompt", "Set-System-Prompt")
+    def set_system_prompt(self, message: Message) -> None:
+        """Set the system prompt of requests that bring none; an empty one takes it away."""
+        self._require_asker(message)
+        self.state.system_prompt = message.tags.get("System-Prompt") or message.text
+        self.reply(message, "Set-System-Prompt-Response")
+
+    @handler("Set-Router", owner_only=True, requires=("Router",))
+    def set_router(self, message: Message) -> None:
+        """Work for another router."""
+        state = self.state
+        router = check_address(message.tags["Router"], "Router")
+        if state.weights and state.router not in ("", router):
+            # Else the old one would go on asking, and wait for answers that it is refused.
+            self.send(state.router, "Unregister-Worker")
+        state.router = router
+        self.reply(message, "Set-Router-Response", {"Router": router})
+        self._register()
+
+    @handler("Inference")
+    def inference(self, message: Message) -> None:
+        """Answer a request, or say why this model cannot."""
+        self._require_asker(message)
+        weights = self.state.weights
+        try:
+            answer = self.llama.answer(self._weights(), self._read(message))
+            data = msgspec.json.encode(_written(answer)).decode()
+        except (HandlerError, InferenceError, StoreError) as error:
+            self.reply(message, "Inference-Error", {"Error": str(error), "Weights": weights})
+            return
+        self.reply(message, "Inference-Response", {"Weights": weights}, data)
+
+    @handler("Register-Worker-Response", "Unregister-Worker-Response")
+    def registered(self, message: Message) -> None:
+        """The router's answer needs none."""
+        self.log(f"{message.action} from {message.sender}")
+
+    @handler("Info")
+    def show_info(self, message: Message) -> None:
+        """Say what is loaded."""
+        state = self.state
+        tags = {
+            **self._card(),
+            "Max-Tokens": state.max_tokens,
+            "Loaded": "true" if state.weights else "false",
+        }
+        self.reply(message, "Info", tags)
+
+    def _load(self, data_id: str, name: str, request: Message | None = None) -> None:
+        if not is_id(data_id):
+            raise HandlerError(f"not the data id of a model: {data_id[:60]!a}")
+        card = self.llama.load(data_id)
+        state = self.state
+        state.weights = data_id
+        state.name = name or card.name
+        state.architecture = card.architecture
+        state.parameters = card.parameters
+        state.quantization = card.quantization
+        state.context = card.context_tokens
+        if request is not None:
+            self.reply(request, "Load-Model-Response", self._card())
+        self._register()
+
+    def _register(self) -> None:
+        state = self.state
+        if state.router and state.weights:
+            tags = {"Model": state.model, "Weights": state.weights, "Name": state.name}
+            self.send(state.router, "Register-Worker", tags)
+
+    def _card(self) -> dict[str, Any]:
+        state = self.state
+        return {
+            "Model": state.model or self.id,
+            "Weights": state.weights,
+            "Name": state.name,
+            "Architecture": state.architecture,
+            "Parameters": state.parameters,
+            "Quantization": state.quantization,
+            "Context": state.context,
+        }
+
+    def _weights(self) -> str:
+        if not self.state.weights:
+            raise HandlerError("no model is loaded")
+        return self.state.weights
+
+    def _read(self, message: Message) -> Request:
+        return read_request(message.text).request(
+            system_prompt=self.state.system_prompt, max_tokens=self.state.max_tokens
+        )
+
+    def _may_ask(self, message: Message) -> bool:
+        return message.sender in (self.state.router, self.owner, self.id)
+
+    def _require_asker(self, message: Message) -> None:
+        if not self._may_ask(message):
+            raise NotAuthorized(
+                f"{message.action} is for this worker's router and owner only, and"
+                f" {message.sender} is neither"
+            )
+
+
+def _max_tokens(tags: Tags) -> int:
+    return whole_number(tags, "Max-Tokens", default=DEFAULT_MAX_TOKENS, least=1, most=MOST_TOKENS)
+
+
+def _written(answer: Answer) -> dict[str, Any]:
+    """Write an answer for its requester. Raises: InferenceError if it is no usable one."""
+    if isinstance(answer, Unanswered):
+        raise InferenceError(answer.reason)
+    if isinstance(answer, Generation):
+        return {
+            "text": answer.text,
+            "tokens": answer.tokens,
+            "prompt_tokens": answer.prompt_tokens,
+            "finish": answer.finish,
+        }
+    return _written_likelihoods(answer)
+
+
+def _written_likelihoods(answer: ChoicesAnswer) -> dict[str, Any]:
+    if not all(math.isfinite(each.nats) for each in answer.log_likelihoods):
+        raise InferenceError("a log-likelihood is not a finite number")
+    return {
+        "log_likelihoods": [
+            {"nats": each.nats, "tokens": each.tokens} for each in answer.log_likelihoods
+        ],
+        "prompt_tokens": answer.prompt_tokens,
+    }

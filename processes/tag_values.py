@@ -1,0 +1,58 @@
+"""Values of tags as the modules read them. A value that cannot be read refuses the message."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from benchpool.clock import parse_duration
+from benchpool.errors import ConfigError, HandlerError
+from benchpool.message import Tags
+
+LARGEST: Final = 10**15
+"""What a whole number may be at most, where a tag says nothing narrower."""
+
+_WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+
+
+def whole_number(
+    tags: Tags, name: str, *, default: int, least: int = 0, most: int = LARGEST
+) -> int:
+    """Read a whole number in plain decimal digits; the default if the tag is absent or empty.
+
+    Raises: HandlerError naming the tag, what it holds and what it may hold.
+    """
+    text = tags.get(name)
+    if not text:
+        return default
+    value = int(text) if _WHOLE.fullmatch(text) else -1
+    if not least <= value <= most:
+        raise HandlerError(
+            f"{name} must be a whole number from {least} to {most}, not {text[:40]!a}"
+        )
+    return value
+
+
+def duration_ms(tags: Tags, name: str, *, default: int) -> int:
+    """Read a duration such as `1h` or `30d`. Raises: HandlerError naming the tag."""
+    text = tags.get(name)
+    if not text:
+        return default
+    try:
+        return parse_duration(text)
+    except ConfigError as error:
+        raise HandlerError(f"{name}: {error}") from None
+
+
+def check_address(text: str, name: str) -> str:
+    """Return the id or address of a tag, whatever its form.
+
+    What a person cannot see in it is refused: two accounts must not look like one.
+
+    Raises: HandlerError if it is empty or holds white space or control characters.
+    """
+    if not text:
+        raise HandlerError(f"{name} is required!")
+    if " " in text or not text.isprintable():
+        raise HandlerError(f"{name} is not an address: {text[:60]!a}")
+    return text

@@ -1,0 +1,335 @@
+"""Workforce: what a router and a herder have in common: workers, models, and work handed out.
+
+A worker serves one model; a model may have many workers. Work goes to the worker of its model that
+has the least to do, in the order of registration where several have; while all are at their
+capacity it waits in the model's queue. A failure goes to another worker before it goes to whoever
+asked. A worker that is silent for longer than a lease is taken off the list.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from fractions import Fraction
+from typing import ClassVar
+
+from pydantic import Field
+
+from benchpool import Message, Process, State, handler
+from benchpool.errors import HandlerError
+from benchpool.handlers import Verdict
+from benchpool.winston import Winston
+from processes.tag_values import check_address, duration_ms, whole_number
+
+
+class Work(State):
+    """An inference that somebody waits for."""
+
+    id: str
+    """Of the message that brought it."""
+    requester: str
+    """Who gets the answer."""
+    tags: list[tuple[str, str]]
+    """The X- tags that go back with the answer."""
+    model: str
+    request: str
+    arrived: int
+    """Nonce of the message that brought it: who came first goes first."""
+    multiplier: str = "1"
+    """Who pays a higher one goes before that."""
+    paid: Winston = 0
+    """0 where inference is free."""
+    price: Winston = 0
+    """0 while it is not known."""
+    due_ms: int = 0
+    """When the worker that has it counts as silent; 0 where there is no lease."""
+    failed: list[str] = Field(default_factory=list)
+    """Workers that could not answer it."""
+    error: str = ""
+    """Why the last of them could not."""
+
+
+class Worker(State):
+    """A process that answers inferences for one model."""
+
+    id: str
+    model: str
+    name: str
+    weights: str
+    capacity: int
+    open: dict[str, Work] = Field(default_factory=dict)
+    """What it was asked and has not answered, by the reference of the message that asked it."""
+
+
+class Model(State):
+    """A model, known from its first worker on. Its weights never change."""
+
+    name: str
+    weights: str
+    workers: list[str] = Field(default_factory=list)
+    """In the order of registration."""
+    queue: list[Work] = Field(default_factory=list)
+    """What waits for a worker, next first."""
+    deserted_ms: int = 0
+    """When its last worker left; means nothing while it has workers."""
+
+
+class Roster(State):
+    """The workers by id, the models by the id of the model process."""
+
+    workers: dict[str, Worker] = Field(default_factory=dict)
+    models: dict[str, Model] = Field(default_factory=dict)
+    lease_ms: int = 0
+
+
+def _every_message(_: Message) -> Verdict:
+    return Verdict.CONTINUE
+
+
+class Workforce(Process):
+    """Base of the modules that hand inferences out to workers."""
+
+    state: Roster
+
+    default_capacity: ClassVar[int]
+    """Inferences that a worker has at a time, if it does not say."""
+    default_lease_ms: ClassVar[int] = 0
+    """How long a worker may take, if the spawn tags do not say; 0 is as long as it likes."""
+
+    def on_spawn(self, message: Message) -> None:
+        """Take `Lease`. Raises: HandlerError if it is no duration."""
+        self.state.lease_ms = duration_ms(message.tags, "Lease", default=self.default_lease_ms)
+
+    # -- what a module defines ---------------------------------------------------------------
+
+    def deliver(self, work: Work, worker: Worker, answer: Message) -> None:
+        """Hand an answer to whoever asked."""
+        raise NotImplementedError
+
+    def give_up(self, work: Work) -> None:
+        """Tell whoever asked that nobody could answer; `work.error` says why."""
+        raise NotImplementedError
+
+    def watch(self, message: Message) -> None:
+        """Do what has fallen due, before the message is handled."""
+        if self.state.lease_ms:
+            self._end_leases(message)
+
+    # -- handlers ----------------------------------------------------------------------------
+
+    @handler(_every_message, name="Watch")
+    def each_message(self, message: Message) -> None:
+        """A process has no clock but its messages: whichever comes tells it the time."""
+        if not message.read_only:
+            self.watch(message)
+
+    @handler("Register-Worker", requires=("Weights",))
+    def register_worker(self, message: Message) -> None:
+        """Take a worker on; a second time, update its capacity."""
+        tags = message.tags
+        worker_id = self._worker_meant(message)
+        model_id = check_address(tags.get("Model") or worker_id, "Model")
+        weights, name = tags["Weights"], tags.get("Name") or model_id
+        capacity = whole_number(tags, "Capacity", default=self.default_capacity, least=1)
+        state = self.state
+        model = state.models.get(model_id)
+        worker = state.workers.get(worker_id)
+        if worker is not None and worker.model != model_id:
+            raise HandlerError(f"{worker_id} works for model {worker.model}; unregister it first")
+        if model is not None and model.weights != weights:
+            raise HandlerError(
+                f"model {model_id} has the weights {model.weights}, not {weights}; other weights"
+                " are another model, with a process of its own"
+            )
+        if model is None:
+            state.models[model_id] = Model(name=name, weights=weights)
+        if worker is None:
+            state.workers[worker_id] = Worker(
+                id=worker_id, model=model_id, name=name, weights=weights, capacity=capacity
+            )
+            state.models[model_id].workers.append(worker_id)
+        else:
+            worker.capacity = capacity
+        self.reply(message, "Register-Worker-Response", {"Worker": worker_id, "Model": model_id})
+        self._feed(state.workers[worker_id], message)
+
+    @handler("Unregister-Worker")
+    def unregister_worker(self, message: Message) -> None:
+        """Let a worker go; what it had goes to others or waits."""
+        worker = self.state.workers.get(self._worker_meant(message))
+        if worker is None:
+            raise HandlerError(f"{self._worker_meant(message)} is no worker here")
+        self.reply(
+            message, "Unregister-Worker-Response", {"Worker": worker.id, "Model": worker.model}
+        )
+        self._dismiss(worker, message)
+
+    @handler("Inference-Response", "Inference-Error")
+    def answered(self, message: Message) -> None:
+        """Take the answer of the worker that was asked; anybody else's is reported only."""
+        reference = message.tags.get("X-Reference")
+        worker = self.state.workers.get(message.sender)
+        work = None if worker is None else worker.open.pop(reference, None)
+        if worker is None or work is None:
+            self.log(
+                f"Ignored {message.action} from {message.sender}: it was not asked anything with"
+                f" reference {reference or '(none)'}"
+            )
+            return
+        error = _failure(message, worker)
+        if error:
+            work.failed.append(worker.id)
+            work.error = error
+            self._place(work, message)
+        else:
+            self.deliver(work, worker, message)
+        self._feed(worker, message)
+
+    @handler("Get-Model", requires=("Model",))
+    def get_model(self, message: Message) -> None:
+        """Describe a model."""
+        model_id = message.tags["Model"]
+        model = self.state.models.get(model_id)
+        if model is None:
+            self.reply(
+                message,
+                "Get-Model-Error",
+                {"Model": model_id, "Error": "no worker was ever registered for this model"},
+            )
+            return
+        tags = {
+            "Model": model_id,
+            "Name": model.name,
+            "Weights": model.weights,
+            "Workers": len(model.workers),
+        }
+        self.reply(message, "Get-Model-Response", tags)
+
+    @handler("Get-Workers")
+    def get_workers(self, message: Message) -> None:
+        """List the workers in the order of registration."""
+        listed = [
+            {
+                "worker": worker.id,
+                "model": worker.model,
+                "name": worker.name,
+                "weights": worker.weights,
+                "open": len(worker.open),
+                "capacity": worker.capacity,
+            }
+            for worker in self.state.workers.values()
+        ]
+        self.reply(message, "Get-Workers-Response", data=listed)
+
+    # -- work --------------------------------------------------------------------------------
+
+    def take(self, work: Work, message: Message) -> None:
+        """Accept work for a model that has a worker."""
+        self._place(work, message)
+
+    def queue_length(self) -> int:
+        """Count what waits for a worker."""
+        return sum(len(model.queue) for model in self.state.models.values())
+
+    def open_count(self) -> int:
+        """Count what workers have not answered yet."""
+        return sum(len(worker.open) for worker in self.state.workers.values())
+
+    def started(self, work: Work) -> None:
+        """Work was given to a worker."""
+
+    def _place(self, work: Work, message: Message) -> None:
+        model = self.state.models[work.model]
+        worker = self._least_busy(model, work)
+        if worker is not None:
+            self._hand_out(work, worker, message)
+        elif _has_hope(work, model):
+            index = bisect_right(model.queue, _rank(work), key=_rank)
+            if index == len(model.queue):
+                model.queue.append(work)
+            else:
+                model.queue.insert(index, work)
+        else:
+            self.give_up(work)
+
+    def _least_busy(self, model: Model, work: Work) -> Worker | None:
+        best: Worker | None = None
+        for worker_id in model.workers:
+            worker = self.state.workers[worker_id]
+            busy = len(worker.open)
+            if (
+                busy < worker.capacity
+                and (best is None or busy < len(best.open))
+                and worker_id not in work.failed
+            ):
+                best = worker
+        return best
+
+    def _hand_out(self, work: Work, worker: Worker, message: Message) -> None:
+        if self.state.lease_ms:
+            work.due_ms = message.timestamp + self.state.lease_ms
+        # Without the X- tags of whoever asked: the answer must bear the reference of this message.
+        reference = self.send(worker.id, "Inference", {"Model": work.model}, work.request)
+        worker.open[str(reference)] = work
+        self.started(work)
+
+    def _feed(self, worker: Worker, message: Message) -> None:
+        queue = self.state.models[worker.model].queue
+        while len(worker.open) < worker.capacity:
+            index = next((i for i, work in enumerate(queue) if worker.id not in work.failed), None)
+            if index is None:
+                return
+            self._hand_out(queue.pop(index), worker, message)
+
+    def _dismiss(self, worker: Worker, message: Message) -> None:
+        del self.state.workers[worker.id]
+        model = self.state.models[worker.model]
+        model.workers.remove(worker.id)
+        if not model.workers:
+            model.deserted_ms = message.timestamp
+        for work in list(worker.open.values()):
+            self._place(work, message)
+        hopeless = [work for work in model.queue if not _has_hope(work, model)]
+        if hopeless:
+            model.queue = [work for work in model.queue if _has_hope(work, model)]
+        for work in hopeless:
+            self.give_up(work)
+
+    def _end_leases(self, message: Message) -> None:
+        now_ms, lease_ms = message.timestamp, self.state.lease_ms
+        # A copy: workers leave while this goes on.
+        for worker in list(self.state.workers.values()):
+            oldest = next(iter(worker.open.values()), None)
+            if oldest is None or oldest.due_ms > now_ms or worker.id == message.sender:
+                continue  # who speaks is not silent, and may just be late
+            self.log(f"Worker {worker.id} was silent for more than {lease_ms} ms: unregistered")
+            self._dismiss(worker, message)
+        for model in self.state.models.values():
+            if model.queue and not model.workers and now_ms >= model.deserted_ms + lease_ms:
+                waiting, model.queue = list(model.queue), []
+                for work in waiting:
+                    work.error = work.error or "the model has no worker any more"
+                    self.give_up(work)
+
+    def _worker_meant(self, message: Message) -> str:
+        worker = message.tags.get("Worker") or message.sender
+        if worker != message.sender:
+            self.require_owner(message)
+        return check_address(worker, "Worker")
+
+
+def _rank(work: Work) -> tuple[Fraction, int]:
+    return -Fraction(work.multiplier), work.arrived
+
+
+def _has_hope(work: Work, model: Model) -> bool:
+    # A model without workers may get one again; one whose every worker has failed on it may not.
+    return not model.workers or any(worker not in work.failed for worker in model.workers)
+
+
+def _failure(answer: Message, worker: Worker) -> str:
+    if answer.action.lower() == "inference-error":
+        return answer.tags.get("Error") or "the worker gave no reason"
+    weights = answer.tags.get("Weights", worker.weights)
+    if weights != worker.weights:
+        return f"worker {worker.id} answered with other weights than it registered: {weights}"
+    return ""

@@ -1,0 +1,137 @@
+"""A network with every module of the package `processes`, and an engine that follows a script."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from benchpool.errors import InferenceError
+from benchpool.inference.engine import (
+    Answer,
+    ChoicesAnswer,
+    ChoicesRequest,
+    Generation,
+    LogLikelihood,
+    ModelCard,
+    Progress,
+    Request,
+    Unanswered,
+)
+from benchpool.network import Network
+from benchpool.process import Process
+from benchpool.registry import Registry
+
+MODULES = {
+    "WrappedAR": "processes.wrapped_ar",
+    "Benchmark": "processes.benchmark",
+    "SiqaDataset": "processes.siqa",
+    "LlamaRouter": "processes.llama_router",
+    "LlamaWorker": "processes.llama_worker",
+    "LlamaHerder": "processes.llama_herder",
+}
+
+
+class SourceRegistry(Registry):
+    """Finds the modules of this repository without an installed package, when they are asked for."""
+
+    def find(self, name: str) -> type[Process]:
+        if name in MODULES and name not in self._added:
+            self.add(getattr(import_module(MODULES[name]), name))
+        return super().find(name)
+
+
+class ScriptedEngine:
+    """A stand-in for a model: no inference, but numbers made from a hash of file and request.
+
+    The words of a prompt may ask for more: "too long" is never answered, "not a number" gets a
+    likelihood that is none, "crash" ends the model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._seed = path.read_bytes()
+        self.batches: list[list[Request]] = []
+        self.closed = False
+
+    @property
+    def card(self) -> ModelCard:
+        name = self._seed.decode()
+        if "broken" in name:
+            raise InferenceError("not a model")
+        return ModelCard(
+            name=name,
+            architecture="scripted",
+            parameters=1000,
+            quantization="F32",
+            context_tokens=64,
+            layers=1,
+            vocabulary=2,
+            tokenizer="none",
+            chat_template=False,
+            size_bytes=len(self._seed),
+        )
+
+    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+        self.batches.append(list(requests))
+        answers = [self._answer(request) for request in requests]
+        if progress is not None:
+            progress(len(answers), len(requests))
+        return answers
+
+    def _answer(self, request: Request) -> Answer:
+        prompt = request.prompt if isinstance(request, ChoicesRequest) else request.user
+        if "crash" in prompt:
+            raise InferenceError("the model's process ended")
+        if "too long" in prompt:
+            return Unanswered("the prompt is longer than the context")
+        words = len(prompt.split())
+        if isinstance(request, ChoicesRequest):
+            bad = "not a number" in prompt
+            return ChoicesAnswer(
+                tuple(
+                    LogLikelihood(
+                        float("nan") if bad else -self._number(prompt, choice) / 7,
+                        len(choice.split()),
+                    )
+                    for choice in request.choices
+                ),
+                words,
+            )
+        letter = "ABC"[self._number(request.system, prompt) % 3]
+        text = " ".join([letter] * request.max_tokens)
+        return Generation(text, words, request.max_tokens, "length")
+
+    def _number(self, *texts: str) -> int:
+        digest = hashlib.sha256(b"\0".join([self._seed, *(text.encode() for text in texts)]))
+        return int.from_bytes(digest.digest()[:2], "big")
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+@pytest.fixture
+def engines() -> list[ScriptedEngine]:
+    """The engines that the network opened, in order."""
+    return []
+
+
+@pytest.fixture
+def network(engines: list[ScriptedEngine]) -> Iterator[Network]:
+    """A network in memory whose models are stand-ins."""
+
+    def open_engine(path: Path) -> ScriptedEngine:
+        engines.append(ScriptedEngine(path))
+        return engines[-1]
+
+    with Network(seed=1, registry=SourceRegistry(), engine_factory=open_engine) as network:
+        yield network

@@ -1,0 +1,237 @@
+"""What every store must do, in memory and on disk."""
+
+import pytest
+
+from benchpool.errors import SchemaMismatch, StoreError
+from benchpool.message import Message, Outgoing, ProcessInfo, Result, Tags
+from benchpool.store import Checkpoint, MemoryStore
+from benchpool.store.sqlite import SqliteStore
+from benchpool.wallet import Wallet
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path):
+    store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "s.sqlite")
+    yield store
+    store.close()
+
+
+def message(process="p", position=0, **fields):
+    base = {
+        "id": f"{process}{position}",
+        "process": process,
+        "target": process,
+        "owner": "o",
+        "sender": "s",
+        "position": position,
+        "nonce": position,
+        "tags": Tags([("A", "1"), ("a", "ä")]),
+    }
+    return Message(**(base | fields))
+
+
+def result(text="x"):
+    return Result((Outgoing("t", Tags({"B": "2"}), b"\xff", 1),), output=text)
+
+
+def info(order, **fields):
+    base = {
+        "id": f"p{order}".ljust(43, "x"),
+        "module": "M",
+        "owner": "o",
+        "tags": Tags([("Name", "n"), ("Name", "m")]),
+        "created_ms": 2**40,
+        "created_height": 5,
+        "order": order,
+    }
+    return ProcessInfo(**(base | fields))
+
+
+def test_a_log_is_given_back_in_order(store):
+    given = [message(position=place, data=str(place)) for place in range(5)]
+    for each in given:
+        store.append(each, mail=False)
+    store.record(given[1], result())
+    assert [entry.message for entry in store.entries("p")] == given
+    assert [entry.result for entry in store.entries("p")] == [None, result(), None, None, None]
+    assert [e.message.position for e in store.entries("p", after=1)] == [2, 3, 4]
+    assert [e.message.position for e in store.entries("p", after=1, limit=2)] == [2, 3]
+    assert list(store.entries("p", limit=0)) == []
+    assert list(store.entries("p", after=4)) == []
+    assert list(store.entries("other")) == []
+    assert store.count() == 5
+
+
+def test_the_end_of_a_log_is_known_with_and_without_cron_ticks(store):
+    assert store.last_position("p") == -1
+    assert store.last_scheduled("p") is None
+    first = message()
+    store.append(first, mail=False)
+    store.append(message(position=1, nonce=0, cron=True), mail=False)
+    assert store.last_position("p") == 1
+    assert store.last_scheduled("p") == first
+
+
+def test_pending_is_what_has_no_result_in_the_order_of_scheduling(store):
+    a, b, c, d = message("a"), message("b"), message("a", 1), message("b", 1)
+    for each in (a, b, c, d):
+        store.append(each, mail=False)
+    store.append(message("wallet"), mail=True)
+    store.record(b, Result())
+    assert store.pending() == [a, c, d]
+    store.commit(1)
+    store.record(c, Result(error="e"))
+    assert store.pending() == [a, d]
+
+
+def test_a_result_is_recorded_before_and_after_a_commit(store):
+    a, b = message("a"), message("b")
+    store.append(a, mail=False)
+    store.record(a, result("early"))
+    store.append(b, mail=False)
+    store.commit(1)
+    store.record(b, result("late"))
+    for _ in range(2):
+        assert next(store.entries("a")).result == result("early")
+        assert next(store.entries("b")).result == result("late")
+        store.commit(2)
+
+
+def test_mail_has_no_result_and_is_never_pending(store):
+    store.append(message("w"), mail=True)
+    [entry] = store.entries("w")
+    assert entry.result is None
+    assert store.pending() == []
+    assert store.find("w0") == entry
+
+
+def test_an_assigned_message_is_found_where_it_came_first_or_where_asked(store):
+    first, second = message("a", id="m", data="1"), message("b", id="m", data="2")
+    store.append(first, mail=False)
+    store.append(message("b", 1, id="other"), mail=False)
+    store.append(second, mail=False) if isinstance(store, SqliteStore) else None
+    assert store.find("m").message == first
+    assert store.find("m", "a").message == first
+    assert store.find("m", "c") is None
+    assert store.find("nothing") is None
+
+
+def test_processes_keep_their_order_and_tags(store):
+    given = [info(0), info(1, module="N")]
+    for each in given:
+        store.add_process(each)
+    assert store.processes() == given
+    assert store.process(given[1].id) == given[1]
+    assert store.process("none") is None
+    assert store.processes()[0].tags.all("Name") == ["n", "m"]
+
+
+def test_a_name_moves_to_whom_it_was_given_last(store):
+    store.set_name("x", "1")
+    store.set_name("y", "2")
+    store.set_name("x", "3")
+    assert store.names() == {"x": "3", "y": "2"}
+
+
+def test_wallets_come_in_the_order_in_which_they_were_made(store):
+    given = [Wallet.derive(b"s", name) for name in ("zoe", "alice", "mia")]
+    for each in given:
+        store.add_wallet(each)
+    assert store.wallets() == given
+
+
+def test_a_fact_is_replaced(store):
+    assert store.fact("f") is None
+    store.set_fact("f", "1")
+    store.set_fact("f", "2")
+    assert store.fact("f") == "2"
+
+
+def test_a_commit_notes_the_time_and_leaves_nothing_uncommitted(store):
+    store.append(message(), mail=False)
+    store.commit(123)
+    assert store.fact("clock") == "123"
+    assert store.uncommitted == 0
+
+
+def test_a_checkpoint_takes_the_place_of_the_last(store):
+    process = info(0)
+    store.add_process(process)
+    assert store.checkpoint(process.id) is None
+    store.add_checkpoint(process.id, Checkpoint(1, b"a"))
+    store.add_checkpoint(process.id, Checkpoint(2, b"b"))
+    assert store.checkpoint(process.id) == Checkpoint(2, b"b")
+
+
+def test_what_was_committed_survives_and_the_rest_does_not(tmp_path):
+    path = tmp_path / "s.sqlite"
+    store = SqliteStore(path)
+    store.append(message("a"), mail=False)
+    store.append(message("a", 1), mail=False)
+    store.commit(1)
+    store.record(message("a"), result())
+    store.append(message("a", 2), mail=False)
+    store.set_name("n", "1")
+    assert store.count() == 3
+    assert store.uncommitted == 2 or store.find("a2") is not None
+    store.close()
+    again = SqliteStore(path)
+    assert again.count() == 2
+    assert again.pending() == [message("a"), message("a", 1)]
+    assert again.names() == {}
+    again.close()
+
+
+def test_a_long_log_is_read_page_by_page(tmp_path):
+    store = SqliteStore(tmp_path / "s.sqlite")
+    for place in range(2_500):
+        store.append(message("a", place), mail=False)
+    assert [e.message.position for e in store.entries("a")] == list(range(2_500))
+    assert len(list(store.entries("a", after=10, limit=2_000))) == 2_000
+    assert [e.message.position for e in store.entries("a", after=2_400, limit=3)] == [
+        2_401,
+        2_402,
+        2_403,
+    ]
+    store.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_another_version_s_file_is_refused(tmp_path, read_only):
+    path = tmp_path / "s.sqlite"
+    store = SqliteStore(path)
+    store.set_fact("schema_version", "99")
+    store.commit(1)
+    store.close()
+    with pytest.raises(SchemaMismatch, match="version 99"):
+        SqliteStore(path, read_only=read_only)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_that_is_no_database_is_refused(tmp_path, read_only):
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"this is no database, but long enough to be asked" * 50)
+    with pytest.raises(StoreError, match="cannot be"):
+        SqliteStore(path, read_only=read_only)
+
+
+def test_a_reader_sees_what_was_committed_when_it_opened(tmp_path):
+    path = tmp_path / "s.sqlite"
+    writer = SqliteStore(path)
+    writer.append(message("a"), mail=False)
+    writer.commit(1)
+    writer.append(message("a", 1), mail=False)
+    assert writer.count() == 2
+    reader = SqliteStore(path, read_only=True)
+    assert reader.count() == 1
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_cannot_write(tmp_path):
+    path = tmp_path / "s.sqlite"
+    SqliteStore(path).close()
+    reader = SqliteStore(path, read_only=True)
+    with pytest.raises(Exception, match="readonly"):
+        reader.set_fact("a", "b")
+    reader.close()

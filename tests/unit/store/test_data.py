@@ -1,0 +1,93 @@
+import hashlib
+import os
+
+import pytest
+
+from benchpool.errors import DataCorrupt, DataNotFound
+from benchpool.message import encode_id
+from benchpool.store import DataStore
+
+
+@pytest.fixture
+def data(tmp_path):
+    return DataStore(tmp_path / "data")
+
+
+def test_bytes_are_kept_under_their_hash(data):
+    data_id = data.put(b"hello")
+    assert data_id == encode_id(hashlib.sha256(b"hello").digest())
+    assert data.get(data_id) == b"hello"
+    assert data.path(data_id).read_bytes() == b"hello"
+
+
+def test_the_same_bytes_are_kept_once(data, tmp_path):
+    source = tmp_path / "f"
+    source.write_bytes(b"hello")
+    assert data.put(b"hello") == data.put(b"hello") == data.put_file(source)
+    assert len(list(data.folder.iterdir())) == 1
+
+
+def test_a_file_is_copied_and_the_copy_cannot_be_written(data, tmp_path):
+    source = tmp_path / "f"
+    source.write_bytes(b"x" * 3_000_000)
+    kept = data.path(data.put_file(source))
+    source.write_bytes(b"changed")
+    assert kept.stat().st_size == 3_000_000
+    assert kept.stat().st_mode & 0o222 == 0
+
+
+def test_a_file_that_cannot_be_read_leaves_nothing(data, tmp_path):
+    with pytest.raises(OSError, match="none"):
+        data.put_file(tmp_path / "none")
+    assert list(data.folder.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_nothing(data, monkeypatch):
+    def full(handle):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        data.put(b"hello")
+    assert list(data.folder.iterdir()) == []
+
+
+def test_an_unknown_id_is_not_found(data):
+    with pytest.raises(DataNotFound, match="benchpool data put"):
+        data.get(encode_id(bytes(32)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "..", "../../etc/passwd", "/etc/passwd", "a/" * 21 + "a", "a" * 42 + "\0", "a" * 44]
+)
+def test_what_is_no_id_reaches_no_file(data, text):
+    with pytest.raises(DataNotFound, match="not a data id"):
+        data.path(text)
+
+
+def change(path, content):
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_changed_bytes_are_found_out(data):
+    data_id = data.put(b"hello")
+    change(data.path(data_id), b"jello!")
+    for _ in range(2):
+        with pytest.raises(DataCorrupt, match="was changed"):
+            data.get(data_id)
+
+
+def test_bytes_changed_before_they_were_first_read_are_found_out(data):
+    data_id = data.put(b"hello")
+    change(data.folder / data_id, b"jello")
+    with pytest.raises(DataCorrupt):
+        DataStore(data.folder).get(data_id)
+
+
+def test_a_store_without_a_folder_goes_away_with_its_bytes():
+    data = DataStore(None)
+    path = data.path(data.put(b"x"))
+    data.close()
+    assert not path.exists()
+    data.close()
