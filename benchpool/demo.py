@@ -170,7 +170,7 @@ def leaderboard(network: Network, pool_id: str) -> list[dict[str, Any]]:
 
 
 def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[str, Any]:
-    keys = ("rank", "model", "name", "participant", "participant_name", "accuracy")
+    keys = ("rank", "model", "name", "participant", "participant_name")
     return {
         "pool": {
             "id": pool["id"],
@@ -184,7 +184,8 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         "leaderboard": [
             {key: row[key] for key in keys}
             | {
-                "stderr": row["standard_error"],
+                "accuracy": _number(row["accuracy"]),
+                "stderr": _number(row["standard_error"]),
                 "evaluated": row["evaluated"],
                 "total": row["total"],
                 "reward": str(row["reward"]),
@@ -196,6 +197,10 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         "supply_before": str(supply_before),
         "supply_after": str(_supply(network)),
     }
+
+
+def _number(text: str | None) -> float | None:
+    return None if text in (None, "") else float(text or 0)
 
 
 def _must(network: Network, target: str, action: str, tags: dict[str, str]) -> None:

@@ -29,7 +29,7 @@ ID_LENGTH = 43
 """Characters of an id or address: 32 bytes as base64url without padding."""
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_FROM_URL = bytes.maketrans(b"-_+/", b"+/..")  # what base64url does not have is refused
 
 
 def encode_id(digest: bytes) -> str:

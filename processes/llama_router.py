@@ -32,7 +32,7 @@ class LlamaRouter(Workforce):
             arrived=message.nonce,
         )
         model = self.state.models.get(work.model)
-        if model is None or not model.workers:
+        if model is None:
             work.error = "no worker serves this model"
             self.give_up(work)
             return

@@ -37,7 +37,7 @@ MODULES = {
 
 
 class SourceRegistry(Registry):
-    """Finds the modules of this repository without an installed package, when they are asked for."""
+    """Finds the modules of this repository when asked for, without an installed package."""
 
     def find(self, name: str) -> type[Process]:
         if name in MODULES and name not in self._added:

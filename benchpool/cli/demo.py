@@ -142,7 +142,7 @@ def _board(rows: Sequence[dict[str, Any]]) -> None:
                 row["name"],
                 row["participant_name"],
                 _number(row["accuracy"]),
-                _number(row["stderr"] if "stderr" in row else row["standard_error"]),
+                _number(row.get("stderr", row.get("standard_error"))),
                 f"{row['evaluated']}/{row['total']}",
                 format_war(int(row["reward"])),
             ]

@@ -43,13 +43,14 @@ def send(
 
     Runs until nothing is pending. The exit code is 1 if the message itself was refused.
 
-    Example: benchpool send --target WrappedAR --action Balance --tag Recipient=alice
+    Example: benchpool send --target WrappedAR --action Balance --tag Recipient=@alice
     """
     content = read_content(tag, data, data_file)
     with session.writing(home) as network:
         owner = session.signer(network, sender)
         with session.working(network):
-            sent = network.send(target, action, content.tags, data=content.data, sender=owner)
+            tags = session.named_ids(network, content.tags)
+            sent = network.send(target, action, tags, data=content.data, sender=owner)
         error = sent.error
         _show_sent(network, sent, as_json=as_json)
     if error:
@@ -90,7 +91,7 @@ def dryrun(
 ) -> None:
     """Show what a message would give, and keep nothing of it.
 
-    Example: benchpool dryrun --target WrappedAR --action Balance --tag Recipient=alice
+    Example: benchpool dryrun --target WrappedAR --action Balance --tag Recipient=@alice
     """
     from benchpool.cli import view
 
@@ -99,7 +100,7 @@ def dryrun(
         result = network.dry_run(
             target,
             action,
-            content.tags,
+            session.named_ids(network, content.tags),
             data=content.data,
             sender=session.asker(network, sender),
         )

@@ -26,7 +26,10 @@ FromOption = Annotated[
     typer.Option("--from", metavar="WALLET", help="The wallet that signs; default 'default'."),
 ]
 TagOption = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="K=V", help="A tag; may be given repeatedly.")
+    list[str] | None,
+    typer.Option(
+        "--tag", metavar="K=V", help="A tag, repeatable; @NAME as value is the id of NAME."
+    ),
 ]
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="TEXT", help="The Data; - reads it from stdin.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchpool.cli import output, session, view
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
+from benchpool.wallet import check_name
 
 if TYPE_CHECKING:
     from benchpool.message import Message, Outgoing, TagsInput
@@ -174,7 +175,8 @@ class PoolClient:
                 return info.id
         if self._verbose:
             output.note(f"spawn LlamaWorker {_tags_text(tags)}")
-        worker = network.spawn("LlamaWorker", tags, sender=owner)
+        given = None if name in network.names() or not is_name(name) else name
+        worker = network.spawn("LlamaWorker", tags, name=given, sender=owner)
         if self._verbose:
             self._show(spawned(network, worker, owner))
         return worker
@@ -204,6 +206,15 @@ def spawned(network: Network, process: str, owner: Wallet) -> Sent:
     return Sent(network, process, process, owner.address)
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a process can have this name."""
+    try:
+        check_name(text)
+    except ConfigError:
+        return False
+    return True
+
+
 def _wanted(sent: Sent, action: str) -> Message:
     """Return the reply of an action, or raise what came instead."""
     for message in sent.replies:
@@ -215,8 +226,9 @@ def _wanted(sent: Sent, action: str) -> Message:
         reason = message.tags.get("X-Error") or message.tags.get("Error")
         if reason:
             raise PoolError(reason)
-    errors = [error for _, error in sent.trace.errors()]
-    raise PoolError(f"no {action} came: {errors[0] if errors else 'nobody said why'}")
+    said = [error for _, error in sent.trace.errors()]
+    said += [node.result.output for node in sent.trace.walk() if node.result]
+    raise PoolError(f"no {action} came: {'; '.join(filter(None, said)) or 'nobody said why'}")
 
 
 def _model_file(model: str) -> tuple[Path, str]:

@@ -51,7 +51,11 @@ def spawn(
         owner = session.signer(network, sender)
         with session.working(network):
             process = network.spawn(
-                module, content.tags, name=name, data=content.data, sender=owner
+                module,
+                session.named_ids(network, content.tags),
+                name=name,
+                data=content.data,
+                sender=owner,
             )
     if as_json:
         output.print_json({"id": process, "name": name})

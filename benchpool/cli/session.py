@@ -78,6 +78,19 @@ def signer(network: Network, name: str | None) -> Wallet:
         raise UnknownProcess(f"{error}; make it with: benchpool wallet new {name}") from None
 
 
+def named_ids(network: Network, tags: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Put ids in place of tag values like `@alice`; `@@alice` is the text `@alice`.
+
+    Raises: UnknownProcess.
+    """
+    return [
+        (name, value[1:] if value.startswith("@@") else network.resolve(value[1:]))
+        if value.startswith("@")
+        else (name, value)
+        for name, value in tags
+    ]
+
+
 def asker(network: Network, name: str | None = None) -> Wallet:
     """Return a wallet for a dry run: the one named, else the default one, else the first."""
     wallets = {wallet.name: wallet for wallet in network.wallets()}

@@ -22,7 +22,6 @@ from benchpool.units.cron import parse_interval
 from benchpool.wallet import check_name
 from benchpool.winston import parse_war
 
-
 WRAPPED_AR = "WrappedAR"
 
 

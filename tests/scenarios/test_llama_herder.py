@@ -27,8 +27,8 @@ class MoodyToken(Process):
 
     @handler("Credit")
     def credit(self, message):
-        tags = [pair for pair in message.tags if pair[0] not in ("Action", "To")]
-        self.send(message.tags["To"], "Credit-Notice", tags)
+        tags = [pair for pair in message.tags if pair[0] not in ("Action", "To", "As")]
+        self.send(message.tags["To"], message.tags.get("As") or "Credit-Notice", tags)
 
     @handler("Transfer")
     def transfer(self, message):
@@ -214,6 +214,15 @@ def test_an_order_for_an_unknown_model_is_refunded_with_the_price(
     buy(network, token, herder, payer, model=model)
     refund = assert_refunded(network, token, herder, payer, "no worker serves the model")
     assert refund["X-Needed"] == str(PRICE)
+
+
+def test_an_order_for_a_model_without_workers_is_refunded_at_once(
+    network, token, herder, payer, workers
+):
+    register(network, herder, workers[0])
+    network.send(herder, "Unregister-Worker", sender=workers[0])
+    buy(network, token, herder, payer)
+    assert_refunded(network, token, herder, payer, "no worker serves the model")
 
 
 @pytest.mark.parametrize(
@@ -450,7 +459,8 @@ def test_the_lease_comes_from_the_spawn_tags_and_cron_checks_it(
 
 
 def test_a_dry_run_moves_neither_work_nor_money(network, token, herder, payer, workers):
-    register(network, herder, workers[0])
+    for worker in workers[:2]:
+        register(network, herder, worker)
     buy(network, token, herder, payer)
     network.advance(HOUR_MS)
     before = network.process(herder).dump()
@@ -480,6 +490,27 @@ def test_a_refund_that_fails_is_tried_again_at_the_next_message(network, owner, 
     network.send(herder, "Info")
     assert [refund["Quantity"] for refund in refunds(network, payer)] == ["7", "7"]
     assert owed(network, herder) == 0
+
+
+def test_a_refund_on_its_way_is_not_paid_again(network, owner, payer, moody):
+    herder = network.spawn("LlamaHerder", {"WrappedAR": moody}, sender=owner)
+    network.send(moody, "Refuse", {"Times": "1"}, sender=owner)
+    notice = {"To": herder, "Sender": payer.address, "Quantity": "7"}
+    network.send(moody, "Credit", notice, sender=owner)
+    for _ in range(3):
+        network.post(herder, "Info", sender=owner)
+    network.run()
+    assert [refund["Quantity"] for refund in refunds(network, payer)] == ["7"]
+
+
+@pytest.mark.parametrize("action", ["Debit-Notice", "Transfer-Error"])
+def test_transfers_that_are_no_refund_are_nothing_to_the_herder(network, owner, moody, action):
+    herder = network.spawn("LlamaHerder", {"WrappedAR": moody}, sender=owner)
+    before = network.process(herder).dump()
+    given = {"To": herder, "As": action, "X-Refund": "unknown"}
+    sent = network.send(moody, "Credit", given, sender=owner)
+    assert sent.trace.errors() == []
+    assert network.process(herder).dump() == before
 
 
 @pytest.mark.parametrize("action", ["Debit-Notice", "Transfer-Error"])

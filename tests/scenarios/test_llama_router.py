@@ -6,6 +6,15 @@ import pytest
 
 from benchpool.clock import HOUR_MS
 from benchpool.errors import HandlerError
+from benchpool.process import Process, handler
+
+
+class Asker(Process):
+    """Asks when it is told to, and keeps in its inbox what comes back."""
+
+    @handler("Ask")
+    def ask(self, message):
+        self.send(message.tags["Router"], "Inference", {"Model": "model"}, message.text)
 
 
 @pytest.fixture
@@ -174,6 +183,27 @@ def test_an_answer_goes_back_with_reference_and_x_tags(network, router, asker, w
     assert info(network, router) == (1, 0, 0)
 
 
+def test_a_process_that_asks_gets_the_reference_of_its_message_back(
+    network, router, owner, workers
+):
+    network.registry.add(Asker)
+    process = network.spawn("Asker", sender=owner)
+    register(network, router, workers[0])
+    for text in "abc":
+        network.send(process, "Ask", {"Router": router}, data=text, sender=owner)
+    for question in reversed(asked(network, workers[0])):
+        answer(network, router, workers[0], question, data=question.data)
+    replies = [(each.data, each.tags["X-Reference"]) for each in network.inbox(process)]
+    assert replies == [("c", "3"), ("b", "2"), ("a", "1")]
+
+
+def test_an_answer_goes_where_reply_to_says(network, router, asker, workers):
+    register(network, router, workers[0])
+    ask(network, router, workers[2], **{"Reply-To": asker.address})
+    answer(network, router, workers[0], asked(network, workers[0])[0])
+    assert got(network, asker) == [("Inference-Response", "4")]
+
+
 def test_without_a_worker_the_asker_is_told(network, router, asker):
     sent = ask(network, router, asker, **{"X-Reference": "5"})
     assert tags(sent.reply()) == {
@@ -183,6 +213,14 @@ def test_without_a_worker_the_asker_is_told(network, router, asker):
         "X-Reference": "5",
     }
     assert network.send(router, "Inference", sender=asker).error == "Model is required!"
+
+
+def test_a_model_whose_workers_all_left_takes_no_new_work(network, router, asker, workers):
+    register(network, router, workers[0])
+    network.send(router, "Unregister-Worker", sender=workers[0])
+    assert network.send(router, "Get-Model", {"Model": "model"}).reply().tags["Workers"] == "0"
+    assert ask(network, router, asker).reply().tags["Error"] == "no worker serves this model"
+    assert info(network, router) == (0, 0, 0)
 
 
 def test_the_least_busy_worker_is_asked_and_ties_go_by_registration(

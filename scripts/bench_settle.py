@@ -1,0 +1,138 @@
+"""Measure the daily tick that settles many pools of twenty entries each; print Markdown.
+
+Data set and router are stand-ins that answer at once, so that the figure is the Benchmark's, the
+token's and the bus's own.
+
+python scripts/bench_settle.py
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from benchpool import Message, Network, Process, State, handler
+from benchpool.clock import DAY_MS
+from benchpool.deployment import DAILY_REWARDS, DAILY_UPDATE
+
+ENTRIES = 20
+QUESTIONS = 1_000
+
+
+class Setting(State):
+    """What a stand-in was spawned with."""
+
+    router: str = ""
+
+
+class InstantDataset(Process):
+    """Scores each model by its number, without asking it anything."""
+
+    state: Setting
+
+    def on_spawn(self, message: Message) -> None:
+        """Announce the data set to the Benchmark."""
+        tags = message.tags
+        self.send(
+            tags["Benchmark"],
+            "Register-Dataset",
+            {
+                "Name": "instant",
+                "Samples": str(QUESTIONS),
+                "Chance": "1/3",
+                "Protocols": "cloze,letters",
+                "LlamaRouter": tags["LlamaRouter"],
+            },
+        )
+
+    @handler("Score")
+    def score(self, message: Message) -> None:
+        """Answer with as many right as the model's number says."""
+        correct = 300 + sum(message.tags["Model"].encode()) % 500
+        self.reply(
+            message,
+            "Score-Response",
+            {
+                "Model": message.tags["Model"],
+                "Protocol": message.tags["Protocol"],
+                "Correct": correct,
+                "Evaluated": QUESTIONS,
+                "Unevaluated": 0,
+                "Unscored": 0,
+                "Total": QUESTIONS,
+                "Score": f"{correct / QUESTIONS:.6f}",
+                "Progress": "1.000000",
+                "Standard-Error": "0.015000",
+                "Correct-Per-Character": correct,
+            },
+        )
+
+
+class InstantRouter(Process):
+    """Knows every model."""
+
+    @handler("Get-Model")
+    def get_model(self, message: Message) -> None:
+        """Say that the model is there."""
+        model = message.tags["Model"]
+        tags = {"Model": model, "Name": model, "Weights": model, "Workers": "1"}
+        self.reply(message, "Get-Model-Response", tags)
+
+
+def settle_curve(sizes: list[int]) -> None:
+    """Print a table: pools, seconds for the tick that ends them all, microseconds an entry."""
+    print("\n| pools of 20 entries | messages in the tick | seconds | µs an entry |")
+    print("|---|---|---|---|")
+    for pools in sizes:
+        messages, seconds = settle(pools)
+        each = seconds / (pools * ENTRIES) * 1e6
+        print(f"| {pools:,} | {messages:,} | {seconds:.2f} | {each:,.0f} |")
+
+
+def settle(pools: int) -> tuple[int, float]:
+    """Settle so many pools in one tick; return its messages and seconds."""
+    with Network(seed=1) as network:
+        network.registry.add(InstantDataset)
+        network.registry.add(InstantRouter)
+        token = network.spawn("WrappedAR")
+        benchmark = network.spawn(
+            "Benchmark", [("WrappedAR", token), *DAILY_UPDATE, *DAILY_REWARDS]
+        )
+        router = network.spawn("InstantRouter")
+        dataset = network.spawn("InstantDataset", {"Benchmark": benchmark, "LlamaRouter": router})
+        network.send(token, "Mint", {"Quantity": str(10**18)})
+        supply = held(network, token)
+        for number in range(pools):
+            terms = {
+                "Recipient": benchmark,
+                "Quantity": str(10**12 + number),
+                "X-Dataset": dataset,
+                "X-Allocation": "ArithmeticDecrease",
+                "X-Duration": "12h",
+            }
+            pool = network.send(token, "Transfer", terms).reply("Pool-Created").tags["Pool"]
+            for place in range(ENTRIES):
+                model = f"{place:043d}"
+                network.post(
+                    benchmark, "Join-Pool", data=json.dumps({"dataset": pool, "model": model})
+                )
+            network.run()
+        before = network.count()
+        start = time.perf_counter()
+        network.advance(DAY_MS)
+        seconds = time.perf_counter() - start
+        listed = json.loads(network.dry_run(benchmark, "Get-Pools").messages[0].data)
+        assert len(listed) == pools
+        assert all(pool["status"] == "paid" for pool in listed), listed[0]
+        assert held(network, token) == supply
+        return network.count() - before, seconds
+
+
+def held(network: Network, token: str) -> int:
+    """Return the sum of all balances."""
+    balances = json.loads(network.dry_run(token, "Balances").messages[0].data)
+    return sum(map(int, balances.values()))
+
+
+if __name__ == "__main__":
+    settle_curve([10, 100, 1_000])
