@@ -138,7 +138,7 @@ def _join(network: Network, pool_id: str, entrant: Entrant, listener: Listener) 
         model = upload_model(network, entrant.path, name, sender=entrant.wallet)
         listener.step(f"{entrant.wallet} uploaded {name}")
     pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
-    if model not in pool["models"]:
+    if all(entry["model"] != model for entry in pool["models"]):
         data = json.dumps({"dataset": pool_id, "model": model})
         network.send("Benchmark", "Join-Pool", data=data, sender=entrant.wallet).reply(
             "Joined-Pool"

@@ -193,9 +193,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fal
             if "\\u" in text:
                 # Half a surrogate pair is no text: it could not be written to the log.
                 json.dumps(value, ensure_ascii=False).encode()
-            return value
         except (ValueError, RecursionError) as error:
             raise HandlerError(f"Data is not valid JSON: {error}") from None
+        return value
 
     def get(self, name: str, default: str = "") -> str:
         """Look a name up as aos does at a message's root: its own fields first, then its tags."""

@@ -135,6 +135,12 @@ class Process:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._rows = _decorated(cls)
+        taken = _OWN_ATTRIBUTES & {method_name for method_name, _ in cls._rows}
+        if taken:
+            raise TypeError(
+                f"{cls.__name__} has handlers named {', '.join(sorted(taken))}: these are attributes"
+                " of every process; give the methods other names"
+            )
 
     def __init__(self, info: ProcessInfo) -> None:
         self.info = info
@@ -396,6 +402,11 @@ class Process:
 
 
 Json = dict[str, Any] | list[Any]
+
+
+_OWN_ATTRIBUTES = frozenset(
+    {"authorities", "handlers", "id", "inbox", "info", "journal", "owner", "state", "tags"}
+)
 
 
 def state_type(module: type[Process]) -> type[State]:

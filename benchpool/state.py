@@ -81,7 +81,7 @@ def bind(value: Any, journal: Journal) -> Any:
             value._journal = journal
         return value
     if isinstance(value, (JournaledDict, JournaledList)):
-        if value._journal is not journal:  # noqa: SLF001
+        if value._journal is not journal:
             return bind(dict(value) if isinstance(value, dict) else list(value), journal)
         return value
     if isinstance(value, (set, frozenset)):

@@ -84,7 +84,7 @@ def most_likely(answer: dict[str, Any], sample: Sample) -> Prediction:
     try:
         nats = [float(each["nats"]) for each in answer["log_likelihoods"]]
         return Prediction(*score_cloze(nats, sample.choices))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InferenceError(
             f"no log-likelihoods of {len(sample.choices)} choices: {error}"
         ) from None

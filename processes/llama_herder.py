@@ -20,8 +20,9 @@ from benchpool.errors import HandlerError
 from benchpool.message import Pair, normalise_name
 from benchpool.winston import Winston, parse_quantity
 from processes.inference_request import DEFAULT_MAX_TOKENS, Asked, read_request, write_request
+from processes.roster import Roster, Work, Worker
 from processes.tag_values import check_address, whole_number
-from processes.workforce import Roster, Work, Worker, Workforce
+from processes.workforce import Workforce
 
 BASE_FEE: Final = 1000
 TOKEN_FEE: Final = 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from benchpool import Message, handler
-from processes.workforce import Work, Worker, Workforce
+from processes.roster import Work, Worker
+from processes.workforce import Workforce
 
 UNBOUNDED: Final = 1_000_000
 """A worker takes what is pending all at once, so nothing is gained by holding work back."""
@@ -25,14 +26,15 @@ class LlamaRouter(Workforce):
             carried.append(("X-Reference", message.reference))
         work = Work(
             id=message.id,
-            requester=tags.get("Reply-To") or message.sender,
+            # Not Reply-To: it would let anybody have answers sent to a data set that asked nothing.
+            requester=message.sender,
             tags=carried,
             model=tags["Model"],
             request=message.text,
             arrived=message.nonce,
         )
         model = self.state.models.get(work.model)
-        if model is None:
+        if model is None or not model.workers:
             work.error = "no worker serves this model"
             self.give_up(work)
             return

@@ -9,76 +9,13 @@ asked. A worker that is silent for longer than a lease is taken off the list.
 from __future__ import annotations
 
 from bisect import bisect_right
-from fractions import Fraction
 from typing import ClassVar
 
-from pydantic import Field
-
-from benchpool import Message, Process, State, handler
-from benchpool.errors import HandlerError
+from benchpool import Message, Process, handler
+from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.handlers import Verdict
-from benchpool.winston import Winston
+from processes.roster import Model, Roster, Work, Worker, has_hope, rank
 from processes.tag_values import check_address, duration_ms, whole_number
-
-
-class Work(State):
-    """An inference that somebody waits for."""
-
-    id: str
-    """Of the message that brought it."""
-    requester: str
-    """Who gets the answer."""
-    tags: list[tuple[str, str]]
-    """The X- tags that go back with the answer."""
-    model: str
-    request: str
-    arrived: int
-    """Nonce of the message that brought it: who came first goes first."""
-    multiplier: str = "1"
-    """Who pays a higher one goes before that."""
-    paid: Winston = 0
-    """0 where inference is free."""
-    price: Winston = 0
-    """0 while it is not known."""
-    due_ms: int = 0
-    """When the worker that has it counts as silent; 0 where there is no lease."""
-    failed: list[str] = Field(default_factory=list)
-    """Workers that could not answer it."""
-    error: str = ""
-    """Why the last of them could not."""
-
-
-class Worker(State):
-    """A process that answers inferences for one model."""
-
-    id: str
-    model: str
-    name: str
-    weights: str
-    capacity: int
-    open: dict[str, Work] = Field(default_factory=dict)
-    """What it was asked and has not answered, by the reference of the message that asked it."""
-
-
-class Model(State):
-    """A model, known from its first worker on. Its weights never change."""
-
-    name: str
-    weights: str
-    workers: list[str] = Field(default_factory=list)
-    """In the order of registration."""
-    queue: list[Work] = Field(default_factory=list)
-    """What waits for a worker, next first."""
-    deserted_ms: int = 0
-    """When its last worker left; means nothing while it has workers."""
-
-
-class Roster(State):
-    """The workers by id, the models by the id of the model process."""
-
-    workers: dict[str, Worker] = Field(default_factory=dict)
-    models: dict[str, Model] = Field(default_factory=dict)
-    lease_ms: int = 0
 
 
 def _every_message(_: Message) -> Verdict:
@@ -130,6 +67,12 @@ class Workforce(Process):
         model_id = check_address(tags.get("Model") or worker_id, "Model")
         weights, name = tags["Weights"], tags.get("Name") or model_id
         capacity = whole_number(tags, "Capacity", default=self.default_capacity, least=1)
+        if model_id not in (worker_id, message.sender) and message.sender != self.owner:
+            # Else a stranger could answer, or fail to answer, in the name of a rival's model.
+            raise NotAuthorized(
+                f"a further worker of model {model_id} is registered by that model or by the owner"
+                f" of this process, and {message.sender} is neither"
+            )
         state = self.state
         model = state.models.get(model_id)
         worker = state.workers.get(worker_id)
@@ -242,8 +185,8 @@ class Workforce(Process):
         worker = self._least_busy(model, work)
         if worker is not None:
             self._hand_out(work, worker, message)
-        elif _has_hope(work, model):
-            index = bisect_right(model.queue, _rank(work), key=_rank)
+        elif has_hope(work, model):
+            index = bisect_right(model.queue, rank(work), key=rank)
             if index == len(model.queue):
                 model.queue.append(work)
             else:
@@ -288,9 +231,9 @@ class Workforce(Process):
             model.deserted_ms = message.timestamp
         for work in list(worker.open.values()):
             self._place(work, message)
-        hopeless = [work for work in model.queue if not _has_hope(work, model)]
+        hopeless = [work for work in model.queue if not has_hope(work, model)]
         if hopeless:
-            model.queue = [work for work in model.queue if _has_hope(work, model)]
+            model.queue = [work for work in model.queue if has_hope(work, model)]
         for work in hopeless:
             self.give_up(work)
 
@@ -315,15 +258,6 @@ class Workforce(Process):
         if worker != message.sender:
             self.require_owner(message)
         return check_address(worker, "Worker")
-
-
-def _rank(work: Work) -> tuple[Fraction, int]:
-    return -Fraction(work.multiplier), work.arrived
-
-
-def _has_hope(work: Work, model: Model) -> bool:
-    # A model without workers may get one again; one whose every worker has failed on it may not.
-    return not model.workers or any(worker not in work.failed for worker in model.workers)
 
 
 def _failure(answer: Message, worker: Worker) -> str:

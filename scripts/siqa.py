@@ -78,7 +78,7 @@ def evaluate(network: Network, options: argparse.Namespace) -> dict[str, Any]:
     model = network.names().get(name) or upload_model(network, path, name)
     tags = {"Model": model, "Name": name, "Protocol": options.protocol}
     score = network.dry_run(DATASET, "Score", tags).messages
-    if not score or score[0].action != "Score-Response":
+    if not score or score[0].tags.get("Action") != "Score-Response":
         network.send(DATASET, "Benchmark", tags | {"Weights": network.data.put_file(path)}).reply(
             "Benchmark-Response"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -135,3 +135,20 @@ def network(engines: list[ScriptedEngine]) -> Iterator[Network]:
 
     with Network(seed=1, registry=SourceRegistry(), engine_factory=open_engine) as network:
         yield network
+
+
+@pytest.fixture
+def open_network(engines: list[ScriptedEngine]) -> Callable[[Path], Network]:
+    """Open the network of a home folder, with the same stand-ins; a second time, go on there."""
+
+    def open_engine(path: Path) -> ScriptedEngine:
+        engines.append(ScriptedEngine(path))
+        return engines[-1]
+
+    return lambda home: Network(home, seed=1, registry=SourceRegistry(), engine_factory=open_engine)
+
+
+@pytest.fixture
+def scripted_engine() -> type[ScriptedEngine]:
+    """The stand-in itself: an engine factory for a network that a test opens."""
+    return ScriptedEngine

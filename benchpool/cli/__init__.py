@@ -19,6 +19,7 @@ from benchpool.cli import (
     output,
     pool,
     process,
+    session,
     simulate,
     wallet,
 )
@@ -41,7 +42,9 @@ class Root(typer.core.TyperGroup):
             sys.stdout.flush()
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if not isinstance(error, session.Interrupted):
+                output.note("interrupted")
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
             _forget_stdout()
@@ -59,8 +62,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, BenchpoolError):
         output.complain(str(error))
         return error.exit_code
+    said = (str(error).splitlines() or ["without a word"])[0]
     output.complain(
-        f"{type(error).__name__}: {error}; run with {DEBUG_VARIABLE}=1 for the traceback"
+        f"{type(error).__name__}: {said}; run with {DEBUG_VARIABLE}=1 for the traceback"
     )
     return 1
 

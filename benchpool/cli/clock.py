@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchpool.cli import output, session
 from benchpool.cli.options import HomeOption, JsonOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def advance(
@@ -25,37 +22,27 @@ def advance(
     Example: benchpool advance 30d
     """
     from benchpool.cli import view
-    from benchpool.clock import parse_duration
+    from benchpool.clock import format_duration, parse_duration
 
     length_ms = parse_duration(duration)
-    until_ms: int | None = None
-    try:
-        with session.writing(home) as network:
-            start_ms = network.clock.now()
-            until_ms = start_ms + length_ms
-            with session.working(network) as report:
-                ticks = network.advance(
-                    length_ms,
-                    lambda now_ms: report((now_ms - start_ms) // 1000, length_ms // 1000, "time"),
-                )
-            now_ms = network.clock.now()
-    except KeyboardInterrupt:
-        if until_ms is not None:
-            _say_what_is_left(home, until_ms)
-        raise
+    until_ms = 0
+
+    def advise() -> str | None:
+        # Time up to the last commit has passed; the same command again would go too far.
+        with session.reading(home) as network:
+            left_ms = until_ms - network.clock.now()
+        return f"go on with: benchpool advance {format_duration(left_ms)}" if left_ms > 0 else None
+
+    with session.writing(home, advise) as network:
+        start_ms = network.clock.now()
+        until_ms = start_ms + length_ms
+        with session.working(network) as report:
+            ticks = network.advance(
+                length_ms,
+                lambda now_ms: report((now_ms - start_ms) // 1000, length_ms // 1000, "time"),
+            )
+        now_ms = network.clock.now()
     if as_json:
         output.print_json({"ticks": ticks, "time": now_ms, "moment": view.moment(now_ms)})
     else:
         output.line(f"{ticks} cron ticks; the time is {view.moment(now_ms)} ({now_ms})")
-
-
-def _say_what_is_left(home: Path | None, until_ms: int) -> None:
-    """Time up to the last commit has passed; the same command again would go too far."""
-    from benchpool.clock import format_duration
-
-    with session.reading(home) as network:
-        left_ms = until_ms - network.clock.now()
-    if left_ms > 0:
-        output.note(
-            f"to reach the time that was meant: benchpool advance {format_duration(left_ms)}"
-        )

@@ -60,12 +60,16 @@ def demo(
     samples = load_samples(data or _shipped())[:questions]
     folder = home or DEMO_HOME
     listener = Listener(quiet=as_json)
-    with _open(folder, seed, replace=home is None) as network, session.working(network):
-        if network.resumed:
-            listener.step(f"going on with the demo in {folder}: {network.resumed} messages pending")
-            network.run()
-        listener.step(f"{len(entrants)} models will answer {len(samples)} questions each")
-        result = run_demo(network, entrants, samples, listener)
+    try:
+        with _open(folder, seed, replace=home is None) as network, session.working(network):
+            if network.resumed:
+                listener.step(f"going on in {folder}: {network.resumed} messages were pending")
+                network.run()
+            listener.step(f"{len(entrants)} models will answer {len(samples)} questions each")
+            result = run_demo(network, entrants, samples, listener)
+    except KeyboardInterrupt:
+        output.note("interrupted; the same command goes on from here")
+        raise
     if as_json:
         output.print_json(result)
     else:

@@ -46,11 +46,22 @@ def send(
     Example: benchpool send --target WrappedAR --action Balance --tag Recipient=@alice
     """
     content = read_content(tag, data, data_file)
-    with session.writing(home) as network:
+    sent: Sent | None = None
+
+    def advise() -> str | None:
+        # Sending again would be a second message if this one is in the log already.
+        if sent is None:
+            return None
+        with session.reading(home) as network:
+            network.result(sent.id, sent.process)
+        return f"message {sent.id} was accepted, and the next command that writes goes on with it"
+
+    with session.writing(home, advise) as network:
         owner = session.signer(network, sender)
         with session.working(network):
             tags = session.named_ids(network, content.tags)
-            sent = network.send(target, action, tags, data=content.data, sender=owner)
+            sent = network.post(target, action, tags, data=content.data, sender=owner)
+            network.run()
         error = sent.error
         _show_sent(network, sent, as_json=as_json)
     if error:

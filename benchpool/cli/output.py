@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,11 +94,6 @@ def print_json(value: object) -> None:
     line(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def width() -> int:
-    """How many columns there are to fill."""
-    return shutil.get_terminal_size((100, 24)).columns if is_terminal(sys.stdout) else 200
-
-
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
@@ -134,7 +128,7 @@ def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[s
         shown.add_column(header, justify="right" if header in right else "left", overflow="fold")
     for row in rows:
         shown.add_row(*[Text(cell) for cell in row])  # Text: nothing in it is taken for markup
-    Console(no_color=not in_colour(sys.stdout), highlight=False).print(shown)
+    Console(color_system="auto" if in_colour(sys.stdout) else None, highlight=False).print(shown)
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
@@ -185,7 +179,7 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            console=Console(stderr=True, no_color=not in_colour(sys.stderr)),
+            console=Console(stderr=True, color_system="auto" if in_colour(sys.stderr) else None),
             transient=True,
         )
         shown.start()

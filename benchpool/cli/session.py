@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.cli import output
-from benchpool.errors import UnknownProcess
+from benchpool.errors import BenchpoolError, UnknownProcess
 
 if TYPE_CHECKING:
     from benchpool.network import Network
     from benchpool.wallet import Wallet
 
 DEFAULT_WALLET = "default"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after which it was said what became of the home."""
 
 
 @contextmanager
@@ -31,28 +35,36 @@ def reading(home: Path | None) -> Iterator[Network]:
 
 
 @contextmanager
-def writing(home: Path | None) -> Iterator[Network]:
+def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -> Iterator[Network]:
     """Open a home, or make one, and first finish what an interrupted run left.
+
+    Args:
+        home: the folder, if one was named.
+        advise: says after Ctrl-C, when the home is closed again, how to go on; None is to run the
+            same command again.
 
     Raises: HomeLocked, StoreError.
     """
     from benchpool.home import find_home
     from benchpool.network import Network
 
-    # On an exception, Ctrl-C too, leaving the block closes with abort: the home stays as committed.
-    with Network(find_home(home)) as network:
-        try:
+    try:
+        # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
+        with Network(find_home(home)) as network:
             if network.resumed:
                 output.note(f"resuming {network.resumed} messages of an interrupted run")
                 with working(network):
                     network.run()
             yield network
-        except KeyboardInterrupt:
-            output.note(
-                "interrupted; the home is as of the last commit;"
-                " run the same command again to go on"
-            )
-            raise
+    except KeyboardInterrupt:
+        advice = None
+        with suppress(BenchpoolError):  # there may be no home yet
+            advice = advise() if advise is not None else None
+        output.note(
+            "interrupted; the home is as of the last commit;"
+            f" {advice or 'run the same command again to go on'}"
+        )
+        raise Interrupted from None
 
 
 @contextmanager

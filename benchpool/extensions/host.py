@@ -11,7 +11,6 @@ from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.inference.engine import Engine
 from benchpool.store import DataStore
 
-
 EXTENSIONS = ("Database", "Llama", "WeaveDrive")
 
 

@@ -14,6 +14,9 @@ from benchpool.extensions.base import Extension, Recorder
 from benchpool.inference.engine import Answer, Engine, ModelCard, Request
 from benchpool.store import DataStore
 
+MAX_RESTARTS = 16
+"""How often one batch may bring its model down before all that is left of it fails."""
+
 EngineFactory = Callable[[Path], Engine]
 """Opens a GGUF file. Raises: InferenceError if it is not usable."""
 
@@ -60,6 +63,7 @@ class Llama(Extension):
         self._host = host
         self._recorder = recorder
         self._ahead: dict[tuple[str, bytes], Answer | InferenceError] = {}
+        self._restarts_left = 0
 
     def load(self, data_id: str) -> ModelCard:
         """Open a model and return what its file says of itself.
@@ -74,22 +78,34 @@ class Llama(Extension):
 
     def prepare(self, data_id: str, requests: Sequence[Request]) -> None:
         """Answer many requests at once, for `answer` to find; a failure is found there too."""
-        wanted = list({(data_id, _key(request)): request for request in requests}.items())
-        if not wanted:
+        self._ahead.clear()
+        self._restarts_left = MAX_RESTARTS
+        distinct = {_key(request): request for request in requests}
+        self._ask_ahead(data_id, list(distinct.values()))
+
+    def _ask_ahead(self, data_id: str, requests: list[Request]) -> None:
+        """Answer a batch; if it fails, its halves, so that one bad request fails alone."""
+        if not requests:
             return
         try:
-            answers: Sequence[Answer | InferenceError] = self._host.engine(
-                self._process, data_id
-            ).answer([request for _, request in wanted], self._report)
+            engine = self._host.engine(self._process, data_id)
+            answers: Sequence[Answer | InferenceError] = engine.answer(requests, self._report)
         except InferenceError as error:
-            answers = [error] * len(wanted)
-        self._ahead.update(zip((key for key, _ in wanted), answers, strict=True))
+            if len(requests) > 1 and self._restarts_left > 0:
+                self._restarts_left -= 1
+                middle = len(requests) // 2
+                self._ask_ahead(data_id, requests[:middle])
+                self._ask_ahead(data_id, requests[middle:])
+                return
+            answers = [error] * len(requests)
+        for request, answer in zip(requests, answers, strict=True):
+            self._ahead[data_id, _key(request)] = answer
 
     def answer(self, data_id: str, request: Request) -> Answer:
         """Answer one request. Raises: InferenceError if the model failed or died."""
 
         def live() -> object:
-            answer = self._ahead.pop((data_id, _key(request)), None)
+            answer = self._ahead.get((data_id, _key(request)))
             if answer is None:
                 answer = self._host.engine(self._process, data_id).answer([request])[0]
             if isinstance(answer, InferenceError):

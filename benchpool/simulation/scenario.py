@@ -298,6 +298,10 @@ def load_scenario(path: Path) -> Scenario:
 def _problems(source: YamlSource, error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
+        if problem["type"] == "too_short" and any(
+            len(other["loc"]) > 1 and other["loc"][:1] == problem["loc"] for other in error.errors()
+        ):
+            continue  # its members are refused, each by a line of its own
         where = ".".join(str(step) for step in problem["loc"]) or "the file"
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -172,15 +172,21 @@ class ComputeUnit:
                 instance.saved_position = instance.position
                 instance.memory_bytes = len(memory)
 
+    def forget(self, processes: Iterable[str]) -> None:
+        """Let go of processes whose evaluation was interrupted; the log has them as they were."""
+        if self._executor is not None:
+            self._host.engines.close()
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+        for process in processes:
+            instance = self._instances.pop(process, None)
+            for extension in instance.extensions if instance is not None else ():
+                extension.close()
+
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
         self._host.engines.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-        for instance in self._instances.values():
-            for extension in instance.extensions:
-                extension.close()
-        self._instances.clear()
+        self.forget(list(self._instances))
 
     # -- loading -----------------------------------------------------------------------------
 

@@ -123,6 +123,23 @@ class MessengerUnit:
 
     def _round(self) -> None:
         batch, self._pending = self._pending, []
+        try:
+            results, careful = self._evaluate(batch)
+        except BaseException:
+            # Nothing of this round is in the log yet, so nothing of it may stay in memory.
+            self._compute.forget({message.process for message in batch})
+            self._pending = batch
+            raise
+        for message, result in zip(batch, results, strict=True):
+            self._store.record(message, result)
+            self._push(message, result)
+        if careful:
+            self._compute.save_databases()
+        if careful or self._store.uncommitted >= COMMIT_EVERY:
+            self._compute.checkpoint()
+            self._store.commit(self._clock.now())
+
+    def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
         # A database commits by itself, and inference takes long: what they work on must be in the
         # log first, or a crash would leave an effect without its cause.
         careful = any(
@@ -131,14 +148,7 @@ class MessengerUnit:
         )
         if careful and self._store.uncommitted:
             self._store.commit(self._clock.now())
-        for message, result in zip(batch, self._compute.evaluate_round(batch), strict=True):
-            self._store.record(message, result)
-            self._push(message, result)
-        if careful:
-            self._compute.save_databases()
-        if careful or self._store.uncommitted >= COMMIT_EVERY:
-            self._compute.checkpoint()
-            self._store.commit(self._clock.now())
+        return self._compute.evaluate_round(batch), careful
 
     def _push(self, message: Message, result: Result) -> None:
         if not (result.messages or result.spawns or result.assignments):

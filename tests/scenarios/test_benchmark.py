@@ -773,3 +773,22 @@ def test_a_debit_notice_after_a_transfer_error_still_counts(world):
 def test_answers_that_need_no_answer_do_not_fill_the_inbox(world):
     world.say(world.dataset, "Benchmark-Response", Model="m1")
     assert world.heard(world.benchmark) == []
+
+
+def test_the_board_is_not_updated_for_pools_that_have_ended(world):
+    pool = world.fund()
+    world.join(pool, "m1")
+    world.network.advance("1d")
+    world.tick("Update-Leaderboard")
+    assert not world.heard(world.dataset, "Score")
+
+
+def test_the_memory_is_read_back_as_it_was_written(world):
+    settled(world, X_Title="A pool")
+    world.ask_join(world.fund(), "m1")
+    world.credit(quantity=5)
+    process = world.network.process(world.benchmark)
+    again = type(process)(process.info)
+    again.load(process.dump())
+    assert again.dump() == process.dump()
+    assert again.state.final_asks == process.state.final_asks

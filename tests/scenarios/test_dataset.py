@@ -374,6 +374,7 @@ def test_only_the_router_answers(world):
         {"text": "A"},
         {"log_likelihoods": [{"nats": -1}]},
         {"log_likelihoods": [{"nats": None}] * 3},
+        {"log_likelihoods": [{"nats": 10**400}] * 3},
         {"log_likelihoods": [1, 2, 3]},
     ],
 )
@@ -472,7 +473,7 @@ def test_a_failing_load_leaves_the_tables_as_they_were(world):
 def test_a_score_is_the_accuracy_over_what_was_answered(world):
     world.benchmark_model()
     for asked in world.tick()[:5]:
-        world.answer(asked)
+        world.answer(asked, (-5.0, -4.0, -6.0))
     assert world.score() == {
         "Action": "Score-Response",
         "Model": "m1",

@@ -42,8 +42,10 @@ def tags(message):
 
 
 def register(network, router, worker, **given):
-    given = {"Model": "model", "Weights": "weights", "Name": "Tiny", **given}
-    return network.send(router, "Register-Worker", given, sender=worker)
+    """Have the owner take a worker on for the model "model", which is no process of its own."""
+    named = {"Worker": network.resolve(worker), "Model": "model"}
+    given = {**named, "Weights": "weights", "Name": "Tiny", **given}
+    return network.send(router, "Register-Worker", given, sender=network.info(router).owner)
 
 
 def ask(network, router, asker, text="2 + 2 =", **given):

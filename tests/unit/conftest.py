@@ -75,7 +75,7 @@ def die_at():
 
 @pytest.fixture
 def everything():
-    """All that a network holds, as bytes: logs with results, mail, memories, names, wallets, time."""
+    """All that a network holds: logs with results, mail, memories, names, wallets, time."""
 
     def gather(network):
         parties = [info.id for info in network.processes()]

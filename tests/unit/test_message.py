@@ -78,7 +78,19 @@ def test_an_id_is_43_characters_and_reads_back(digest):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "a" * 42, "a" * 44, "ä" * 43, "=" * 43, " " * 43, "../" * 14 + "a", "a/" * 21 + "A", "a+" * 21 + "A"]
+    "text",
+    [
+        "",
+        "abc",
+        "a" * 42,
+        "a" * 44,
+        "ä" * 43,
+        "=" * 43,
+        " " * 43,
+        "../" * 14 + "a",
+        "a/" * 21 + "A",
+        "a+" * 21 + "A",
+    ],
 )
 def test_what_has_another_form_is_no_id(text):
     assert not is_id(text)

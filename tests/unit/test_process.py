@@ -1,3 +1,5 @@
+# ruff: noqa: RUF012 - pydantic copies the defaults of a state
+
 import pytest
 
 from benchpool.errors import HandlerError, UnknownModule
@@ -459,8 +461,12 @@ class Parent(Process):
 
     @handler("Make")
     def make(self, message: Message) -> None:
-        self.spawn(message.tags["What"], {"Name": "kid", "Cron-Interval": message.get("Every")}
-                   if "Every" in message.tags else {"Name": "kid"})
+        self.spawn(
+            message.tags["What"],
+            {"Name": "kid", "Cron-Interval": message.get("Every")}
+            if "Every" in message.tags
+            else {"Name": "kid"},
+        )
 
     @handler("Spawned")
     def spawned(self, message: Message) -> None:
@@ -527,7 +533,7 @@ def test_a_spawn_that_cannot_be_is_told_to_the_parent(make_network, tags, error)
 @pytest.mark.parametrize("module", ["Broken", "Unready", "Nobody"])
 def test_a_module_that_cannot_be_spawned_leaves_no_process(make_network, module):
     network = make_network(Parent, Broken, Unready)
-    with pytest.raises(Exception, match="no (extension|module|usable)"):
+    with pytest.raises(Exception, match=r"no (extension|module|usable)"):
         network.spawn(module)
     assert network.processes() == []
     assert network.pending == 0

@@ -1,3 +1,5 @@
+# ruff: noqa: RUF012 - pydantic copies the defaults of a state
+
 import copy
 import json
 import math

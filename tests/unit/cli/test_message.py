@@ -103,6 +103,13 @@ def test_control_characters_do_not_reach_the_terminal(run: Any, greeter: str) ->
     assert "\\x1b[31mred\\x07" in done.stdout
 
 
+def test_a_message_to_a_wallet_is_mail(run: Any, run_json: Any, greeter: str) -> None:
+    run("wallet", "new", "alice")
+    done = run("send", "--target", "alice", "--action", "Hello")
+    assert done.stdout.splitlines()[1] == "Hello  default → alice"
+    assert run_json("inbox", "alice")[0]["From-Name"] == "default"
+
+
 def test_a_deep_tree_is_cut(run: Any, run_json: Any, greeter: str) -> None:
     chain = ["send", "--target", "greeter", "--action", "Chain", "--tag", "Left=1500"]
     assert "… and deeper" in run(*chain).stdout

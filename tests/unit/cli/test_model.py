@@ -9,15 +9,17 @@ import pytest
 
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
-    """The smallest file that is a GGUF file: a header, one key, no tensors."""
+    """The smallest file that is a GGUF file: a header, one key, one tensor."""
 
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
     file = tmp_path / "Tiny Model.gguf"
-    content = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
+    content = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
     content += text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    file.write_bytes(content + b"\0" * (-len(content) % 32))
+    content += text("llama.block_count") + struct.pack("<II", 4, 1)
+    content += text("weight") + struct.pack("<IQIQ", 1, 32, 0, 0)
+    file.write_bytes(content + b"\0" * (-len(content) % 32) + b"\0" * 128)
     return file
 
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from benchpool.errors import SchemaMismatch, StoreError
-from benchpool.message import encode_id, Message, Outgoing, ProcessInfo, Result, Tags
+from benchpool.message import Message, Outgoing, ProcessInfo, Result, Tags, encode_id
 from benchpool.store import Checkpoint, MemoryStore
 from benchpool.store.sqlite import SqliteStore
 from benchpool.wallet import Wallet

@@ -58,7 +58,8 @@ def test_an_unknown_id_is_not_found(data):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "..", "../../etc/passwd", "/etc/passwd", "a/" * 21 + "a", "a" * 42 + "\0", "a" * 44]
+    "text",
+    ["", "..", "../../etc/passwd", "/etc/passwd", "a/" * 21 + "a", "a" * 42 + "\0", "a" * 44],
 )
 def test_what_is_no_id_reaches_no_file(data, text):
     with pytest.raises(DataNotFound, match="not a data id"):

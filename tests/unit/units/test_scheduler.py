@@ -55,7 +55,7 @@ def test_nonces_go_up_from_0_in_every_process_by_itself(unit):
 
 def links(entries):
     """Follow a hash chain as anybody can who reads the log."""
-    chain = None
+    last = chain = None
     for message in (entry.message for entry in entries):
         if message.cron:
             continue

@@ -1,0 +1,102 @@
+"""The demo's whole story: with a stand-in engine always, with the real models where pulled."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchpool import Network
+from benchpool.demo import GRANTS, Entrant, run_demo
+from benchpool.deployment import sample_path
+from benchpool.errors import PrerequisiteError
+from benchpool.evaluation.sample import load_samples
+from benchpool.inference.catalogue import Catalogue
+
+
+class Silent:
+    def __init__(self) -> None:
+        self.days: list[int] = []
+
+    def step(self, text: str) -> None:
+        pass
+
+    def board(self, day: int, rows: Sequence[dict[str, Any]]) -> None:
+        self.days.append(day)
+
+
+def entrants(folder: Path) -> list[Entrant]:
+    found = []
+    for wallet in ("ana", "ben"):
+        path = folder / f"{wallet}.gguf"
+        path.write_text(wallet)
+        found.append(Entrant(wallet, f"model-of-{wallet}", path))
+    return found
+
+
+def test_a_demo_pays_exactly_its_funds_and_conserves_the_supply(
+    tmp_path: Path, scripted_engine: Any
+):
+    samples = load_samples(sample_path())[:12]
+    listener = Silent()
+    with Network(seed=1, engine_factory=scripted_engine) as network:
+        result = run_demo(network, entrants(tmp_path), samples, listener)
+    assert result["pool"]["status"] == "paid"
+    assert listener.days == [1, 2, 3]
+    assert sum(int(row["reward"]) for row in result["leaderboard"]) == int(result["pool"]["funds"])
+    assert result["supply_before"] == result["supply_after"] == str(sum(GRANTS.values()))
+    assert sum(map(int, result["balances_after"].values())) == sum(GRANTS.values())
+    assert [row["evaluated"] for row in result["leaderboard"]] == [12, 12]
+
+
+def test_the_same_seed_gives_the_same_log_and_another_seed_another(
+    tmp_path: Path, scripted_engine: Any
+):
+    def digest(seed: int) -> str:
+        samples = load_samples(sample_path())[:3]
+        with Network(seed=seed, engine_factory=scripted_engine) as network:
+            run_demo(network, entrants(tmp_path), samples, Silent())
+            log = [
+                (message.id, message.hash_chain, message.position, str(result))
+                for info in network.processes()
+                for message, result in network.log(info.id)
+            ]
+        return sha256(repr(log).encode()).hexdigest()
+
+    assert digest(1) == digest(1)
+    assert digest(1) != digest(2)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_demo_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path):
+    try:
+        Catalogue().find("gemma-3-270m")
+    except PrerequisiteError as error:
+        pytest.skip(str(error))
+
+    def demo(home: str) -> subprocess.Popen[str]:
+        words = ("-m", "benchpool", "demo", "--questions", "8", "--json")
+        return subprocess.Popen(
+            [sys.executable, *words, "--home", str(tmp_path / home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    whole = demo("whole")
+    expected = json.loads(whole.communicate()[0])
+    for wait_s in (0.8, 1.6, 2.4):
+        broken = demo("broken")
+        time.sleep(wait_s)
+        os.kill(broken.pid, signal.SIGKILL)
+        broken.communicate()
+    assert json.loads(demo("broken").communicate()[0]) == expected

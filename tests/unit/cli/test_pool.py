@@ -1,0 +1,148 @@
+"""The sugar of pools, on the real processes; a scripted model stands in for a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchpool import Network
+from benchpool.deployment import deploy
+from benchpool.evaluation.sample import Sample, to_json
+from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_script
+
+SAMPLES = [
+    Sample(f"Context {n}.", "What then?", ("one", "two", "three"), n % 3 + 1) for n in range(9)
+]
+CREATE = ["pool", "create", "--dataset", "SiqaDataset", "--allocation", "WinnerTakesAll"]
+
+
+@pytest.fixture(autouse=True)
+def deployed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = ScriptedEngines()
+    defaults = dict(Network.__init__.__kwdefaults__)
+    monkeypatch.setattr(Network.__init__, "__kwdefaults__", {**defaults, "engine_factory": engines})
+    with Network(home) as network:
+        deploy(network, samples=to_json(SAMPLES).encode())
+        alice = network.new_wallet("alice")
+        network.send("WrappedAR", "Mint", {"Quantity": str(5 * 10**12), "Recipient": alice.address})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Callable[[str, int], str]:
+    def write(name: str, correct: int) -> str:
+        file = tmp_path / f"{name}.gguf"
+        file.write_bytes(write_script(name, SAMPLES, choose(SAMPLES, correct, seed=name)))
+        return str(file)
+
+    return write
+
+
+@pytest.fixture
+def pool(run_json: Any) -> str:
+    created = run_json(*CREATE, "--funds", "1.5", "--title", "First", "--from", "alice")
+    return str(created["Pool"])
+
+
+def test_create_prints_the_id(run: Any, run_json: Any) -> None:
+    done = run(*CREATE, "--funds", "1.5", "--duration", "2d", "--from", "alice")
+    pool = run_json("pool", "list")[0]
+    assert done.stdout.strip() == pool["id"]
+    assert pool["funds"] == "1500000000000"
+    assert pool["end_time"] - pool["start_time"] == 2 * 86_400_000
+
+
+def test_the_messages_are_shown_with_verbose(run: Any) -> None:
+    done = run(*CREATE, "--funds", "1", "--from", "alice", "-v")
+    assert "Transfer  alice → WrappedAR  Recipient=Benchmark" in done.stderr
+    assert "Pool-Created" in done.stderr
+    assert len(done.stdout.split()) == 1
+    assert "dry run: Get-Pools → Benchmark" in run("pool", "list", "-v").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["--funds", "1.5"], 1, "Insufficient Balance!"),  # of the default wallet
+        (["--funds", "100", "--from", "alice"], 1, "Insufficient Balance!"),
+        (["--funds", "0", "--from", "alice"], 2, "more than nothing"),
+        (["--funds", "1e3", "--from", "alice"], 2, "1.5"),
+        (["--funds", "1", "--duration", "soon", "--from", "alice"], 2, "not a duration"),
+        (["--funds", "1", "--allocation", "Nope", "--from", "alice"], 1, "Nope"),
+        (["--funds", "1", "--protocol", "nope", "--from", "alice"], 1, "nope"),
+        (["--funds", "1", "--dataset", "Nope", "--from", "alice"], 1, "'Nope'"),
+        (["--funds", "1", "--benchmark", "Nope", "--from", "alice"], 1, "'Nope'"),
+    ],
+)
+def test_create_says_why_not(run: Any, args: list[str], code: int, text: str) -> None:
+    done = run(*CREATE, *args, code=code)
+    assert text in done.stderr
+    assert done.stdout == ""
+
+
+def test_reading_leaves_no_trace(run: Any, run_json: Any, pool: str) -> None:
+    before = run_json("log", "Benchmark")
+    run("pool", "list")
+    run("pool", "show", pool)
+    run("pool", "leaderboard", pool)
+    assert run_json("log", "Benchmark") == before
+
+
+@pytest.mark.parametrize("name", ["First", "id", "prefix"])
+def test_a_pool_is_found_by_title_id_or_prefix(run_json: Any, pool: str, name: str) -> None:
+    wanted = {"First": "First", "id": pool, "prefix": pool[:6]}[name]
+    assert run_json("pool", "show", wanted)["id"] == pool
+
+
+def test_a_title_that_two_pools_have_is_refused(run: Any, run_json: Any, pool: str) -> None:
+    run(*CREATE, "--funds", "1", "--title", "First", "--from", "alice")
+    assert "may mean 2 pools" in run("pool", "show", "First", code=1).stderr
+    assert "benchpool pool list" in run("pool", "show", "Second", code=1).stderr
+    assert run_json("pool", "show", pool)["title"] == "First"
+
+
+def test_a_file_becomes_a_worker_and_joins(
+    run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    file = model("good", 8)
+    worker = run("pool", "join", "First", "--model", file, "--from", "alice").stdout.strip()
+    tags = {tag["name"]: tag["value"] for tag in run_json("inspect", worker)["tags"]}
+    assert tags["Model-Name"] == "good"
+    assert tags["Router"] == run_json("inspect", "LlamaRouter")["id"]
+    done = run("pool", "join", "First", "--model", file, "--from", "alice", code=1)
+    assert "in the pool already" in done.stderr
+    workers = [each for each in run_json("processes") if each["module"] == "LlamaWorker"]
+    assert [each["id"] for each in workers] == [worker]  # it was not spawned again
+
+
+def test_the_leaderboard(
+    run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    assert "no entries yet" in run("pool", "leaderboard", "First").stderr
+    for name, correct in (("weak", 3), ("good", 8)):
+        run("pool", "join", "First", "--model", model(name, correct), "--from", "alice")
+    run("advance", "25h")
+    rows = run_json("pool", "leaderboard", "First")
+    assert [(row["rank"], row["name"], row["correct"]) for row in rows] == [
+        (1, "good", 8),
+        (2, "weak", 3),
+    ]
+    lines = run("pool", "leaderboard", "First").stdout.splitlines()
+    assert lines[1].split()[:5] == ["1", "good", "alice", "0.8889", lines[1].split()[4]]
+    assert lines[1].endswith("9/9  1.5 wAR")
+    assert "First" in run("pool", "list").stdout
+    assert "1.5 wAR" in run("pool", "show", "First").stdout
+
+
+def test_join_says_why_not(run: Any, pool: str, tmp_path: Path) -> None:
+    join = ["pool", "join", "First", "--from", "alice", "--model"]
+    assert "is no file" in run(*join, str(tmp_path / "none.gguf"), code=2).stderr
+    assert "benchpool model add PATH" in run(*join, "nothing", code=3).stderr
+    assert "unknown model" in run(*join, "WrappedAR", code=1).stderr
+
+
+def test_join_with_a_model_of_this_machine_names_the_pull(run: Any, pool: str) -> None:
+    done = run("pool", "join", "First", "--model", "smollm2-135m", code=3)
+    assert "benchpool model pull smollm2-135m" in done.stderr
