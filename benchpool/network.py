@@ -189,6 +189,7 @@ class Network:
         for info in self._store.processes():
             self._cron.add(info, self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
+        self._interrupted = self.resumed > 0
         if not self.read_only:
             self._store.commit(self.clock.now())
 
@@ -293,6 +294,11 @@ class Network:
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         return f"no {kind} named {name[:80]!r}{hint}"
 
+    def _forget_name(self, name: str) -> None:
+        self._store.remove_name(name)
+        del self._names[name]
+        self._store.commit(self.clock.now())
+
     def _set_name(self, name: str, identity: str) -> None:
         self._store.set_name(name, identity)
         self._names[name] = identity
@@ -334,6 +340,7 @@ class Network:
                 pairs.append(("Name", name))
         pairs.append(("Authority", self.messenger))
         with self._lock:
+            self._finish_interrupted()
             owner = self._sender(sender)
             info = self._messenger.spawn(
                 Item(
@@ -345,6 +352,8 @@ class Network:
             self.run()
         error = self.result(info.id, info.id).error
         if error:
+            if name is not None:
+                self._forget_name(name)
             raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
         return info.id
 
@@ -362,6 +371,7 @@ class Network:
         Raises: UnknownProcess if the target or sender is not known here.
         """
         with self._lock:
+            self._finish_interrupted()
             target_id = self.resolve(target)
             item = self._item(target_id, action, tags, data, self._sender(sender))
             message = self._messenger.post(item)
@@ -435,10 +445,17 @@ class Network:
         Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on.
         """
         with self._lock:
+            self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
             if self._messenger.problems:
                 raise self._messenger.problems[0]
+
+    def _finish_interrupted(self) -> None:
+        # What an interrupted run left comes before anything new, or the log would depend on when
+        # the interruption came.
+        if self._interrupted:
+            self.run()
 
     @property
     def pending(self) -> int:

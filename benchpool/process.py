@@ -194,7 +194,7 @@ class Process:
 
         Returns: its reference, which a reply bears as `X-Reference`.
 
-        Raises: HandlerError if there is no target.
+        Raises: HandlerError if there is no target, or text with a lone surrogate.
         """
         if not (target and isinstance(target, str)):
             raise HandlerError(f"a message {action} without a target cannot be sent")
@@ -203,8 +203,11 @@ class Process:
         if data.__class__ is not str and not isinstance(data, str | bytes):
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             pairs.append(("Content-Type", "application/json"))
+        message = Outgoing(target, Tags(pairs), data, self._reference + 1)
+        if not (data.isascii() and all(value.isascii() for _, value in message.tags.pairs)):
+            _check_unicode(message)
         self._reference += 1
-        self._messages.append(Outgoing(target, Tags(pairs), data, self._reference))
+        self._messages.append(message)
         return self._reference
 
     def reply(
@@ -407,6 +410,15 @@ Json = dict[str, Any] | list[Any]
 _OWN_ATTRIBUTES = frozenset(
     {"authorities", "handlers", "id", "inbox", "info", "journal", "owner", "state", "tags"}
 )
+
+
+def _check_unicode(message: Outgoing) -> None:
+    try:
+        for part in (message.data, *(value for _, value in message.tags.pairs)):
+            if isinstance(part, str):
+                part.encode()
+    except UnicodeEncodeError as error:
+        raise HandlerError(f"this text cannot be sent, it is no Unicode: {error}") from None
 
 
 def state_type(module: type[Process]) -> type[State]:

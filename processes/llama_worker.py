@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+from pydantic import Field
 
 from benchpool import Message, Process, State, handler
 from benchpool.errors import HandlerError, InferenceError, NotAuthorized, StoreError
@@ -25,6 +26,8 @@ class Loaded(State):
     """Who may ask it beside its owner."""
     model: str = ""
     """The model process that this worker helps; usually itself."""
+    helpers: dict[str, bool] = Field(default_factory=dict)
+    """Workers that this model process vouches for at its router."""
     weights: str = ""
     """The data id of the model's file; empty until one is loaded."""
     name: str = ""
@@ -105,6 +108,16 @@ class LlamaWorker(Process):
         self.reply(message, "Set-Router-Response", {"Router": router})
         self._register()
 
+    @handler("Add-Worker", owner_only=True, requires=("Worker",))
+    def add_worker(self, message: Message) -> None:
+        """Have a further worker of this model registered, which loaded the same weights."""
+        worker = check_address(message.tags["Worker"], "Worker")
+        if not (self.state.router and self.state.weights):
+            raise HandlerError("this model process has no router, or no model yet")
+        self.state.helpers[worker] = True
+        self.reply(message, "Add-Worker-Response", {"Worker": worker})
+        self._register(worker)
+
     @handler("Inference")
     def inference(self, message: Message) -> None:
         """Answer a request, or say why this model cannot."""
@@ -149,11 +162,22 @@ class LlamaWorker(Process):
             self.reply(request, "Load-Model-Response", self._card())
         self._register()
 
-    def _register(self) -> None:
+    def _register(self, helper: str = "") -> None:
+        """Register this worker, or one that helps it.
+
+        A worker of another model process waits for that one to vouch for it: a router takes
+        nobody's word for whose model he serves.
+        """
         state = self.state
-        if state.router and state.weights:
-            tags = {"Model": state.model, "Weights": state.weights, "Name": state.name}
+        if not (state.router and state.weights):
+            return
+        tags = {"Model": self.id, "Weights": state.weights, "Name": state.name}
+        if helper:
+            self.send(state.router, "Register-Worker", tags | {"Worker": helper})
+        elif state.model == self.id:
             self.send(state.router, "Register-Worker", tags)
+            for known in state.helpers:
+                self._register(known)
 
     def _card(self) -> dict[str, Any]:
         state = self.state

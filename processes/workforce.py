@@ -63,7 +63,7 @@ class Workforce(Process):
     def register_worker(self, message: Message) -> None:
         """Take a worker on; a second time, update its capacity."""
         tags = message.tags
-        worker_id = self._worker_meant(message)
+        worker_id = self._worker_meant(message, tags.get("Model"))
         model_id = check_address(tags.get("Model") or worker_id, "Model")
         weights, name = tags["Weights"], tags.get("Name") or model_id
         capacity = whole_number(tags, "Capacity", default=self.default_capacity, least=1)
@@ -98,9 +98,11 @@ class Workforce(Process):
     @handler("Unregister-Worker")
     def unregister_worker(self, message: Message) -> None:
         """Let a worker go; what it had goes to others or waits."""
-        worker = self.state.workers.get(self._worker_meant(message))
+        known = self.state.workers.get(message.tags.get("Worker"))
+        worker_id = self._worker_meant(message, known.model if known else "")
+        worker = self.state.workers.get(worker_id)
         if worker is None:
-            raise HandlerError(f"{self._worker_meant(message)} is no worker here")
+            raise HandlerError(f"{worker_id} is no worker here")
         self.reply(
             message, "Unregister-Worker-Response", {"Worker": worker.id, "Model": worker.model}
         )
@@ -253,9 +255,10 @@ class Workforce(Process):
                     work.error = work.error or "the model has no worker any more"
                     self.give_up(work)
 
-    def _worker_meant(self, message: Message) -> str:
+    def _worker_meant(self, message: Message, model_id: str) -> str:
+        """Return whom a message is about; only the worker, its model and the owner may say it."""
         worker = message.tags.get("Worker") or message.sender
-        if worker != message.sender:
+        if message.sender not in (worker, model_id):
             self.require_owner(message)
         return check_address(worker, "Worker")
 

@@ -162,7 +162,7 @@ def _line_of_failure(text: str) -> int | None:
     return None
 
 
-class _BadRecord(Exception):  # noqa: N818 - says what is wrong with a record; becomes DatasetError
+class _BadRecord(Exception):
     pass
 
 

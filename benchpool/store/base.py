@@ -91,6 +91,10 @@ class Store(Protocol):
         """Give a process or wallet a name; a name that was given before moves to it."""
         ...
 
+    def remove_name(self, name: str) -> None:
+        """Take a name back."""
+        ...
+
     def names(self) -> dict[str, str]:
         """Return every name with the id or address that it stands for."""
         ...

@@ -116,6 +116,10 @@ class MemoryStore:
         """See `Store`."""
         self._names[name] = identity
 
+    def remove_name(self, name: str) -> None:
+        """See `Store`."""
+        del self._names[name]
+
     def names(self) -> dict[str, str]:
         """See `Store`."""
         return dict(self._names)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Engine,
     bindparam,
     create_engine,
+    delete,
     event,
     func,
     insert,
@@ -255,6 +256,10 @@ class SqliteStore:
         self._connection.execute(
             statement.on_conflict_do_update(["name"], set_={"identity": identity})
         )
+
+    def remove_name(self, name: str) -> None:
+        """See `Store`."""
+        self._connection.execute(delete(schema.names).where(schema.names.c.name == name))
 
     def names(self) -> dict[str, str]:
         """See `Store`."""

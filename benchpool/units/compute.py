@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchpool.errors import BenchpoolError, UnknownModule, UnknownProcess
+from benchpool.errors import (
+    BenchpoolError,
+    ReplayDivergence,
+    UnknownModule,
+    UnknownProcess,
+)
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.handlers import matches
@@ -258,24 +263,18 @@ def fold(
         for extension in extensions:
             extension.begin()
     try:
-        refused = refusal(process, message)
-        if refused is not None:
-            process.log(refused)
-        elif message.type == "Process" and message.target == process.id:
-            process.on_spawn(message)
-        else:
-            process.handlers.evaluate(message, process.keep_in_inbox)
+        _handle(process, message)
         for extension in extensions:
             if keep:
                 extension.commit()
             else:
                 extension.rollback()
-    except Exception as error:  # noqa: BLE001 - whatever a module raises is that message's error
+    except (ReplayDivergence, KeyboardInterrupt, SystemExit):
+        _take_back(instance, reference)
+        raise  # a record at fault, or somebody who wants to stop: not the message's error
+    except Exception as error:
         _take_back(instance, reference)
         return Result(error=explain(error), recorded=instance.recorder.finish())
-    except BaseException:
-        _take_back(instance, reference)
-        raise
     messages, spawns, assigns, output = process.take_outbox()
     if keep:
         process.journal.commit()
@@ -286,6 +285,16 @@ def fold(
     if messages or spawns or assigns or output:
         return Result(messages, spawns, assigns, output)
     return EMPTY_RESULT
+
+
+def _handle(process: Process, message: Message) -> None:
+    refused = refusal(process, message)
+    if refused is not None:
+        process.log(refused)
+    elif message.type == "Process" and message.target == process.id:
+        process.on_spawn(message)
+    else:
+        process.handlers.evaluate(message, process.keep_in_inbox)
 
 
 def _take_back(instance: Instance, reference: int) -> None:

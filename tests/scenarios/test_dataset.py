@@ -188,7 +188,9 @@ def test_a_spawn_with_unknown_data_is_refused_and_mended_by_init(network):
     with pytest.raises(HandlerError, match="refused its tags"):
         network.spawn("SiqaDataset", {"DataTxID": "A" * 43}, name="siqa")
     data_id = network.data.put(json.dumps(SAMPLES).encode())
-    sent = network.send("siqa", "Init", {"DataTxID": data_id})
+    assert "siqa" not in network.names()
+    refused = network.processes()[-1].id
+    sent = network.send(refused, "Init", {"DataTxID": data_id})
     assert sent.reply("Init-Response").tags["Samples"] == "6"
 
 

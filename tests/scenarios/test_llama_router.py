@@ -199,11 +199,26 @@ def test_a_process_that_asks_gets_the_reference_of_its_message_back(
     assert replies == [("c", "3"), ("b", "2"), ("a", "1")]
 
 
-def test_an_answer_goes_where_reply_to_says(network, router, asker, workers):
+def test_nobody_can_have_an_answer_sent_to_who_did_not_ask(network, router, asker, workers):
     register(network, router, workers[0])
     ask(network, router, workers[2], **{"Reply-To": asker.address})
     answer(network, router, workers[0], asked(network, workers[0])[0])
-    assert got(network, asker) == [("Inference-Response", "4")]
+    assert got(network, asker) == []
+    assert got(network, workers[2])[-1] == ("Inference-Response", "4")
+
+
+def test_only_a_model_and_the_owner_can_add_a_worker_to_it(network, router, workers):
+    model, helper, stranger = workers
+    given = {"Weights": "weights", "Name": "Tiny"}
+    network.send(router, "Register-Worker", given, sender=model)
+    claim = given | {"Model": model.address}
+    assert "neither" in network.send(router, "Register-Worker", claim, sender=stranger).error
+    vouched = claim | {"Worker": helper.address}
+    assert "owner" in network.send(router, "Register-Worker", vouched, sender=stranger).error
+    assert not network.send(router, "Register-Worker", vouched, sender=model).error
+    leaving = {"Worker": helper.address}
+    assert "owner" in network.send(router, "Unregister-Worker", leaving, sender=stranger).error
+    assert not network.send(router, "Unregister-Worker", leaving, sender=model).error
 
 
 def test_without_a_worker_the_asker_is_told(network, router, asker):

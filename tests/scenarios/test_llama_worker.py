@@ -79,13 +79,19 @@ def test_a_worker_with_a_model_registers_with_its_router(network, worker, router
     ]
 
 
-def test_a_helper_registers_for_the_model_it_helps(network, owner, router, weights):
-    spawn_tags = {"Router": router, "Model-Data": weights, "Model": "other", "Model-Name": "Big"}
+def test_a_helper_is_registered_by_the_model_it_helps(
+    network, owner, stranger, router, weights, worker
+):
+    spawn_tags = {"Router": router, "Model-Data": weights, "Model": worker}
     helper = network.spawn("LlamaWorker", spawn_tags, sender=owner)
-    assert heard(network, router, "Register-Worker") == [
-        {"Action": "Register-Worker", "Model": "other", "Weights": weights, "Name": "Big"}
-    ]
-    assert network.send(helper, "Info").reply().tags["Model"] == "other"
+    own = {"Action": "Register-Worker", "Model": worker, "Weights": weights, "Name": "Tiny"}
+    assert heard(network, router, "Register-Worker") == [own]
+    assert network.send(helper, "Info").reply().tags["Model"] == worker
+
+    adding = {"Worker": helper}
+    assert "owner" in network.send(worker, "Add-Worker", adding, sender=stranger).error
+    network.send(worker, "Add-Worker", adding, sender=owner).reply("Add-Worker-Response")
+    assert heard(network, router, "Register-Worker") == [own, own | {"Worker": helper}]
 
 
 def test_info_is_for_anybody(network, worker, weights, stranger):
@@ -362,6 +368,8 @@ def test_through_a_router_an_answer_comes_back_to_who_asked(network, owner, stra
     workers = [network.spawn("LlamaWorker", spawn_tags, sender=owner)]
     spawn_tags["Model"] = workers[0]
     workers.append(network.spawn("LlamaWorker", spawn_tags, sender=owner))
+    added = network.send(workers[0], "Add-Worker", {"Worker": workers[1]}, sender=owner)
+    assert added.reply("Add-Worker-Response").tags["Worker"] == workers[1]
     questions = [
         network.post(
             router,
