@@ -90,14 +90,16 @@ def create(
             "X-Allocation": allocation,
             **{name: value for name, value in optional.items() if value is not None},
         }
-        created = _client(network, benchmark, verbose=verbose).create(
+        client = _client(network, benchmark, verbose=verbose)
+        created = client.create(
             token=network.resolve(token),
             quantity=quantity,
             terms=terms,
             funder=session.signer(network, sender),
         )
+        made = client.get(created.tags["Pool"])
     if as_json:
-        output.print_json({name: value for name, value in created.tags if name != "Action"})
+        output.print_json(made.facts)
     else:
         output.line(created.tags["Pool"])
         output.note(f"{format_war(quantity)} by {allocation}")
@@ -137,7 +139,7 @@ def join(
             worker = client.worker(model, entered, router=router, owner=owner)
             joined = client.join(entered.id, worker, owner=owner)
     if as_json:
-        output.print_json({name: value for name, value in joined.tags if name != "Action"})
+        output.print_json({"pool": entered.id, "model": worker, "name": joined.tags.get("Name")})
     else:
         output.line(worker)
         output.note(f"{model} joined {entered.title or entered.id}")

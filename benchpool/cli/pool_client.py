@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TIMES = {"start_time", "end_time", "joined_at"}
 _AMOUNTS = {"funds", "reward"}
+_FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
 _LEAST_PREFIX = 4
 
 
@@ -99,7 +100,7 @@ class PoolClient:
         rows: list[dict[str, Any]] = json.loads(
             self._ask(self._benchmark, "Leaderboard", {"Pool": pool}).data
         )
-        return rows
+        return [{name: _number(name, value) for name, value in row.items()} for row in rows]
 
     def find(self, text: str) -> Pool:
         """Find a pool by its id, the beginning of it, or its title.
@@ -213,6 +214,11 @@ def is_name(text: str) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _number(name: str, value: Any) -> Any:
+    # A message writes fractions as decimal text, to the last digit; a script wants numbers.
+    return float(value) if name in _FRACTIONS and isinstance(value, str) and value else value
 
 
 def _wanted(sent: Sent, action: str) -> Message:

@@ -11,11 +11,13 @@ from benchpool.inference.engine import (
     ChoicesAnswer,
     ChoicesRequest,
     Engine,
+    EngineStats,
     GenerateRequest,
     Generation,
     LogLikelihood,
     ModelCard,
     Request,
+    Runtime,
     Unanswered,
 )
 
@@ -24,10 +26,12 @@ __all__ = [
     "ChoicesAnswer",
     "ChoicesRequest",
     "Engine",
+    "EngineStats",
     "GenerateRequest",
     "Generation",
     "LogLikelihood",
     "ModelCard",
     "Request",
+    "Runtime",
     "Unanswered",
 ]

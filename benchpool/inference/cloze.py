@@ -1,9 +1,8 @@
-"""Lay the choices of one question out for one evaluation, each token once.
+"""Lay choices out for one evaluation, each token once.
 
 The sequences prompt + choice form a trie. A node is a token to evaluate, tagged with the
 choices that run through it; the last token of a choice is only predicted, never evaluated.
-Nothing but the question itself enters its layout, so its numbers do not depend on which
-questions are asked before it or beside it.
+The tokens of one sequence keep their order, whatever else is in the trie.
 """
 
 from __future__ import annotations
@@ -60,15 +59,16 @@ def split_pair(prompt: str, choice: str, *, tokenize: Tokenize, start: list[int]
     return Pair(prompt_tokens, whole[len(prompt_tokens) :])
 
 
-def plan(pairs: Sequence[Pair]) -> Layout:
-    """Merge the sequences of one question into a trie.
+def plan(pairs: Sequence[Pair], *, first: int = 0) -> Layout:
+    """Merge sequences, of one question or of several, into a trie.
 
     Args:
         pairs: Neither prompt nor choice may be empty.
+        first: Position of the first token, after tokens that are evaluated already.
     """
     children: list[dict[int, int]] = [{}]  # node 0 is the root, before the first token
     tokens = [-1]
-    positions = [-1]
+    positions = [first - 1]
     sequences: list[list[int]] = [[]]
     wanted = [False]
     paths: list[list[int]] = []
@@ -86,10 +86,10 @@ def plan(pairs: Sequence[Pair]) -> Layout:
                 wanted.append(False)
             sequences[node].append(sequence)
             path.append(node)
-        first = len(pair.prompt)
-        for node in path[first:]:
+        predicting = path[len(pair.prompt) :]
+        for node in predicting:
             wanted[node] = True
-        paths.append(path[first:])
+        paths.append(predicting)
     rows: dict[int, int] = {}
     nodes: list[Node] = []
     for node in range(1, len(tokens)):

@@ -48,6 +48,15 @@ class ChoicesAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="choices"
     log_likelihoods: tuple[LogLikelihood, ...]
     prompt_tokens: int
 
+    @property
+    def margin(self) -> float:
+        """How far the best choice is ahead of the next, in nats; infinite for a single choice.
+
+        An answer with a small margin may come out otherwise on another build of llama.cpp.
+        """
+        best, *others = sorted((one.nats for one in self.log_likelihoods), reverse=True)
+        return best - others[0] if others else float("inf")
+
 
 class Generation(msgspec.Struct, frozen=True, tag_field="kind", tag="generation"):
     """Greedily generated text. ``tokens`` leaves out the end-of-generation token.
@@ -89,6 +98,52 @@ class ModelCard(msgspec.Struct, frozen=True):
     chat_template: bool
     size_bytes: int
     sha256: str | None = None
+
+
+Precision = Literal["stored", "bf16"]
+"""In what the weights enter the computation: as the file holds them, or transcoded to BF16."""
+
+LayoutName = Literal["canonical-1", "canonical-2"]
+"""How requests meet in one evaluation; see docs/inference.md. Each has numbers of its own."""
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """What besides model and request decides the bits of an answer.
+
+    Threads, processes and neighbours do not: they may differ between equal runtimes.
+    """
+
+    build: str
+    """llama-cpp-python and llama.cpp."""
+    cpu: str
+    """The instruction sets that llama.cpp was built for and found."""
+    precision: Precision
+    layout: LayoutName
+
+
+class EngineStats(msgspec.Struct):
+    """What an engine has done so far. Timings stay out of answers: those are logged."""
+
+    answered: int = 0
+    """By the model."""
+    cached: int = 0
+    """From the answer cache."""
+    decodes: int = 0
+    tokens: int = 0
+    """Evaluated, without fillers; a token that requests share counts once."""
+    rows: int = 0
+    """Predictions computed over the whole vocabulary."""
+    milliseconds: float = 0.0
+    """Spent answering, without loading."""
+
+    def add(self, other: EngineStats) -> None:
+        """Count another engine's work as well."""
+        self.answered += other.answered
+        self.cached += other.cached
+        self.decodes += other.decodes
+        self.tokens += other.tokens
+        self.rows += other.rows
+        self.milliseconds += other.milliseconds
 
 
 class Engine(Protocol):

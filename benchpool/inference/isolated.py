@@ -20,7 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, Self
 
-import benchpool
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference.engine import Answer, Progress, Request
 from benchpool.inference.frames import (
@@ -272,7 +271,7 @@ def _close(pipe: BinaryIO) -> None:
 
 def _environment() -> dict[str, str]:
     # The child must find this very benchpool, installed or not, from any working folder.
-    root = str(Path(benchpool.__path__[0]).resolve().parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH", "")])]
     # Without GGML_NO_BACKTRACE an abort starts a debugger, if one is installed.
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GGML_NO_BACKTRACE": "1"}

@@ -5,9 +5,8 @@ cannot evaluate several continuations of one prompt at a time, and falls back to
 model's chat template. A damaged model file can abort the process; ``isolated`` runs this engine
 in a child for that reason.
 
-Every answer is a pure function of its request: each request starts from an empty cache and is
-cut into pieces of fixed size, whatever was asked before. Bits are then equal in any order, in
-any process and for any number of threads.
+Every answer is a pure function of its request: bits are equal in any order, beside any other
+requests, in any process and for any number of threads. docs/inference.md says what that rests on.
 """
 
 from __future__ import annotations
@@ -15,37 +14,38 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import llama_cpp
 import numpy as np
 from llama_cpp import llama_cpp as native
 from numpy.typing import NDArray
 
 from benchpool.errors import InferenceError, ModelFileError
-from benchpool.inference.chat import ChatTemplate, TemplateRefusedError
-from benchpool.inference.cloze import Layout, Node, Pair, plan, split_pair
+from benchpool.inference.chat import ChatTemplate
+from benchpool.inference.cloze import Node
 from benchpool.inference.engine import (
     Answer,
-    ChoicesAnswer,
-    ChoicesRequest,
-    GenerateRequest,
-    Generation,
-    LogLikelihood,
+    EngineStats,
+    LayoutName,
+    Precision,
     Progress,
     Request,
-    Unanswered,
+    Runtime,
 )
-from benchpool.inference.gguf_header import read_header
+from benchpool.inference.evaluator import Evaluator, Numbered
+from benchpool.inference.gguf_header import GgufHeader, read_header
+from benchpool.inference.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
+from benchpool.inference.transcoding import bf16_copy
 
 MAX_CONTEXT_TOKENS = 4096
-MAX_CHOICES = 64
-PIECE_TOKENS = 512  # one piece is one llama_decode; part of what defines the numbers
-PIECE_ROWS = 128  # bounds the logits buffer: rows x vocabulary x 4 bytes
 _FLASH_ATTENTION_ON = 1
+_F16, _BF16 = 1, 30
+_EXACT_TYPES = ("F32", "F16")
 _LOG_LINES = 200
 
 _log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -56,12 +56,18 @@ def _collect_log(_level: int, text: bytes, _data: ctypes.c_void_p) -> None:
     _log.append(text.decode("utf-8", errors="replace"))
 
 
-class _NonFiniteError(Exception):
-    """The model computed NaN or infinity where a score was needed."""
-
-
 class LlamaCppEngine:
     """A model loaded into this process.
+
+    Args:
+        path: The GGUF file.
+        threads: Threads of llama.cpp; None for every core this process may use.
+        context_tokens: Longest request, if the model was trained on that much.
+        name: The model's name on its card.
+        precision: "bf16" computes with a BF16 copy of the file, made once.
+        layout: How requests meet; None for the best that this model and build can do.
+        copies: Folder of BF16 copies; None for one beside the model cache.
+        sha256: The file's hash if it is known; a BF16 copy is kept under it.
 
     Raises:
         ModelFileError: Not a model that llama.cpp can load; with llama.cpp's last words.
@@ -74,172 +80,181 @@ class LlamaCppEngine:
         threads: int | None = None,
         context_tokens: int = MAX_CONTEXT_TOKENS,
         name: str | None = None,
+        precision: Precision = "stored",
+        layout: LayoutName | None = None,
+        copies: Path | None = None,
+        sha256: str | None = None,
     ) -> None:
         header = read_header(path)
-        self.card = header.card(name or path.name.removesuffix(".gguf"))
-        self._model: Any = None
-        self._context: Any = None
+        self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
+        self._model: _NativeModel | None = None
         native.llama_log_set(_collect_log, ctypes.c_void_p(0))
         _log.clear()
         native.llama_backend_init()
-        try:
-            self._load(path, threads or _usable_cores(), context_tokens)
-        except BaseException:
-            self.close()
-            raise
+        if precision == "bf16":
+            path = bf16_copy(header, _quantize, build=_build(), folder=copies, sha256=sha256)
+            header = read_header(path)
+        weights = _Weights(header, threads or _usable_cores(), context_tokens)
+        self._model, self._evaluator = _open(weights, layout)
+        self.runtime = Runtime(
+            build=_build(),
+            cpu=_cpu(),
+            precision=precision,
+            layout="canonical-2" if self._model.packs else "canonical-1",
+        )
 
-    def _load(self, path: Path, threads: int, context_tokens: int) -> None:
+    @property
+    def stats(self) -> EngineStats:
+        """What was done so far."""
+        return self._evaluator.stats
+
+    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+        """Answer every request, in order. See ``Engine.answer``."""
+        answers: dict[int, Answer] = {}
+        for numbered in self.stream(requests):
+            for number, answer in numbered:
+                answers[number] = answer
+                if progress is not None:
+                    progress(len(answers), len(requests))
+        return [answers[number] for number in range(len(requests))]
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[list[Numbered]]:
+        """Answer every request, each with its place in the list, as the answers come.
+
+        Raises:
+            InferenceError: llama.cpp failed.
+        """
+        if self._model is None:
+            raise InferenceError(f"{self.card.name}: the engine is closed")
+        return self._evaluator.stream(requests)
+
+    def close(self) -> None:
+        """Release the model. See ``Engine.close``."""
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Weights:
+    """A loaded file, before there is a cache to evaluate with."""
+
+    def __init__(self, header: GgufHeader, threads: int, context_tokens: int) -> None:
+        self.header = header
+        self.threads = threads
+        self.context_tokens = context_tokens
         parameters = native.llama_model_default_params()
         parameters.n_gpu_layers = 0
         parameters.check_tensors = True
-        self._model = native.llama_model_load_from_file(os.fsencode(path), parameters)
-        if not self._model:
-            raise ModelFileError(f"{path}: llama.cpp refused this model{_log_tail()}")
-        if native.llama_model_has_encoder(self._model):
-            raise ModelFileError(f"{path}: {self.card.architecture} is not a decoder-only model")
-        self._vocab = native.llama_model_get_vocab(self._model)
-        self._vocabulary = int(native.llama_vocab_n_tokens(self._vocab))
+        self.model = native.llama_model_load_from_file(os.fsencode(header.path), parameters)
+        if not self.model:
+            raise ModelFileError(f"{header.path}: llama.cpp refused this model{_log_tail()}")
+        if native.llama_model_has_encoder(self.model):
+            self.close()
+            raise ModelFileError(
+                f"{header.path}: {header.architecture} is not a decoder-only model"
+            )
         # A recurrent state cannot be shared by sequences that part later.
-        self._shares_prompt = not (
-            native.llama_model_is_recurrent(self._model)
-            or native.llama_model_is_hybrid(self._model)
+        self.recurrent = bool(
+            native.llama_model_is_recurrent(self.model) or native.llama_model_is_hybrid(self.model)
         )
-        self._open_context(path, threads, context_tokens)
+
+    def layout(self) -> LayoutName:
+        """The layout to try: exact weights deserve an exact cache."""
+        matrices = [tensor for tensor in self.header.tensors if len(tensor.shape) > 1]
+        exact = all(tensor.type.name in _EXACT_TYPES for tensor in matrices)
+        return "canonical-1" if exact or self.recurrent else "canonical-2"
+
+    def close(self) -> None:
+        if self.model:
+            native.llama_model_free(self.model)
+            self.model = None
+
+
+def _open(weights: _Weights, layout: LayoutName | None) -> tuple[_NativeModel, Evaluator]:
+    model: _NativeModel | None = None
+    try:
+        model = _NativeModel(weights, layout or weights.layout())
+        evaluator = Evaluator(model)
+        if model.packs and not evaluator.is_independent():
+            if layout is not None:
+                raise InferenceError(
+                    f"{weights.header.path}: requests change each other's numbers under {layout} "
+                    "with this build of llama.cpp; use canonical-1"
+                )
+            model.free()
+            model = _NativeModel(weights, "canonical-1")
+            evaluator = Evaluator(model)
+        _log.clear()
+    except BaseException:
+        if model is not None:
+            model.free()
+        weights.close()
+        raise
+    return model, evaluator
+
+
+class _NativeModel:
+    """A context of llama.cpp. See ``evaluator.Model``."""
+
+    def __init__(self, weights: _Weights, layout: LayoutName) -> None:
+        self._weights = weights
+        self.packs = layout == "canonical-2"
+        self.shares_prompt = not weights.recurrent
+        self._name = weights.header.path.name
+        self._vocab = native.llama_model_get_vocab(weights.model)
+        self._vocabulary = int(native.llama_vocab_n_tokens(self._vocab))
+        self._context = native.llama_init_from_model(weights.model, self._parameters())
+        if not self._context:
+            raise ModelFileError(f"{weights.header.path}: llama.cpp gave no context{_log_tail()}")
+        self._memory = native.llama_get_memory(self._context)
+        trained = int(native.llama_model_n_ctx_train(weights.model))
+        # llama.cpp rounds the context up; a request longer than the training length stays out.
+        self.context_tokens = min(trained, weights.context_tokens)
         bos = int(native.llama_vocab_bos(self._vocab))
         eos = int(native.llama_vocab_eos(self._vocab))
         adds_bos = native.llama_vocab_get_add_bos(self._vocab) and bos >= 0
-        self._start = [bos] if adds_bos else []
-        self._empty_prompt = [token for token in (bos, eos) if token >= 0][:1]
-        template = native.llama_model_chat_template(self._model, None)
-        self._chat = ChatTemplate(
+        self.start = [bos] if adds_bos else []
+        self.empty_prompt = [token for token in (bos, eos) if token >= 0][:1]
+        template = native.llama_model_chat_template(weights.model, None)
+        self.chat = ChatTemplate(
             template.decode("utf-8", errors="replace") if template else None,
             bos=self._token_text(bos),
             eos=self._token_text(eos),
         )
-        self._exponentials = np.empty(self._vocabulary, dtype=np.float32)
 
-    def _open_context(self, path: Path, threads: int, context_tokens: int) -> None:
-        trained = int(native.llama_model_n_ctx_train(self._model))
+    def _parameters(self) -> Any:
+        weights = self._weights
+        trained = int(native.llama_model_n_ctx_train(weights.model))
         parameters = native.llama_context_default_params()
-        parameters.n_ctx = min(trained, context_tokens)
+        # Room for the fillers beside the longest request.
+        parameters.n_ctx = min(trained, weights.context_tokens) + PIECE_TOKENS
         parameters.n_batch = parameters.n_ubatch = PIECE_TOKENS
         parameters.n_outputs_max = PIECE_ROWS
-        parameters.n_seq_max = MAX_CHOICES
-        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.n_seq_max = 1 if weights.recurrent else MAX_SEQUENCES
+        parameters.n_threads = parameters.n_threads_batch = weights.threads
         parameters.kv_unified = True  # lets one cached token belong to several choices
         parameters.flash_attn_type = _FLASH_ATTENTION_ON
+        parameters.type_k = _F16
+        # Keys and values of two types: llama.cpp then attends to the cells of a sequence one by
+        # one, in their order. With equal types it takes them in tiles of fixed places in the
+        # cache, and rounds by where a sequence happens to lie.
+        parameters.type_v = _BF16 if self.packs else _F16
         parameters.no_perf = True
-        self._context = native.llama_init_from_model(self._model, parameters)
-        if not self._context:
-            raise ModelFileError(f"{path}: llama.cpp gave no context{_log_tail()}")
-        self._memory = native.llama_get_memory(self._context)
-        # llama.cpp rounds the context up; a request longer than the training length stays out.
-        self._context_tokens = min(int(native.llama_n_ctx(self._context)), trained, context_tokens)
-        self._piece_tokens = min(PIECE_TOKENS, int(native.llama_n_batch(self._context)))
+        return parameters
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
-        """Answer every request, in order. See ``Engine.answer``."""
-        if self._context is None:
-            raise InferenceError(f"{self.card.name}: the engine is closed")
-        answers: list[Answer] = []
-        for request in requests:
-            answers.append(self._answer(request))
-            if progress is not None:
-                progress(len(answers), len(requests))
-        return answers
-
-    def _answer(self, request: Request) -> Answer:
-        try:
-            if isinstance(request, ChoicesRequest):
-                return self._score(request)
-            return self._generate(request)
-        except TemplateRefusedError as refusal:
-            return Unanswered(str(refusal))
-        except _NonFiniteError:
-            # What is left in the cache must not reach the next request.
-            native.llama_memory_clear(self._memory, True)
-            return Unanswered("model gave non-finite logits")
-
-    def _score(self, request: ChoicesRequest) -> Answer:
-        if not 1 <= len(request.choices) <= MAX_CHOICES:
-            return Unanswered(f"{len(request.choices)} choices; 1 to {MAX_CHOICES} can be scored")
-        start = self._start if request.prompt.strip() or self._start else self._empty_prompt
-        pairs = [
-            split_pair(request.prompt, choice, tokenize=self._plain_tokens, start=start)
-            for choice in request.choices
-        ]
-        for number, pair in enumerate(pairs, start=1):
-            if not request.choices[number - 1] or not pair.choice:
-                return Unanswered(f"choice {number} is empty")
-            if not pair.prompt:
-                return Unanswered("the prompt is empty and the model has no start token")
-        groups: list[list[Pair]] = [pairs] if self._shares_prompt else [[pair] for pair in pairs]
-        log_likelihoods: list[LogLikelihood] = []
-        for group in groups:
-            layout = plan(group)
-            if len(layout.nodes) > self._context_tokens:
-                return self._too_long(len(layout.nodes))
-            log_likelihoods += self._log_likelihoods(layout)
-        return ChoicesAnswer(tuple(log_likelihoods), len(pairs[0].prompt))
-
-    def _log_likelihoods(self, layout: Layout) -> list[LogLikelihood]:
-        targets: dict[int, list[tuple[int, int]]] = {}
-        nats = [[0.0] * len(predicted) for predicted in layout.predicted]
-        for choice, predicted in enumerate(layout.predicted):
-            for place, (row, _) in enumerate(predicted):
-                targets.setdefault(row, []).append((choice, place))
-        native.llama_memory_clear(self._memory, False)
-        row = 0
-        for piece in _pieces(layout.nodes, self._piece_tokens):
-            for logits in self._decode(piece):
-                total = self._log_sum_exp(logits)
-                for choice, place in targets[row]:
-                    token = layout.predicted[choice][place][1]
-                    nats[choice][place] = float(logits[token]) - total
-                row += 1
-        sums = [LogLikelihood(sum(terms), len(terms)) for terms in nats]
-        if not all(np.isfinite(one.nats) for one in sums):
-            raise _NonFiniteError
-        return sums
-
-    def _generate(self, request: GenerateRequest) -> Answer:
-        if request.max_tokens < 1:
-            return Unanswered(f"max_tokens is {request.max_tokens}")
-        text = self._chat.render(system=request.system, user=request.user)
-        prompt = self._tokens(text, parse_special=True)
-        if prompt[: len(self._start)] != self._start:  # templates write the start token or do not
-            prompt = self._start + prompt
-        if not prompt:
-            return Unanswered("the prompt is empty")
-        if len(prompt) + request.max_tokens > self._context_tokens:
-            return self._too_long(len(prompt) + request.max_tokens)
-        native.llama_memory_clear(self._memory, False)
-        last = len(prompt) - 1
-        nodes = [Node(token, place, (0,), place == last) for place, token in enumerate(prompt)]
-        logits = [
-            row for piece in _pieces(nodes, self._piece_tokens) for row in self._decode(piece)
-        ]
-        pieces: list[bytes] = []
-        finish = "length"
-        for place in range(len(prompt), len(prompt) + request.max_tokens):
-            best = int(np.argmax(logits[0]))
-            if not np.isfinite(logits[0][best]):
-                raise _NonFiniteError
-            if native.llama_vocab_is_eog(self._vocab, best):
-                finish = "stop"
-                break
-            pieces.append(self._piece(best))
-            if len(pieces) < request.max_tokens:
-                logits = self._decode([Node(best, place, (0,), wanted=True)])
-        reply = b"".join(pieces).decode("utf-8", errors="replace")
-        return Generation(reply, len(prompt), len(pieces), "stop" if finish == "stop" else "length")
-
-    def _decode(self, nodes: Sequence[Node]) -> list[NDArray[np.float32]]:
-        """Evaluate one piece.
-
-        Returns:
-            Logits [n_vocabulary] after each wanted node; valid until the next call.
-        """
+    def decode(self, nodes: Sequence[Node]) -> NDArray[np.float32]:
+        """Evaluate nodes; [n_wanted][n_vocabulary] logits, valid until the next call."""
         tokens = np.array([node.token for node in nodes], dtype=np.int32)
         positions = np.array([node.position for node in nodes], dtype=np.int32)
         counts = np.array([len(node.sequences) for node in nodes], dtype=np.int32)
@@ -257,31 +272,29 @@ class LlamaCppEngine:
         )
         status = native.llama_decode(self._context, batch)
         if status != 0:
-            raise InferenceError(f"{self.card.name}: llama_decode returned {status}{_log_tail()}")
+            raise InferenceError(f"{self._name}: llama_decode returned {status}{_log_tail()}")
         rows = int(wanted.sum())
         if rows == 0:
-            return []
-        logits = np.ctypeslib.as_array(
+            return np.empty((0, self._vocabulary), dtype=np.float32)
+        logits: NDArray[np.float32] = np.ctypeslib.as_array(
             native.llama_get_logits(self._context), shape=(rows, self._vocabulary)
         )
-        return list(logits)
+        return logits
 
-    def _log_sum_exp(self, logits: NDArray[np.float32]) -> float:
-        # Row by row with one buffer: twice as fast as whole-matrix temporaries.
-        peak = logits.max()
-        buffer = self._exponentials
-        np.subtract(logits, peak, out=buffer)
-        np.exp(buffer, out=buffer)
-        total = float(peak) + float(np.log(buffer.sum(dtype=np.float64)))
-        if not np.isfinite(total):
-            raise _NonFiniteError
-        return total
+    def clear(self, *, data: bool = False) -> None:
+        """Empty the cache; with ``data``, overwrite what it held."""
+        native.llama_memory_clear(self._memory, data)
 
-    def _plain_tokens(self, text: str) -> list[int]:
-        # Text of a data set is text: "<|im_end|>" inside it is no control token.
-        return self._tokens(text, parse_special=False)
+    def copy(self, source: int, target: int) -> None:
+        """Let a sequence begin with what another one holds."""
+        native.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    def _tokens(self, text: str, *, parse_special: bool) -> list[int]:
+    def remove(self, sequence: int) -> None:
+        """Take a sequence out of the cache."""
+        native.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def tokens(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokenize; ``parse_special`` lets the text name control tokens."""
         encoded = text.encode("utf-8", errors="replace")
         # One byte can become three tokens: some vocabularies spell a space in bytes.
         for room in (len(encoded) + 16, 3 * len(encoded) + 16):
@@ -291,52 +304,55 @@ class LlamaCppEngine:
             )
             if count >= 0:
                 return buffer[:count]
-        raise InferenceError(f"{self.card.name}: cannot tokenize {text[:80]!r}")
+        raise InferenceError(f"{self._name}: cannot tokenize {text[:80]!r}")
 
-    def _piece(self, token: int) -> bytes:
+    def piece(self, token: int) -> bytes:
+        """The text of a token; control tokens have none."""
         buffer = ctypes.create_string_buffer(512)
         length = native.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[: max(length, 0)]
+
+    def ends(self, token: int) -> bool:
+        """Whether the model says with this token that it is done."""
+        return bool(native.llama_vocab_is_eog(self._vocab, token))
 
     def _token_text(self, token: int) -> str:
         text = native.llama_vocab_get_text(self._vocab, token) if token >= 0 else b""
         return text.decode("utf-8", errors="replace") if text else ""
 
-    def _too_long(self, tokens: int) -> Unanswered:
-        return Unanswered(f"{tokens} tokens; the context has {self._context_tokens}")
-
-    def close(self) -> None:
-        """Release the model. See ``Engine.close``."""
+    def free(self) -> None:
+        """Release the context alone."""
         context, self._context = self._context, None
-        model, self._model = self._model, None
         if context:
             native.llama_free(context)
-        if model:
-            native.llama_model_free(model)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def close(self) -> None:
+        """Release context and weights."""
+        self.free()
+        self._weights.close()
 
 
-def _pieces(nodes: list[Node], size: int) -> list[list[Node]]:
-    """Cut a layout into pieces of at most ``size`` nodes and ``PIECE_ROWS`` wanted ones."""
-    pieces: list[list[Node]] = [[]]
-    rows = 0
-    for node in nodes:
-        if len(pieces[-1]) == size or rows + node.wanted > PIECE_ROWS:
-            pieces.append([])
-            rows = 0
-        pieces[-1].append(node)
-        rows += node.wanted
-    return pieces
+def _quantize(source: Path, target: Path) -> None:
+    parameters = native.llama_model_quantize_default_params()
+    parameters.ftype = native.LLAMA_FTYPE_MOSTLY_BF16
+    parameters.nthread = _usable_cores()
+    parameters.allow_requantize = True
+    status = native.llama_model_quantize(
+        os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)
+    )
+    if status != 0:
+        raise ModelFileError(f"{source}: llama.cpp cannot make a BF16 copy{_log_tail()}")
+
+
+def _build() -> str:
+    version = native.llama_version().decode()
+    return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {version}"
+
+
+def _cpu() -> str:
+    words = native.llama_print_system_info().decode().split("|")
+    found = (word.split("=") for word in words if word.count("=") == 1)
+    return " ".join(name.split(":")[-1].strip() for name, value in found if value.strip() == "1")
 
 
 def _usable_cores() -> int:

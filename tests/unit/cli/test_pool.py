@@ -43,7 +43,8 @@ def model(tmp_path: Path) -> Callable[[str, int], str]:
 @pytest.fixture
 def pool(run_json: Any) -> str:
     created = run_json(*CREATE, "--funds", "1.5", "--title", "First", "--from", "alice")
-    return str(created["Pool"])
+    assert created["funds"] == "1500000000000"
+    return str(created["id"])
 
 
 def test_create_prints_the_id(run: Any, run_json: Any) -> None:

@@ -1,0 +1,322 @@
+"""Answer requests with a model that evaluates tokens: what to evaluate, and what it means.
+
+Knows no llama.cpp: a ``Model`` decodes nodes into logits, here they become log-likelihoods and
+text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchpool.inference.chat import ChatTemplate, TemplateRefusedError
+from benchpool.inference.cloze import Node, Pair, plan, split_pair
+from benchpool.inference.engine import (
+    Answer,
+    ChoicesAnswer,
+    ChoicesRequest,
+    EngineStats,
+    GenerateRequest,
+    Generation,
+    LogLikelihood,
+    Request,
+    Unanswered,
+)
+from benchpool.inference.packing import (
+    CHOICES_TOKENS,
+    MAX_SEQUENCES,
+    TURNS_TOKENS,
+    Item,
+    batches,
+    fillers,
+    pieces,
+    shared_prefix,
+)
+
+MAX_CHOICES = 64
+_FILLER = MAX_SEQUENCES - 1
+_PREFIX = MAX_SEQUENCES - 2
+_SEQUENCES = MAX_SEQUENCES - 2
+_NON_FINITE = "model gave non-finite logits"
+
+Numbered = tuple[int, Answer]
+_Stream = Iterator[list[Numbered]]
+_Answer = Callable[[Sequence[Item], int], list[Numbered]]
+
+
+class Model(Protocol):
+    """Evaluates tokens on a cache of sequences."""
+
+    context_tokens: int
+    start: list[int]
+    """Tokens that the model wants in front of every text."""
+    empty_prompt: list[int]
+    """What stands for an empty prompt in a model that wants none."""
+    chat: ChatTemplate
+    packs: bool
+    """Whether several requests may share a decode without changing each other's bits."""
+    shares_prompt: bool
+    """Whether the choices of a request may share the evaluation of their prompt."""
+
+    def tokens(self, text: str, *, parse_special: bool) -> list[int]: ...
+
+    def piece(self, token: int) -> bytes: ...
+
+    def ends(self, token: int) -> bool: ...
+
+    def decode(self, nodes: Sequence[Node]) -> NDArray[np.float32]:
+        """Evaluate nodes; [n_wanted][n_vocabulary] logits, valid until the next call."""
+
+    def clear(self, *, data: bool = False) -> None:
+        """Empty the cache; with ``data``, overwrite what it held."""
+
+    def copy(self, source: int, target: int) -> None:
+        """Let a sequence begin with what another one holds."""
+
+    def remove(self, sequence: int) -> None:
+        """Take a sequence out of the cache."""
+
+
+class _Writer(NamedTuple):
+    """A generation in progress."""
+
+    item: Item
+    pieces: list[bytes]
+
+
+class Evaluator:
+    """Answers requests with one model, in the order that suits the model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._filled = 0
+        self._exponentials = np.empty(0, dtype=np.float32)
+        self.stats = EngineStats()
+
+    def stream(self, requests: Sequence[Request]) -> _Stream:
+        """Answer every request, a few at a time, each with its place in the list."""
+        choices: list[Item] = []
+        texts: list[Item] = []
+        for number, request in enumerate(requests):
+            if isinstance(request, ChoicesRequest):
+                read, items = self._read_choices(number, request), choices
+            else:
+                read, items = self._read_turn(number, request), texts
+            if isinstance(read, Item):
+                items.append(read)
+            else:
+                self.stats.answered += 1
+                yield [(number, read)]
+        yield from self._evaluate(choices, self._score, CHOICES_TOKENS)
+        yield from self._evaluate(texts, self._write, TURNS_TOKENS)
+
+    def is_independent(self) -> bool:
+        """Whether made-up requests get the same bits alone and together, on this very build."""
+        words = iter(range(3, 1000))
+        pairs = [
+            Pair([next(words) % 200 + 3 for _ in range(length)], [5, 7 + length])
+            for length in (4, 20, 42)
+        ]
+        alone = []
+        for pair in pairs:
+            self._clear()
+            alone += self._log_likelihoods([pair], 0)
+        self._clear()
+        together = self._log_likelihoods(pairs, 0)
+        self.stats = EngineStats()
+        return alone == together
+
+    def _evaluate(self, items: Sequence[Item], answer: _Answer, tokens_each: int) -> _Stream:
+        start = time.perf_counter()
+        prefix = shared_prefix(items) if self._model.packs else 0
+        self._clear()
+        if prefix:
+            tokens = items[0].pairs[0].prompt[:prefix]
+            shared = [Node(token, at, (_PREFIX,), False) for at, token in enumerate(tokens)]
+            self._decode_all(shared)
+        groups: Iterator[list[Item]] = iter([item] for item in items)
+        if self._model.packs:
+            room = self._model.context_tokens - prefix
+            own = [item.after(prefix) for item in items]
+            groups = batches(own, tokens_each=tokens_each, room=room, sequences=_SEQUENCES)
+        for group in groups:
+            answers = answer(group, prefix)
+            self.stats.milliseconds += (time.perf_counter() - start) * 1000
+            self.stats.answered += len(answers)
+            yield answers
+            start = time.perf_counter()
+
+    def _read_choices(self, number: int, request: ChoicesRequest) -> Item | Unanswered:
+        if not 1 <= len(request.choices) <= MAX_CHOICES:
+            return Unanswered(f"{len(request.choices)} choices; 1 to {MAX_CHOICES} can be scored")
+        model = self._model
+        start = model.start if request.prompt.strip() or model.start else model.empty_prompt
+        pairs = [
+            # Text of a data set is text: "<|im_end|>" inside it is no control token.
+            split_pair(
+                request.prompt,
+                choice,
+                tokenize=lambda text: model.tokens(text, parse_special=False),
+                start=start,
+            )
+            for choice in request.choices
+        ]
+        for place, pair in enumerate(pairs, start=1):
+            if not request.choices[place - 1] or not pair.choice:
+                return Unanswered(f"choice {place} is empty")
+            if not pair.prompt:
+                return Unanswered("the prompt is empty and the model has no start token")
+        groups = [pairs] if model.shares_prompt else [[pair] for pair in pairs]
+        tokens = max(len(plan(group).nodes) for group in groups)
+        if tokens > model.context_tokens:
+            return self._too_long(tokens)
+        return Item(number, pairs, tokens, sum(len(pair.choice) for pair in pairs))
+
+    def _read_turn(self, number: int, request: GenerateRequest) -> Item | Unanswered:
+        if request.max_tokens < 1:
+            return Unanswered(f"max_tokens is {request.max_tokens}")
+        model = self._model
+        try:
+            text = model.chat.render(system=request.system, user=request.user)
+        except TemplateRefusedError as refusal:
+            return Unanswered(str(refusal))
+        prompt = model.tokens(text, parse_special=True)
+        if prompt[: len(model.start)] != model.start:  # templates write the start token or do not
+            prompt = model.start + prompt
+        if not prompt:
+            return Unanswered("the prompt is empty")
+        if len(prompt) + request.max_tokens > model.context_tokens:
+            return self._too_long(len(prompt) + request.max_tokens)
+        return Item(number, [Pair(prompt, [-1])], len(prompt), 1, reserve=request.max_tokens)
+
+    def _too_long(self, tokens: int) -> Unanswered:
+        return Unanswered(f"{tokens} tokens; the context has {self._model.context_tokens}")
+
+    def _score(self, group: Sequence[Item], prefix: int) -> list[Numbered]:
+        pairs = [pair for item in group for pair in item.pairs]
+        together = [pairs] if self._model.shares_prompt else [[pair] for pair in pairs]
+        scores: list[LogLikelihood] = []
+        for each in together:
+            if not prefix:
+                self._clear()
+            scores += self._log_likelihoods(each, prefix)
+        answers: list[Numbered] = []
+        for item in group:
+            own, scores = scores[: len(item.pairs)], scores[len(item.pairs) :]
+            answer: Answer = ChoicesAnswer(tuple(own), prefix + len(item.pairs[0].prompt))
+            if not all(np.isfinite(one.nats) for one in own):
+                answer = Unanswered(_NON_FINITE)
+            answers.append((item.number, answer))
+        self._forget(answers)
+        return answers
+
+    def _log_likelihoods(self, pairs: Sequence[Pair], prefix: int) -> list[LogLikelihood]:
+        layout = plan(pairs, first=prefix)
+        targets: dict[int, list[tuple[int, int]]] = {}
+        nats = [[0.0] * len(predicted) for predicted in layout.predicted]
+        for choice, predicted in enumerate(layout.predicted):
+            for place, (row, _) in enumerate(predicted):
+                targets.setdefault(row, []).append((choice, place))
+        self._branch(range(len(pairs)), prefix)
+        row = 0
+        for piece in pieces(layout.nodes):
+            for logits in self._decode(piece):
+                total = self._log_sum_exp(logits)
+                for choice, place in targets[row]:
+                    token = layout.predicted[choice][place][1]
+                    nats[choice][place] = float(logits[token]) - total
+                row += 1
+        self._join(range(len(pairs)), prefix)
+        return [LogLikelihood(sum(terms), len(terms)) for terms in nats]
+
+    def _write(self, group: Sequence[Item], prefix: int) -> list[Numbered]:
+        if not prefix:
+            self._clear()
+        sequences = range(len(group))
+        layout = plan([item.pairs[0] for item in group], first=prefix)
+        self._branch(sequences, prefix)
+        ends = [predicted[0][0] for predicted in layout.predicted]
+        writing = {sequence: _Writer(item, []) for sequence, item in enumerate(group)}
+        rows = self._decode_all(layout.nodes)
+        logits = {sequence: rows[ends[sequence]] for sequence in writing}
+        answers: list[Numbered] = []
+        while writing:
+            nodes: list[Node] = []
+            for sequence, writer in list(writing.items()):
+                token = self._next(writer, logits[sequence], prefix, answers)
+                if token is None:
+                    del writing[sequence]
+                    continue
+                at = prefix + len(writer.item.pairs[0].prompt) + len(writer.pieces) - 1
+                nodes.append(Node(token, at, (sequence,), wanted=True))
+            if nodes:
+                logits = dict(zip(writing, self._decode_all(nodes), strict=True))
+        self._join(sequences, prefix)
+        self._forget(answers)
+        return answers
+
+    def _next(
+        self, writer: _Writer, logits: NDArray[np.float32], prefix: int, answers: list[Numbered]
+    ) -> int | None:
+        """Choose the next token; None, and an answer, when the text has ended."""
+        number, prompt = writer.item.number, prefix + len(writer.item.pairs[0].prompt)
+        best = int(np.argmax(logits))
+        if not np.isfinite(logits[best]):
+            answers.append((number, Unanswered(_NON_FINITE)))
+            return None
+        stops = self._model.ends(best)
+        if not stops:
+            writer.pieces.append(self._model.piece(best))
+        if stops or len(writer.pieces) == writer.item.reserve:
+            text = b"".join(writer.pieces).decode("utf-8", errors="replace")
+            finish = Generation(text, prompt, len(writer.pieces), "stop" if stops else "length")
+            answers.append((number, finish))
+            return None
+        return best
+
+    def _clear(self) -> None:
+        self._model.clear()
+        self._filled = 0
+
+    def _branch(self, sequences: Sequence[int], prefix: int) -> None:
+        for sequence in sequences if prefix else ():
+            self._model.copy(_PREFIX, sequence)
+
+    def _join(self, sequences: Sequence[int], prefix: int) -> None:
+        for sequence in (*sequences, _FILLER) if prefix else ():
+            self._model.remove(sequence)
+        self._filled = 0 if prefix else self._filled
+
+    def _forget(self, answers: Sequence[Numbered]) -> None:
+        # What is not finite in the cache must not reach the next requests.
+        if any(isinstance(answer, Unanswered) for _, answer in answers) and not self._model.packs:
+            self._model.clear(data=True)
+
+    def _decode_all(self, nodes: Sequence[Node]) -> list[NDArray[np.float32]]:
+        return [row.copy() for piece in pieces(nodes) for row in self._decode(piece)]
+
+    def _decode(self, nodes: list[Node]) -> NDArray[np.float32]:
+        filling: list[Node] = []
+        if self._model.shares_prompt:  # else all of a decode is one recurrent sequence
+            filling = fillers(nodes, self._filled, _FILLER)
+            self._filled += len(filling)
+        wanted = sum(node.wanted for node in nodes)
+        self.stats.decodes += 1
+        self.stats.tokens += len(nodes)
+        self.stats.rows += wanted
+        return self._model.decode([*nodes, *filling])[:wanted]
+
+    def _log_sum_exp(self, logits: NDArray[np.float32]) -> float:
+        # Row by row with one buffer: twice as fast as whole-matrix temporaries.
+        if len(self._exponentials) != len(logits):
+            self._exponentials = np.empty(len(logits), dtype=np.float32)
+        peak = logits.max()
+        if not np.isfinite(peak):
+            return float("nan")
+        np.subtract(logits, peak, out=self._exponentials)
+        np.exp(self._exponentials, out=self._exponentials)
+        return float(peak) + float(np.log(self._exponentials.sum(dtype=np.float64)))

@@ -1,0 +1,129 @@
+"""Put many requests into few evaluations.
+
+Under the layout ``canonical-2`` the numbers of a request do not depend on what is evaluated
+beside it (docs/inference.md says why), so this is free to choose what is fastest: requests in
+the order of their tokens, so that neighbours share as much of their prompts as they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+from benchpool.inference.cloze import Node, Pair
+
+PIECE_TOKENS = 256  # one piece is one llama_decode; the fastest size measured
+PIECE_ROWS = 128  # bounds the logits buffer: rows x vocabulary x 4 bytes
+MAX_SEQUENCES = 128  # llama.cpp wants room for a row of each
+ROUND_TO = 4
+"""Tokens and predictions of a decode come in multiples of this.
+
+llama.cpp multiplies rows four at a time and gives the rest to another kernel with other rounding.
+"""
+_FILLERS = 2 * ROUND_TO
+CHOICES_TOKENS = PIECE_TOKENS - _FILLERS  # one piece
+TURNS_TOKENS = 4 * PIECE_TOKENS  # more texts at a time: they grow by one token a decode
+_LEAST_PREFIX = 8
+
+
+class Item(NamedTuple):
+    """One request as tokens: several choices, or one generation with an empty choice."""
+
+    number: int
+    """Place in the list of requests."""
+    pairs: list[Pair]
+    tokens: int
+    """Nodes of its own trie."""
+    rows: int
+    """Predictions needed at most."""
+    reserve: int = 0
+    """Tokens that a generation may add."""
+
+    def after(self, prefix: int) -> Item:
+        """The same item without the first tokens of its prompt, which all items share."""
+        pairs = [Pair(pair.prompt[prefix:], pair.choice) for pair in self.pairs]
+        return self._replace(pairs=pairs, tokens=self.tokens - prefix)
+
+
+def batches(
+    items: Sequence[Item], *, tokens_each: int, room: int, sequences: int
+) -> Iterator[list[Item]]:
+    """Group items that are evaluated together; every item comes once.
+
+    Args:
+        items: Each fits into ``room`` by itself.
+        tokens_each: Tokens of a group, if it is of more than one item.
+        room: Tokens of the context.
+        sequences: How many choices the context can hold beside each other.
+    """
+    batch: list[Item] = []
+    tokens = rows = reserve = choices = 0
+    for item in sorted(items, key=lambda item: (item.pairs[0].prompt, item.number)):
+        own = item.tokens
+        if batch:
+            own -= common_prefix(batch[-1].pairs[0].prompt, item.pairs[0].prompt)
+        full = (
+            tokens + own > tokens_each
+            or rows + item.rows > PIECE_ROWS - _FILLERS
+            or tokens + own + reserve + item.reserve > room
+            or choices + len(item.pairs) > sequences
+        )
+        if batch and full:
+            yield batch
+            batch, own = [], item.tokens
+            tokens = rows = reserve = choices = 0
+        batch.append(item)
+        tokens += own
+        rows += item.rows
+        reserve += item.reserve
+        choices += len(item.pairs)
+    if batch:
+        yield batch
+
+
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """Count the tokens that two sequences begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def shared_prefix(items: Sequence[Item]) -> int:
+    """How many tokens are worth evaluating once for all items.
+
+    The last token of a prompt stays with its item, whose first prediction comes from there.
+    """
+    if len(items) < 2:
+        return 0
+    prompts = [pair.prompt for item in items for pair in item.pairs]
+    # The first and the last in order differ first, if any do.
+    length = common_prefix(min(prompts), max(prompts))
+    length = min(length, min(map(len, prompts)) - 1)
+    return length if length >= _LEAST_PREFIX else 0
+
+
+def pieces(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+    """Cut nodes into what one decode takes, with room for fillers."""
+    piece: list[Node] = []
+    rows = 0
+    for node in nodes:
+        if len(piece) == CHOICES_TOKENS or rows + node.wanted > PIECE_ROWS - _FILLERS:
+            yield piece
+            piece, rows = [], 0
+        piece.append(node)
+        rows += node.wanted
+    yield piece
+
+
+def fillers(nodes: Sequence[Node], first: int, sequence: int) -> list[Node]:
+    """Complete a decode to multiples of ``ROUND_TO`` tokens and predictions.
+
+    Args:
+        nodes: What is to be evaluated.
+        first: Position of the first filler: they form a sequence that nobody else sees.
+        sequence: The number of that sequence.
+    """
+    rows = -sum(node.wanted for node in nodes) % ROUND_TO
+    count = -len(nodes) % ROUND_TO
+    if count < rows:
+        count += ROUND_TO
+    return [Node(0, first + place, (sequence,), place < rows) for place in range(count)]
