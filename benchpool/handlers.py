@@ -158,19 +158,24 @@ class HandlerTable:
         index = self._by_action
         if index is None:
             index = self._build_index()
-        return index.get(message.action.lower(), self._others)
+        action = message.action
+        # Senders mostly write an action as its handler does, so the exact text is looked up first.
+        return index.get(action) or index.get(action.lower(), self._others)
 
     def _build_index(self) -> dict[str, tuple[Handler, ...]]:
         def action(handler: Handler) -> str | None:
             return handler.pattern.lower() if isinstance(handler.pattern, str) else None
 
         self._others = tuple(h for h in self._handlers if action(h) is None)
-        self._by_action = {
-            name: tuple(h for h in self._handlers if action(h) in {None, name})
-            for name in {action(h) for h in self._handlers} - {None}
-            if name is not None
-        }
-        return self._by_action
+        index: dict[str, tuple[Handler, ...]] = {}
+        for handler in self._handlers:
+            name = action(handler)
+            if name is not None and name not in index:
+                index[name] = tuple(h for h in self._handlers if action(h) in {None, name})
+            if isinstance(handler.pattern, str) and name is not None:
+                index[handler.pattern] = index[name]
+        self._by_action = index
+        return index
 
     def _place(self, name: str) -> int | None:
         return next((i for i, h in enumerate(self._handlers) if h.name == name), None)

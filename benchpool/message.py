@@ -12,7 +12,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -79,18 +79,24 @@ class Tags:
     were sent.
     """
 
-    __slots__ = ("_first", "pairs")
+    __slots__ = ("_first", "ascii", "pairs")
 
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tuple(as_pairs(tags))
         first: dict[str, str] = {}
+        plain = True
         for name, value in reversed(pairs):
             if value.__class__ is not str:
                 pairs = tuple((name, str(value)) for name, value in pairs)
                 first = {normalise_name(name): value for name, value in reversed(pairs)}
+                plain = False
                 break
+            if not value.isascii():
+                plain = False
             first[normalise_name(name)] = value
         self.pairs: tuple[Pair, ...] = pairs
+        self.ascii = plain
+        """True if all values are known to be ASCII."""
         self._first = first
 
     def get(self, name: str, default: str = "") -> str:
@@ -131,7 +137,7 @@ class Tags:
 NO_TAGS = Tags()
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message as it stands in a process's log, and as a handler sees it."""
 
     id: str
@@ -345,7 +351,7 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """What a sender says: a message before it is scheduled."""
 
     target: str

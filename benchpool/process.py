@@ -204,7 +204,7 @@ class Process:
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             pairs.append(("Content-Type", "application/json"))
         message = Outgoing(target, Tags(pairs), data, self._reference + 1)
-        if not (data.isascii() and all(value.isascii() for _, value in message.tags.pairs)):
+        if not data.isascii() or not message.tags.ascii:
             _check_unicode(message)
         self._reference += 1
         self._messages.append(message)

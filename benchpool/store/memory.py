@@ -41,9 +41,10 @@ class MemoryStore:
             self._results[message.process] = []
         log.append(encode(message))
         self._results[message.process].append(MAIL if mail else None)
+        place = (message.process, message.position)
         if not mail:
-            self._unevaluated[message.process, message.position] = None
-        self._places.setdefault(message.id, (message.process, message.position))
+            self._unevaluated[place] = None
+        self._places.setdefault(message.id, place)
         if not message.cron:
             self._last_scheduled[message.process] = message
 

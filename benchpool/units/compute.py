@@ -94,7 +94,7 @@ class ComputeUnit:
     def evaluate(self, message: Message) -> Result:
         """Evaluate a logged message: the next one of its process."""
         instance = self._instances.get(message.process) or self._load(message.process)
-        if message.position in instance.adopted:
+        if instance.adopted and message.position in instance.adopted:
             return decode_result(instance.adopted.pop(message.position))
         result = fold(instance, message)
         instance.position = message.position

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from msgspec.structs import replace
 
 from benchpool.clock import BLOCK_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from benchpool.errors import ConfigError
@@ -59,8 +60,11 @@ class Tick(NamedTuple):
 
     def id(self) -> str:
         """Return an id for this tick: which process, when, which interval."""
-        named = self.item()._replace(
-            type="Cron", anchor=f"{self.due_ms}-{self.entry.text}", reference=self.process.id
+        named = replace(
+            self.item(),
+            type="Cron",
+            anchor=f"{self.due_ms}-{self.entry.text}",
+            reference=self.process.id,
         )
         return named.id()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from benchpool.clock import Clock, block_height
 from benchpool.errors import BenchpoolError, PushLimitExceeded
 from benchpool.message import (
@@ -93,7 +95,7 @@ class MessengerUnit:
         )
         self._processes[process_id] = info
         self._store.add_process(info)
-        self._deliver(item._replace(target=process_id), process_id, process_id, depth=depth)
+        self._deliver(replace(item, target=process_id), process_id, process_id, depth=depth)
         self._on_spawn(info)
         return info
 
