@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from benchpool.errors import HomeLocked, StoreError
+from benchpool.store import MemoryStore, Store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
@@ -70,6 +71,29 @@ class Home:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def open_store(home: Home | None, *, read_only: bool) -> Store:
+    """Open the store of a home, locked for writing, or one in memory.
+
+    Raises: HomeLocked, StoreError, SchemaMismatch.
+    """
+    if home is None:
+        return MemoryStore()
+    from benchpool.store.sqlite import SqliteStore  # noqa: PLC0415 - slow to import
+
+    if not read_only:
+        home.create()
+        home.lock()
+    elif not home.exists():
+        raise StoreError(
+            f"{home.folder} holds no network yet; make one with: benchpool spawn MODULE"
+        )
+    try:
+        return SqliteStore(home.database, read_only=read_only)
+    except BaseException:
+        home.unlock()
+        raise
 
 
 def find_home(given: Path | None = None) -> Path:

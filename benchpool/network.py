@@ -9,10 +9,8 @@ with Network() as network:
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -20,15 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from benchpool.clock import Clock, VirtualClock, parse_duration
-from benchpool.errors import (
-    ConfigError,
-    HandlerError,
-    StoreError,
-    UnknownProcess,
-)
+from benchpool.directory import DEFAULT_WALLET, Directory, Party
+from benchpool.errors import ConfigError, HandlerError, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
-from benchpool.home import Home
+from benchpool.home import Home, open_store
 from benchpool.message import (
     Data,
     Item,
@@ -41,61 +35,19 @@ from benchpool.message import (
 )
 from benchpool.process import Process
 from benchpool.registry import Registry
-from benchpool.store import DataStore, MemoryStore, Store
+from benchpool.sent import Sent
+from benchpool.store import DataStore, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.messenger import MessengerUnit
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wallet import Wallet, check_name
+from benchpool.wallet import Wallet
 
-DEFAULT_WALLET = "default"
+__all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
+
 _MESSENGER = "messenger unit"
-
-Party = str | Wallet
-"""A wallet or process: its name, its id or address, or the wallet itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that was sent, and what came of it."""
-
-    network: Network
-    id: str
-    process: str
-    sender: str
-
-    @property
-    def result(self) -> Result:
-        """The result of its own evaluation; empty if it went to a wallet."""
-        return self.network.result(self.id, self.process)
-
-    @property
-    def error(self) -> str:
-        """Why its evaluation failed; empty if it did not."""
-        return self.result.error
-
-    @property
-    def trace(self) -> Trace:
-        """All that came of it."""
-        return self.network.trace(self.id, self.process)
-
-    @property
-    def replies(self) -> list[Message]:
-        """The messages that came back to the sender, nearest first."""
-        return self.trace.replies(self.sender)
-
-    def reply(self, action: str | None = None) -> Message:
-        """Return the first message that came back, or the first of that action.
-
-        Raises: HandlerError with the reason if the message failed, or if nothing came back.
-        """
-        for message in self.replies:
-            if action is None or message.action == action:
-                return message
-        wanted = "no reply" if action is None else f"no {action}"
-        raise HandlerError(f"{wanted} came back: {self.error or 'the process sent none'}")
 
 
 class Network:
@@ -132,7 +84,7 @@ class Network:
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
-        self._store = self._open_store()
+        self._store = open_store(self.home, read_only=read_only)
         try:
             self._set_up(
                 clock=clock,
@@ -169,9 +121,7 @@ class Network:
             engine_factory=engine_factory,
             read_only=self.read_only,
         )
-        self._seed = self._take_seed(seed)
-        self._wallets = {wallet.name: wallet for wallet in self._store.wallets()}
-        self._names = self._store.names()
+        self._directory = Directory(self._store, _take_seed(self._store, seed, self.home))
         self._sent = int(self._store.fact("sent") or 0)
         self._lock = RLock()
         self._cron = CronSchedule()
@@ -193,41 +143,10 @@ class Network:
         if not self.read_only:
             self._store.commit(self.clock.now())
 
-    def _open_store(self) -> Store:
-        if self.home is None:
-            return MemoryStore()
-        from benchpool.store.sqlite import SqliteStore  # noqa: PLC0415 - slow to import
-
-        if self.read_only:
-            if not self.home.exists():
-                raise StoreError(
-                    f"{self.home.folder} holds no network yet;"
-                    " make one with: benchpool spawn MODULE"
-                )
-        else:
-            self.home.create()
-            self.home.lock()
-        try:
-            return SqliteStore(self.home.database, read_only=self.read_only)
-        except BaseException:
-            self.home.unlock()
-            raise
-
-    def _take_seed(self, seed: str | int | None) -> bytes:
-        kept = self._store.fact("seed")
-        if kept is not None:
-            if seed is not None and kept != _seed_digest(seed):
-                raise ConfigError("this home was made with another seed; name a new home")
-            return bytes.fromhex(kept)
-        if seed is None:
-            seed = "memory" if self.home is None else os.urandom(32).hex()
-        self._store.set_fact("seed", _seed_digest(seed))
-        return bytes.fromhex(_seed_digest(seed))
-
     def _messenger_address(self) -> str:
         kept = self._store.fact("messenger")
         if kept is None:
-            kept = Wallet.derive(self._seed, _MESSENGER).address
+            kept = self._directory.derive(_MESSENGER).address
             self._store.set_fact("messenger", kept)
         return kept
 
@@ -240,68 +159,35 @@ class Network:
 
     def new_wallet(self, name: str) -> Wallet:
         """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
-        check_name(name)
-        if name in self._names:
-            raise ConfigError(f"the name {name!r} is taken by {self._names[name]}")
-        wallet = Wallet.derive(self._seed, name)
-        self._store.add_wallet(wallet)
-        self._wallets[name] = wallet
-        self._set_name(name, wallet.address)
+        wallet = self._directory.new_wallet(name)
         self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
 
     def wallets(self) -> list[Wallet]:
         """Return the wallets in the order in which they were made."""
-        return list(self._wallets.values())
+        return self._directory.wallets()
 
     def wallet(self, name: str = DEFAULT_WALLET) -> Wallet:
         """Return a wallet by name or address; the default one is made when first asked for.
 
         Raises: UnknownProcess if there is none.
         """
-        if name == DEFAULT_WALLET and name not in self._wallets:
+        if name == DEFAULT_WALLET and name not in self._directory.names():
             return self.new_wallet(name)
-        for wallet in self._wallets.values():
-            if name in (wallet.name, wallet.address):
-                return wallet
-        raise UnknownProcess(self._unknown("wallet", name, list(self._wallets)))
+        return self._directory.wallet(name)
 
     def names(self) -> dict[str, str]:
         """Return every name of a process or wallet with the id that it stands for."""
-        return dict(self._names)
+        return self._directory.names()
 
     def resolve(self, party: Party) -> str:
-        """Return the id of a process or wallet, given by name or id.
-
-        Raises: UnknownProcess with the nearest names.
-        """
-        if isinstance(party, Wallet):
-            return party.address
-        if party in self._names:
-            return self._names[party]
-        if self._store.process(party) is not None or party in self._names.values():
-            return party
-        raise UnknownProcess(self._unknown("process or wallet", party, list(self._names)))
+        """Return the id of a process or wallet. Raises: UnknownProcess with the nearest names."""
+        return self._directory.resolve(party)
 
     def name_of(self, identity: str) -> str:
         """Return the name of an id, or the id itself if it has none."""
-        return next((name for name, owner in self._names.items() if owner == identity), identity)
-
-    @staticmethod
-    def _unknown(kind: str, name: str, names: list[str]) -> str:
-        near = difflib.get_close_matches(name, names, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        return f"no {kind} named {name[:80]!r}{hint}"
-
-    def _forget_name(self, name: str) -> None:
-        self._store.remove_name(name)
-        del self._names[name]
-        self._store.commit(self.clock.now())
-
-    def _set_name(self, name: str, identity: str) -> None:
-        self._store.set_name(name, identity)
-        self._names[name] = identity
+        return self._directory.name_of(identity)
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -333,9 +219,7 @@ class Network:
         self._compute.check_module(module)
         pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
         if name is not None:
-            check_name(name)
-            if name in self._names:
-                raise ConfigError(f"the name {name!r} is taken by {self._names[name]}")
+            self._directory.check_free(name)
             if not Tags(pairs).get("Name"):
                 pairs.append(("Name", name))
         pairs.append(("Authority", self.messenger))
@@ -348,12 +232,13 @@ class Network:
                 )
             )
             if name is not None:
-                self._set_name(name, info.id)
+                self._directory.set_name(name, info.id)
             self.run()
         error = self.result(info.id, info.id).error
         if error:
             if name is not None:
-                self._forget_name(name)
+                self._directory.remove_name(name)
+                self._store.commit(self.clock.now())
             raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
         return info.id
 
@@ -375,7 +260,7 @@ class Network:
             target_id = self.resolve(target)
             item = self._item(target_id, action, tags, data, self._sender(sender))
             message = self._messenger.post(item)
-            return Sent(self, message.id, target_id, message.sender)
+            return self.sent(message.id, target_id, message.sender)
 
     def send(
         self,
@@ -432,8 +317,8 @@ class Network:
         """
         with self._lock:
             target_id = self.resolve(target)
-            if sender is None and DEFAULT_WALLET not in self._wallets:
-                owner = Wallet.derive(self._seed, DEFAULT_WALLET).address
+            if sender is None and DEFAULT_WALLET not in self._directory.names():
+                owner = self._directory.derive(DEFAULT_WALLET).address
             else:
                 owner = self._sender(sender)
             item = self._item(target_id, action, tags, data, owner, keep=False)
@@ -574,6 +459,10 @@ class Network:
             raise UnknownProcess(f"no message with id {message_id}")
         return entry.result or Result()
 
+    def sent(self, message_id: str, process: str, sender: str) -> Sent:
+        """Look at a message of the log as its sender does after `send`."""
+        return Sent(message_id, process, sender, self._store, self.messenger)
+
     def trace(self, message_id: str, process: str | None = None) -> Trace:
         """Return all that came of a message, as a tree. Raises: UnknownProcess."""
         return trace(self._store, self.messenger, message_id, process)
@@ -630,6 +519,18 @@ class Network:
         traceback: TracebackType | None,
     ) -> None:
         self.close(abort=error is not None)
+
+
+def _take_seed(store: Store, seed: str | int | None, home: Home | None) -> bytes:
+    """Return the seed that a network was made with, or give a new one its own."""
+    kept = store.fact("seed")
+    digest = None if seed is None else _seed_digest(seed)
+    if kept is None:
+        kept = digest or _seed_digest("memory" if home is None else os.urandom(32).hex())
+        store.set_fact("seed", kept)
+    elif digest not in (None, kept):
+        raise ConfigError("this home was made with another seed; name a new home")
+    return bytes.fromhex(kept)
 
 
 def _seed_digest(seed: str | int) -> str:

@@ -20,40 +20,22 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.handlers import Handle, HandlerTable, Pattern, Verdict
 from benchpool.message import (
-    AssignRequest,
-    Data,
     Message,
-    Outgoing,
-    Pair,
     ProcessInfo,
-    SpawnRequest,
-    Tags,
-    TagsInput,
-    as_pairs,
     decode_message,
     encode,
-    normalise_name,
 )
+from benchpool.outbox import Outbox
 from benchpool.state import Journal, State, bind
 
 __all__ = ["Message", "Process", "State", "handler"]
-
-_NOT_FORWARDED = frozenset(
-    {
-        *("Data-Protocol", "Variant", "Type", "From-Process", "From-Module", "From", "Owner"),
-        *("Anchor", "Target", "Data", "Tags", "Tagarray", "Hash-Chain", "Timestamp", "Nonce"),
-        *("Epoch", "Signature", "Forwarded-By", "Pushed-For", "Read-Only", "Cron", "Block-Height"),
-        *("Reference", "Id", "Reply-To"),
-    }
-)
-"""Tags that tell of a message's own way and stay behind when it is forwarded."""
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
@@ -111,7 +93,7 @@ class Receive(State):
     context: dict[str, Any]
 
 
-class Process:
+class Process(Outbox):
     """Base of all modules. Subclasses annotate `state` with their own `State` model.
 
     While a handler runs, what it sends collects in an outbox. If it raises, the outbox is dropped
@@ -138,11 +120,12 @@ class Process:
         taken = _OWN_ATTRIBUTES & {method_name for method_name, _ in cls._rows}
         if taken:
             raise TypeError(
-                f"{cls.__name__} has handlers named {', '.join(sorted(taken))}: these are attributes"
-                " of every process; give the methods other names"
+                f"{cls.__name__} has handlers named {', '.join(sorted(taken))}: these are"
+                " attributes of every process; give the methods other names"
             )
 
     def __init__(self, info: ProcessInfo) -> None:
+        super().__init__()
         self.info = info
         self.id = info.id
         self.owner = info.owner
@@ -151,11 +134,6 @@ class Process:
         self.handlers = HandlerTable()
         self.journal = Journal()
         self.inbox: list[Message] = []
-        self._reference = 0
-        self._messages: list[Outgoing] = []
-        self._spawns: list[SpawnRequest] = []
-        self._assigns: list[AssignRequest] = []
-        self._lines: list[str] = []
         self._fill_table()
         self.state = bind(state_type(type(self))(), self.journal)
         self._receives: list[Receive] = bind([], self.journal)
@@ -177,92 +155,6 @@ class Process:
         return {}
 
     # -- what a handler uses -----------------------------------------------------------------
-
-    @property
-    def next_reference(self) -> int:
-        """The reference that the next message or spawn will bear."""
-        return self._reference + 1
-
-    def send(self, target: str, action: str, tags: TagsInput = (), data: Data | Json = "") -> int:
-        """Put a message into the outbox.
-
-        Args:
-            target: the id of a process or wallet.
-            action: becomes the first tag.
-            tags: further tags, in order; values are written as text.
-            data: text, bytes, or a JSON value, which also sets `Content-Type`.
-
-        Returns: its reference, which a reply bears as `X-Reference`.
-
-        Raises: HandlerError if there is no target, or text with a lone surrogate.
-        """
-        if not (target and isinstance(target, str)):
-            raise HandlerError(f"a message {action} without a target cannot be sent")
-        pairs: list[Pair] = [("Action", action)]
-        pairs.extend(as_pairs(tags))
-        if data.__class__ is not str and not isinstance(data, str | bytes):
-            data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-            pairs.append(("Content-Type", "application/json"))
-        message = Outgoing(target, Tags(pairs), data, self._reference + 1)
-        if not data.isascii() or not message.tags.ascii:
-            _check_unicode(message)
-        self._reference += 1
-        self._messages.append(message)
-        return self._reference
-
-    def reply(
-        self, message: Message, action: str, tags: TagsInput = (), data: Data | Json = ""
-    ) -> int:
-        """Answer a message: to its `Reply-To` or From, with `X-Reference` and `X-Origin`.
-
-        Source: aos, msg.reply.
-        """
-        pairs: list[Pair] = list(as_pairs(tags))
-        given = message.tags
-        reference = given.get("X-Reference") or message.reference
-        if reference:
-            pairs.append(("X-Reference", reference))
-        if "X-Origin" in given:
-            pairs.append(("X-Origin", given["X-Origin"]))
-        return self.send(given.get("Reply-To") or message.sender, action, pairs, data)
-
-    def forward(
-        self, message: Message, target: str, tags: TagsInput = (), data: Data | Json | None = None
-    ) -> int:
-        """Pass a message on, its tags overridden by `tags`; replies go to where it came from.
-
-        Source: aos, msg.forward.
-        """
-        given = message.tags
-        override: dict[str, str] = {
-            "Reply-To": given.get("Reply-To") or message.sender,
-            "X-Origin": given.get("X-Origin") or message.sender,
-        }
-        reference = given.get("X-Reference") or message.reference
-        if reference:
-            override["X-Reference"] = reference
-        override.update(as_pairs(tags))
-        action = override.pop("Action", message.action)
-        replaced = {"Action", *Tags(override)._first}
-        replaced |= _NOT_FORWARDED
-        kept = [pair for pair in given if normalise_name(pair[0]) not in replaced]
-        return self.send(
-            target, action, [*kept, *override.items()], message.data if data is None else data
-        )
-
-    def spawn(self, module: str, tags: TagsInput = (), data: Data = "") -> int:
-        """Ask for a new process, owned by this one.
-
-        Returns: the reference; the messenger answers with `Action=Spawned`, `Process` (the new id)
-        and this reference.
-        """
-        self._reference += 1
-        self._spawns.append(SpawnRequest(module, Tags(tags), data, self._reference))
-        return self._reference
-
-    def assign(self, message_id: str, processes: Iterable[str]) -> None:
-        """Assign a message that exists already to further processes."""
-        self._assigns.append(AssignRequest(message_id, tuple(processes)))
 
     def receive(
         self, pattern: Mapping[str, str], method: Callable[..., None], **context: Any
@@ -289,10 +181,6 @@ class Process:
     ) -> None:
         """Call `method(message, **context)` once, when `sender` replies to this reference."""
         self.receive({"From": sender, "X-Reference": str(reference)}, method, **context)
-
-    def log(self, text: str) -> None:
-        """Add a line to the result's output."""
-        self._lines.append(text)
 
     def require_owner(self, message: Message) -> None:
         """Refuse a message that is not from the owner. Raises: NotAuthorized."""
@@ -325,25 +213,6 @@ class Process:
         self._sync_receives()
         self.journal.commit()
 
-    def take_outbox(
-        self,
-    ) -> tuple[tuple[Outgoing, ...], tuple[SpawnRequest, ...], tuple[AssignRequest, ...], str]:
-        """Return and empty what the handlers have put out: messages, spawns, assigns, output."""
-        if self._spawns or self._assigns or self._lines:
-            out = (
-                tuple(self._messages),
-                tuple(self._spawns),
-                tuple(self._assigns),
-                "\n".join(self._lines),
-            )
-            self._spawns.clear()
-            self._assigns.clear()
-            self._lines.clear()
-        else:
-            out = (tuple(self._messages), (), (), "")
-        self._messages.clear()
-        return out
-
     def undo(self, reference: int) -> None:
         """Take the last message back: state, inbox, waits, outbox and reference counter."""
         waiting = len(self._receives)
@@ -353,11 +222,6 @@ class Process:
         if waiting != len(self._receives) or waiting:
             self._sync_receives()
 
-    @property
-    def reference(self) -> int:
-        """The reference of the last message or spawn put out."""
-        return self._reference
-
     def keep_in_inbox(self, message: Message) -> None:
         """The default handler: keep a message that no other handler took."""
         inbox = self.inbox
@@ -365,7 +229,7 @@ class Process:
         self.journal.note(list.pop, inbox)
         if len(inbox) > self.inbox_limit:
             self.journal.note(list.insert, inbox, 0, inbox.pop(0))
-        self._lines.append(f"New Message From {message.sender}: Action = {message.action}")
+        self.log(f"New Message From {message.sender}: Action = {message.action}")
 
     def _fill_table(self) -> None:
         for method_name, rows in self._rows:
@@ -404,21 +268,9 @@ class Process:
             self._add_receive(waiting)
 
 
-Json = dict[str, Any] | list[Any]
-
-
 _OWN_ATTRIBUTES = frozenset(
     {"authorities", "handlers", "id", "inbox", "info", "journal", "owner", "state", "tags"}
 )
-
-
-def _check_unicode(message: Outgoing) -> None:
-    try:
-        for part in (message.data, *(value for _, value in message.tags.pairs)):
-            if isinstance(part, str):
-                part.encode()
-    except UnicodeEncodeError as error:
-        raise HandlerError(f"this text cannot be sent, it is no Unicode: {error}") from None
 
 
 def state_type(module: type[Process]) -> type[State]:

@@ -202,9 +202,7 @@ class PoolClient:
 
 def spawned(network: Network, process: str, owner: Wallet) -> Sent:
     """Look at a spawn as at a message: a process's first message bears its id."""
-    from benchpool.network import Sent
-
-    return Sent(network, process, process, owner.address)
+    return network.sent(process, process, owner.address)
 
 
 def is_name(text: str) -> bool:

@@ -9,6 +9,7 @@ otherwise write a second time.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import (
@@ -42,6 +43,11 @@ _results = Table(
     _own,
     Column("position", Integer, primary_key=True),
     Column("result", LargeBinary, nullable=False),
+)
+
+_OWN_TABLES = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    " AND name NOT IN ('benchpool_checkpoint', 'benchpool_results') ORDER BY name"
 )
 
 
@@ -125,6 +131,19 @@ class Database(Extension):
         results = {row.position: row.result for row in self._connection.execute(select(_results))}
         self._connection.rollback()
         return (None if row is None else Checkpoint(row.position, row.memory)), results
+
+    def digests(self) -> dict[str, str]:
+        """Hash the rows of each of the process's tables: table name -> SHA-256."""
+        names = self._connection.exec_driver_sql(_OWN_TABLES).scalars().all()
+        found = {}
+        for name in names:
+            digest = sha256()
+            quoted = name.replace('"', '""')
+            rows = self._connection.exec_driver_sql(f'SELECT * FROM "{quoted}"')
+            for row in sorted(map(repr, map(tuple, rows))):
+                digest.update(row.encode(errors="surrogatepass"))
+            found[name] = digest.hexdigest()
+        return found
 
     def close(self) -> None:
         """See `Extension`. What was not saved is lost."""

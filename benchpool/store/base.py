@@ -19,6 +19,19 @@ class Entry(NamedTuple):
     result: Result | None
 
 
+class Line(NamedTuple):
+    """One line of a log as it is kept, not read yet; `result` is None while it is pending."""
+
+    process: str
+    position: int
+    id_key: int | None
+    """What the index of ids has for it; None where there is no index."""
+    cron: bool | None
+    """What the index of ticks has for it; None where there is no index."""
+    message: bytes
+    result: bytes | None
+
+
 class Checkpoint(NamedTuple):
     """A process's memory after it evaluated the message at `position`."""
 
@@ -61,6 +74,13 @@ class Store(Protocol):
         self, process: str, *, after: int = -1, limit: int | None = None
     ) -> Iterator[Entry]:
         """Go through a log from the position behind `after`."""
+        ...
+
+    def lines(self, process: str | None = None) -> Iterator[Line]:
+        """Go through all logs in the order in which they were written, or through one of them.
+
+        Raises: StoreError if the file is damaged.
+        """
         ...
 
     def find(self, message_id: str, process: str | None = None) -> Entry | None:

@@ -13,7 +13,7 @@ from benchpool.message import (
     encode,
     encode_result,
 )
-from benchpool.store.base import MAIL, Checkpoint, Entry
+from benchpool.store.base import MAIL, Checkpoint, Entry, Line
 from benchpool.wallet import Wallet
 
 
@@ -22,6 +22,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._messages: dict[str, list[bytes]] = {}
+        self._order: list[str] = []
         self._results: dict[str, list[bytes | None]] = {}
         self._unevaluated: dict[tuple[str, int], None] = {}
         self._places: dict[str, tuple[str, int]] = {}
@@ -40,6 +41,7 @@ class MemoryStore:
             log = self._messages[message.process] = []
             self._results[message.process] = []
         log.append(encode(message))
+        self._order.append(message.process)
         self._results[message.process].append(MAIL if mail else None)
         place = (message.process, message.position)
         if not mail:
@@ -74,6 +76,16 @@ class MemoryStore:
             end = min(end, after + 1 + limit)
         for place in range(after + 1, end):
             yield self._entry(process, place)
+
+    def lines(self, process: str | None = None) -> Iterator[Line]:
+        """See `Store`."""
+        next_place: dict[str, int] = {}
+        for party in self._order:
+            if process is None or process == party:
+                place = next_place.get(party, 0)
+                next_place[party] = place + 1
+                message, result = self._messages[party][place], self._results[party][place]
+                yield Line(party, place, None, None, message, result)
 
     def find(self, message_id: str, process: str | None = None) -> Entry | None:
         """See `Store`."""

@@ -49,7 +49,7 @@ class SchedulerUnit:
         if now_ms != self._now_ms:
             self._now_ms, self._height = now_ms, block_height(now_ms)
         nonce = head.nonce + 1
-        chain = sha256(head.assignment + head.chain).digest() if nonce else _first_chain(process)
+        chain = sha256(head.assignment + head.chain).digest() if nonce else first_chain(process)
         position = head.position + 1
         # By position, in the order of the fields: by keyword it takes five times as long, and this
         # runs for every message there is.
@@ -145,7 +145,8 @@ def assignment_digest(message: Message, chain: bytes) -> bytes:
     ).digest()
 
 
-def _first_chain(process: str) -> bytes:
+def first_chain(process: str) -> bytes:
+    """Return the hash chain of a log's first message."""
     try:
         return sha256(decode_id(process)).digest()
     except ValueError:

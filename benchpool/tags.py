@@ -1,0 +1,121 @@
+"""Ids and tags: the small parts that messages are made of."""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+Pair = tuple[str, str]
+TagsInput = Mapping[str, Any] | Iterable[Pair]
+ID_LENGTH = 43
+"""Characters of an id or address: 32 bytes as base64url without padding."""
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_+/", b"+/..")  # what base64url does not have is refused
+
+
+def encode_id(digest: bytes) -> str:
+    """Write 32 bytes as the 43 base64url characters of an AO id."""
+    return b2a_base64(digest, newline=False).translate(_TO_URL)[:ID_LENGTH].decode()
+
+
+def decode_id(text: str) -> bytes:
+    """Read the 32 bytes of an id back. Raises: ValueError if it is not one."""
+    raw = text.encode("ascii")
+    if len(raw) != ID_LENGTH:
+        raise ValueError(f"an id has {ID_LENGTH} characters, this has {len(raw)}: {text[:60]!r}")
+    return a2b_base64(raw.translate(_FROM_URL) + b"=", strict_mode=True)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of an id or address."""
+    try:
+        return len(decode_id(text)) == 32
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=65536)
+def normalise_name(name: str) -> str:
+    """Write a tag name as aos does: ``x-foo_bar`` and ``X-FOO-BAR`` are both ``X-Foo-Bar``.
+
+    Source: aos process 2.0.4, ao.normalize.
+    """
+    return "-".join(
+        part[:1].upper() + part[1:].lower() for part in name.replace("_", "-").split("-")
+    )
+
+
+def as_pairs(tags: TagsInput) -> Iterable[Pair]:
+    """Return the (name, value) pairs of tags in either form."""
+    # Asking an abstract class costs more than all the rest, so lists and tuples go first.
+    if tags.__class__ is list or tags.__class__ is tuple or not isinstance(tags, Mapping):
+        return tags
+    return tags.items()
+
+
+class Tags:
+    """The tags of a message: ordered, duplicates allowed, names found in any case.
+
+    Looking a name up gives its first value; `all` gives every one. `pairs` keeps the tags as they
+    were sent.
+    """
+
+    __slots__ = ("_first", "ascii", "pairs")
+
+    def __init__(self, tags: TagsInput = ()) -> None:
+        pairs = tuple(as_pairs(tags))
+        first: dict[str, str] = {}
+        plain = True
+        for name, value in reversed(pairs):
+            if value.__class__ is not str:
+                pairs = tuple((name, str(value)) for name, value in pairs)
+                first = {normalise_name(name): value for name, value in reversed(pairs)}
+                plain = False
+                break
+            if not value.isascii():
+                plain = False
+            first[normalise_name(name)] = value
+        self.pairs: tuple[Pair, ...] = pairs
+        self.ascii = plain
+        """True if all values are known to be ASCII."""
+        self._first = first
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return the first value of a tag, or the default."""
+        return self._first.get(normalise_name(name), default)
+
+    def __getitem__(self, name: str) -> str:
+        return self._first[normalise_name(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and normalise_name(name) in self._first
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a tag, in order."""
+        wanted = normalise_name(name)
+        return [value for key, value in self.pairs if normalise_name(key) == wanted]
+
+    def extras(self) -> list[Pair]:
+        """Return the `X-` tags, which belong to the user and are carried along."""
+        return [pair for pair in self.pairs if pair[0][:2] in {"X-", "x-"}]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tags) and self.pairs == other.pairs
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
+
+
+NO_TAGS = Tags()
