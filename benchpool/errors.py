@@ -12,7 +12,8 @@ wrong, with which id or file, and what to do next.
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
      |   +- DuplicateMessage          this id was scheduled for this process before
-     |   +- PushLimitExceeded         one message pushed on without end
+     |   +- LimitExceeded             more than the network's limits allow
+     |   |   +- PushLimitExceeded     one message pushed on without end
      +- HandlerError                  what a handler raises to refuse a message
      |   +- InvalidQuantity           not a positive integer in decimal
      |   +- NotAuthorized             an action kept for the owner, or for another process
@@ -72,7 +73,11 @@ class DuplicateMessage(MessageError):
     """A message with this id was already scheduled for this process."""
 
 
-class PushLimitExceeded(MessageError):
+class LimitExceeded(MessageError):
+    """More than the network's limits allow; names the limit."""
+
+
+class PushLimitExceeded(LimitExceeded):
     """One message pushed on and on: processes answer each other without end."""
 
 

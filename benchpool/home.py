@@ -19,7 +19,7 @@ class Home:
     """Paths inside a home folder, and the lock that keeps a second writer out.
 
     Layout: `benchpool.sqlite` (log and registers), `databases/` (one private database a process),
-    `data/` (content-addressed), `lock`.
+    `data/` (content-addressed), `answers/` (what models answered, a cache), `lock`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,6 +27,7 @@ class Home:
         self.database = folder / "benchpool.sqlite"
         self.databases = folder / "databases"
         self.data = folder / "data"
+        self.answers = folder / "answers"
         self._lock: IO[str] | None = None
 
     def exists(self) -> bool:

@@ -317,7 +317,10 @@ def _encode_tags(value: object) -> object:
 
 def _decode_tags(kind: type, value: Any) -> Any:
     if kind is Tags:
-        return Tags([(name, text) for name, text in value])
+        tags = Tags([(name, text) for name, text in value])
+        if not tags.ascii and any(text.__class__ is not str for _, text in value):
+            raise ValueError("a tag's value is not text")
+        return tags
     raise TypeError(f"cannot decode {kind}")
 
 
@@ -329,6 +332,8 @@ _result_decoder = msgspec.msgpack.Decoder(Result, dec_hook=_decode_tags)
 encode: Any = _encoder.encode
 """Message or Result -> the bytes that the log keeps."""
 
+_BROKEN = (AttributeError, TypeError, ValueError, RecursionError)
+"""What bytes that nobody encoded raise beside msgspec's own errors."""
 _ENCODED_EMPTY = _encoder.encode(EMPTY_RESULT)
 
 
@@ -338,10 +343,28 @@ def encode_result(result: Result) -> bytes:
 
 
 def decode_message(data: bytes) -> Message:
-    """Read a message back from the log."""
-    return _message_decoder.decode(data)
+    """Read a message back from the log. Raises: msgspec.DecodeError if it is none."""
+    try:
+        message = _message_decoder.decode(data)
+        _check_data(message.data)
+    except _BROKEN as error:
+        raise msgspec.DecodeError(f"not a message: {error}") from None
+    return message
 
 
 def decode_result(data: bytes) -> Result:
-    """Read a result back from the log."""
-    return _result_decoder.decode(data)
+    """Read a result back from the log. Raises: msgspec.DecodeError if it is none."""
+    try:
+        result = _result_decoder.decode(data)
+        for message in result.messages:
+            _check_data(message.data)
+        for spawn in result.spawns:
+            _check_data(spawn.data)
+    except _BROKEN as error:
+        raise msgspec.DecodeError(f"not a result: {error}") from None
+    return result
+
+
+def _check_data(data: object) -> None:
+    if data.__class__ is not str and data.__class__ is not bytes:
+        raise TypeError("its Data is neither text nor bytes")

@@ -17,10 +17,12 @@ from threading import RLock
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from benchpool.clock import Clock, VirtualClock, parse_duration
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
 from benchpool.errors import ConfigError, HandlerError, UnknownProcess
-from benchpool.extensions.host import ExtensionHost, default_engine
+from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
 from benchpool.message import (
@@ -40,7 +42,7 @@ from benchpool.store import DataStore, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
-from benchpool.units.limits import DEFAULT_LIMITS, Limits
+from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wallet import Wallet
@@ -61,7 +63,7 @@ class Network:
             same ids and the same log. A new home without a seed gets a random one.
         registry: modules beside the installed ones.
         engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
-        limits: bounds on what one message may cause.
+        limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated at the same time; by default one a core.
         read_only: look only. Nothing is locked, so another process may be writing.
 
@@ -78,7 +80,7 @@ class Network:
         seed: str | int | None = None,
         registry: Registry | None = None,
         engine_factory: EngineFactory = default_engine,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits | None = None,
         threads: int | None = None,
         read_only: bool = False,
     ) -> None:
@@ -91,7 +93,7 @@ class Network:
                 seed=seed,
                 registry=registry,
                 engine_factory=engine_factory,
-                limits=limits,
+                limits=limits or find_limits(None if self.home is None else self.home.folder),
                 threads=threads,
             )
         except BaseException:
@@ -118,14 +120,17 @@ class Network:
         self._host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=engine_factory,
+            engine_factory=self._engines(engine_factory, limits),
             read_only=self.read_only,
         )
         self._directory = Directory(self._store, _take_seed(self._store, seed, self.home))
         self._sent = int(self._store.fact("sent") or 0)
         self._lock = RLock()
         self._cron = CronSchedule()
-        self._compute = ComputeUnit(self._store, self.registry, self._host, threads=threads)
+        self._limits = limits
+        self._compute = ComputeUnit(
+            self._store, self.registry, self._host, threads=threads, limits=limits
+        )
         self._scheduler = SchedulerUnit(self._store, self.clock)
         self._messenger = MessengerUnit(
             address=self._messenger_address(),
@@ -142,6 +147,12 @@ class Network:
         self._interrupted = self.resumed > 0
         if not self.read_only:
             self._store.commit(self.clock.now())
+
+    def _engines(self, factory: EngineFactory, limits: Limits) -> EngineFactory:
+        if factory is not default_engine:
+            return factory
+        answers = None if self.home is None or self.read_only else self.home.answers
+        return LlamaCppEngines(answers, limits.worker_memory_bytes or None)
 
     def _messenger_address(self) -> str:
         kept = self._store.fact("messenger")
@@ -226,11 +237,9 @@ class Network:
         with self._lock:
             self._finish_interrupted()
             owner = self._sender(sender)
-            info = self._messenger.spawn(
-                Item(
-                    "", owner, owner, Tags(pairs), data, anchor=self._next_anchor(), type="Process"
-                )
-            )
+            item = Item("", owner, owner, Tags(pairs), data, type="Process")
+            self._limits.check_item(item)
+            info = self._messenger.spawn(replace(item, anchor=self._next_anchor()))
             if name is not None:
                 self._directory.set_name(name, info.id)
             self.run()
@@ -253,7 +262,9 @@ class Network:
     ) -> Sent:
         """Schedule a message and leave it pending for `run`.
 
-        Raises: UnknownProcess if the target or sender is not known here.
+        Raises:
+            UnknownProcess: the target or sender is not known here.
+            MessageError: too large (LimitExceeded), or text that is no Unicode; nothing is logged.
         """
         with self._lock:
             self._finish_interrupted()
@@ -362,8 +373,9 @@ class Network:
             given = Tags([("Action", action), *given.pairs])
         # As on AO, a From-Process tag changes From and never the owner, so it earns no trust.
         sender = given.get("From-Process") or owner
-        anchor = self._next_anchor() if keep else ""
-        return Item(target, owner, sender, given, data, anchor=anchor)
+        item = Item(target, owner, sender, given, data)
+        self._limits.check_item(item)
+        return replace(item, anchor=self._next_anchor()) if keep else item
 
     def _sender(self, sender: Party | None) -> str:
         if isinstance(sender, Wallet):

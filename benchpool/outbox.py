@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-from benchpool.errors import HandlerError
+from benchpool.errors import HandlerError, LimitExceeded
 from benchpool.message import (
     AssignRequest,
     Data,
@@ -39,6 +40,9 @@ class Outbox:
 
     Messages and spawns are numbered: a reference tells a reply what it replies to.
     """
+
+    outbox_limit: int = sys.maxsize
+    """How much may be in it; more ends the handler before it fills the memory."""
 
     def __init__(self) -> None:
         self._reference = 0
@@ -80,6 +84,8 @@ class Outbox:
         message = Outgoing(target, Tags(pairs), data, self._reference + 1)
         if not data.isascii() or not message.tags.ascii:
             _check_unicode(message)
+        if len(self._messages) >= self.outbox_limit:
+            self._refuse_more()
         self._reference += 1
         self._messages.append(message)
         return self._reference
@@ -130,17 +136,29 @@ class Outbox:
         Returns: the reference; the messenger answers with `Action=Spawned`, `Process` (the new id)
         and this reference.
         """
+        if len(self._spawns) >= self.outbox_limit:
+            self._refuse_more()
         self._reference += 1
         self._spawns.append(SpawnRequest(module, Tags(tags), data, self._reference))
         return self._reference
 
     def assign(self, message_id: str, processes: Iterable[str]) -> None:
         """Assign a message that exists already to further processes."""
+        if len(self._assigns) >= self.outbox_limit:
+            self._refuse_more()
         self._assigns.append(AssignRequest(message_id, tuple(processes)))
 
     def log(self, text: str) -> None:
         """Add a line to the result's output."""
+        if len(self._lines) >= self.outbox_limit:
+            self._refuse_more()
         self._lines.append(text)
+
+    def _refuse_more(self) -> None:
+        raise LimitExceeded(
+            f"this evaluation puts out more than {self.outbox_limit:,} messages, spawns,"
+            " assignments or lines (outbox_messages)"
+        )
 
     def take_outbox(
         self,

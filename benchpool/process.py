@@ -108,6 +108,8 @@ class Process(Outbox):
     """Tag tables of messages that others may assign to this process; by default none."""
     inbox_limit: ClassVar[int] = 10_000
     """Messages kept of those that no handler took; the oldest go first."""
+    inbox_limit_bytes: ClassVar[int] = 16 << 20
+    """Data kept with them."""
 
     state: Any
 
@@ -134,6 +136,7 @@ class Process(Outbox):
         self.handlers = HandlerTable()
         self.journal = Journal()
         self.inbox: list[Message] = []
+        self._inbox_bytes = 0
         self._fill_table()
         self.state = bind(state_type(type(self))(), self.journal)
         self._receives: list[Receive] = bind([], self.journal)
@@ -206,6 +209,7 @@ class Process(Outbox):
         fields = json.loads(memory)
         self._reference = fields["reference"]
         self.inbox = [decode_message(bytes.fromhex(text)) for text in fields["inbox"]]
+        self._inbox_bytes = sum(len(message.data) for message in self.inbox)
         self.state = bind(state_type(type(self)).model_validate(fields["state"]), self.journal)
         self._receives = bind(
             [Receive.model_validate(each) for each in fields["receives"]], self.journal
@@ -227,8 +231,14 @@ class Process(Outbox):
         inbox = self.inbox
         inbox.append(message)
         self.journal.note(list.pop, inbox)
-        if len(inbox) > self.inbox_limit:
-            self.journal.note(list.insert, inbox, 0, inbox.pop(0))
+        held = self._inbox_bytes
+        self.journal.note(setattr, self, "_inbox_bytes", held)
+        held += len(message.data)
+        while len(inbox) > self.inbox_limit or (held > self.inbox_limit_bytes and len(inbox) > 1):
+            oldest = inbox.pop(0)
+            self.journal.note(list.insert, inbox, 0, oldest)
+            held -= len(oldest.data)
+        self._inbox_bytes = held
         self.log(f"New Message From {message.sender}: Action = {message.action}")
 
     def _fill_table(self) -> None:

@@ -11,14 +11,18 @@ import typer.core
 
 from benchpool import __version__
 from benchpool.cli import (
+    audit,
     clock,
     data,
     demo,
+    fuzz,
     message,
     model,
     output,
     pool,
+    portable,
     process,
+    replay,
     session,
     simulate,
     wallet,
@@ -115,7 +119,12 @@ app.command("processes")(process.processes)
 app.command("inspect")(process.inspect)
 app.command("log")(process.log)
 app.command("modules")(process.modules)
+app.command("replay")(replay.replay)
+app.command("audit")(audit.audit)
+app.command("export")(portable.export)
+app.command("import")(portable.import_)
 app.command("simulate")(simulate.simulate)
+app.command("fuzz")(fuzz.fuzz)
 app.command("demo")(demo.demo)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")

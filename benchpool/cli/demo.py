@@ -69,7 +69,7 @@ def demo(
             result = run_demo(network, entrants, samples, listener)
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from here")
-        raise
+        raise session.Interrupted from None
     if as_json:
         output.print_json(result)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,18 @@ class Extension:
         """Let go of files and child processes."""
 
 
+class Timekeeper(Protocol):
+    """Counts the time of a handler."""
+
+    def pause(self) -> None:
+        """Stop counting."""
+        ...
+
+    def resume(self) -> None:
+        """Start counting anew."""
+        ...
+
+
 class Recorder:
     """Keeps the answers that an evaluation got from outside, so that a replay needs no outside.
 
@@ -37,9 +49,11 @@ class Recorder:
     def __init__(self) -> None:
         self._given: deque[bytes] | None = None
         self._taken: list[bytes] = []
+        self._timekeeper: Timekeeper | None = None
 
-    def start(self, recorded: Sequence[bytes] | None) -> None:
-        """Begin an evaluation: live if `recorded` is None."""
+    def start(self, recorded: Sequence[bytes] | None, timekeeper: Timekeeper | None = None) -> None:
+        """Begin an evaluation: live if `recorded` is None. Waiting for an answer is not counted."""
+        self._timekeeper = timekeeper
         self._given = None if recorded is None else deque(recorded)
         self._taken = []
 
@@ -55,10 +69,14 @@ class Recorder:
                 raise ReplayDivergence("this evaluation asks for an answer that was not recorded")
             raw = self._given.popleft()
         else:
+            if self._timekeeper is not None:
+                self._timekeeper.pause()
             try:
                 raw = _encode((True, question()))
             except failure as error:
                 raw = _encode((False, str(error)))
+            if self._timekeeper is not None:
+                self._timekeeper.resume()
         self._taken.append(raw)
         succeeded, value = msgspec.msgpack.decode(raw)
         if not succeeded:

@@ -67,11 +67,15 @@ class Database(Extension):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = connect(path, read_only=read_only)
         self._connection = self._engine.connect()
-        if not read_only:
-            _own.create_all(self._connection)
-            self._connection.commit()
         self._session: Session | None = None
         self.dirty = False
+        if not read_only:
+            try:
+                _own.create_all(self._connection)
+                self._connection.commit()
+            except BaseException:
+                self.close()  # else its lock would outlive it
+                raise
 
     @property
     def session(self) -> Session:
@@ -139,7 +143,7 @@ class Database(Extension):
         for name in names:
             digest = sha256()
             quoted = name.replace('"', '""')
-            rows = self._connection.exec_driver_sql(f'SELECT * FROM "{quoted}"')
+            rows = self._connection.exec_driver_sql(f'SELECT * FROM "{quoted}"')  # noqa: S608 - quoted
             for row in sorted(map(repr, map(tuple, rows))):
                 digest.update(row.encode(errors="surrogatepass"))
             found[name] = digest.hexdigest()

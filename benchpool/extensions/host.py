@@ -8,21 +8,47 @@ from benchpool.errors import PrerequisiteError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.llama import EngineFactory, EngineHost, Llama
 from benchpool.extensions.weavedrive import WeaveDrive
+from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import Engine
 from benchpool.store import DataStore
 
 EXTENSIONS = ("Database", "Llama", "WeaveDrive")
 
 
-def default_engine(path: Path) -> Engine:
-    """Run a model by llama.cpp in a child process of its own.
+class LlamaCppEngines:
+    """Opens models by llama.cpp, each in a child process of its own.
 
     With one thread: models run beside each other, one a core, and llama.cpp's threads spin while
     they wait for each other, so more threads than cores make everything many times slower.
-    """
-    from benchpool.inference.isolated import IsolatedEngine  # noqa: PLC0415 - needed by few
 
-    return IsolatedEngine(path, threads=1)
+    Args:
+        answers: a folder in which answers are kept as they arrive, so that an interruption loses
+            none, and a second pool with the same model and questions costs nothing.
+        memory_bytes: what a child may allocate; None leaves it to the engine.
+    """
+
+    def __init__(self, answers: Path | None = None, memory_bytes: int | None = None) -> None:
+        self._answers = answers
+        self._memory_bytes = memory_bytes
+        self._cache: AnswerCache | None = None
+
+    def __call__(self, path: Path) -> Engine:
+        """Open a GGUF file. Raises: InferenceError."""
+        from benchpool.inference.isolated import IsolatedEngine  # noqa: PLC0415 - needed by few
+
+        if self._cache is None and self._answers is not None:
+            self._cache = AnswerCache(self._answers)
+        return IsolatedEngine(path, threads=1, memory_bytes=self._memory_bytes, cache=self._cache)
+
+    def close(self) -> None:
+        """Close the cache."""
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+
+default_engine = LlamaCppEngines()
+"""Keeps no answers."""
 
 
 class ExtensionHost:
@@ -38,8 +64,15 @@ class ExtensionHost:
     ) -> None:
         self.data = data
         self.engines = EngineHost(data, engine_factory)
+        self._factory = engine_factory
         self._folder = folder
         self._read_only = read_only
+
+    def close(self) -> None:
+        """End the engines for good."""
+        self.engines.close()
+        if isinstance(self._factory, LlamaCppEngines):
+            self._factory.close()
 
     def check(self, name: str) -> None:
         """Make sure that there is an extension of this name. Raises: PrerequisiteError."""

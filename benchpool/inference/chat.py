@@ -1,16 +1,23 @@
 """Render one chat turn in a model's own chat template.
 
-A template comes from the model file, so from a stranger: it runs in Jinja's sandbox. The
-sandbox bounds what a template can reach, not how long it runs; only a model in a child
-process with a time limit is safe from a template that never ends.
+A template comes from the model file, so from a stranger: it runs in Jinja's sandbox, and for a
+limited time. The limit works on the main thread, where the child process of a model renders; it
+cannot end a single long operation, which the parent's time limit and the child's memory limit do.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+RENDER_S = 2.0
 
 
 class TemplateRefusedError(Exception):
@@ -61,11 +68,37 @@ class ChatTemplate:
     def _render(self, messages: list[dict[str, str]]) -> str:
         assert self._template is not None
         try:
-            return self._template.render(
-                messages=messages, add_generation_prompt=True, **self._tokens
-            )
+            with _time_limit(RENDER_S):
+                return self._template.render(
+                    messages=messages, add_generation_prompt=True, **self._tokens
+                )
+        except _OutOfTimeError as late:
+            self._problem = f"the model's chat template does not end within {RENDER_S:g} s"
+            raise TemplateRefusedError(self._problem) from late
         except Exception as error:
             raise TemplateRefusedError(f"the model's chat template failed: {error}") from error
+
+
+class _OutOfTimeError(BaseException):
+    """Not an ``Exception``, so that nothing inside a template can catch it."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        raise _OutOfTimeError
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _raise(message: str) -> NoReturn:

@@ -12,10 +12,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from benchpool.errors import InferenceError
-from benchpool.inference.engine import Engine
+from benchpool.inference.engine import EngineStats
 from benchpool.inference.frames import (
     Alive,
     Answered,
@@ -24,9 +26,13 @@ from benchpool.inference.frames import (
     FromChild,
     Loaded,
     Refused,
+    Settings,
     read_ask,
     write_frame,
 )
+
+if TYPE_CHECKING:
+    from benchpool.inference.llama_cpp import LlamaCppEngine
 
 
 class _Outbox:
@@ -48,45 +54,66 @@ def main(arguments: list[str]) -> int:
     """Load the model, then answer until the parent is gone.
 
     Args:
-        arguments: Path, name, threads, context tokens, seconds between heartbeats.
+        arguments: ``Settings`` as JSON.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     # Native code may print to stdout: frames get a descriptor of their own.
     frames = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    path, name, threads, context_tokens, heartbeat_s = arguments
+    settings = msgspec.json.decode(arguments[0], type=Settings)
+    _limit_memory(settings.memory_bytes)
     outbox = _Outbox(frames)
     asks: queue.SimpleQueue[Ask] = queue.SimpleQueue()
     _start(_read_asks, asks)
-    _start(_beat, outbox, float(heartbeat_s), parent)
+    _start(_beat, outbox, settings.heartbeat_s, parent)
     try:
-        # Only now, so that heartbeats tell a slow import from a dead child.
-        from benchpool.inference.llama_cpp import LlamaCppEngine  # noqa: PLC0415
-
-        engine = LlamaCppEngine(
-            Path(path),
-            name=name,
-            threads=int(threads) or None,
-            context_tokens=int(context_tokens),
-        )
-    except (InferenceError, ImportError) as error:
-        outbox.send(Refused(str(error)))
+        engine = _open(settings)
+    except (InferenceError, ImportError, MemoryError) as error:
+        outbox.send(Refused(str(error) or "out of memory"))
         return 1
-    outbox.send(Loaded())
+    outbox.send(Loaded(engine.runtime))
     while True:
         _answer(engine, asks.get(), outbox)
 
 
-def _answer(engine: Engine, ask: Ask, outbox: _Outbox) -> None:
-    # One by one: answers do not depend on their neighbours, and each shows the parent progress.
-    for request in ask.requests:
-        try:
-            (answer,) = engine.answer([request])
-        except InferenceError as error:
-            outbox.send(Failed(str(error)))
-            return
-        outbox.send(Answered(answer))
+def _open(settings: Settings) -> LlamaCppEngine:
+    # Only now, so that heartbeats tell a slow import from a dead child.
+    from benchpool.inference.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+
+    return LlamaCppEngine(
+        Path(settings.path),
+        name=settings.name,
+        threads=settings.threads,
+        context_tokens=settings.context_tokens,
+        precision=settings.precision,
+        layout=settings.layout,
+        copies=Path(settings.copies) if settings.copies else None,
+        sha256=settings.sha256,
+    )
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    # What the process allocates, not the model that it maps: that is the page cache's.
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if hard == resource.RLIM_INFINITY or hard > limit_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))
+
+
+def _answer(engine: LlamaCppEngine, ask: Ask, outbox: _Outbox) -> None:
+    before = EngineStats()
+    before.add(engine.stats)
+    try:
+        for answers in engine.stream(ask.requests):
+            spent = engine.stats.since(before)
+            before.add(spent)
+            outbox.send(Answered(tuple(answers), spent))
+    except (InferenceError, MemoryError) as error:
+        outbox.send(Failed(str(error) or "out of memory"))
 
 
 def _read_asks(asks: queue.SimpleQueue[Ask]) -> None:

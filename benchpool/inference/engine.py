@@ -138,12 +138,13 @@ class EngineStats(msgspec.Struct):
 
     def add(self, other: EngineStats) -> None:
         """Count another engine's work as well."""
-        self.answered += other.answered
-        self.cached += other.cached
-        self.decodes += other.decodes
-        self.tokens += other.tokens
-        self.rows += other.rows
-        self.milliseconds += other.milliseconds
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+    def since(self, before: EngineStats) -> EngineStats:
+        """What was done after ``before``."""
+        fields = self.__struct_fields__
+        return EngineStats(*(getattr(self, field) - getattr(before, field) for field in fields))
 
 
 class Engine(Protocol):

@@ -62,11 +62,14 @@ class Model(Protocol):
     shares_prompt: bool
     """Whether the choices of a request may share the evaluation of their prompt."""
 
-    def tokens(self, text: str, *, parse_special: bool) -> list[int]: ...
+    def tokens(self, text: str, *, parse_special: bool) -> list[int]:
+        """Tokenize; ``parse_special`` lets the text name control tokens."""
 
-    def piece(self, token: int) -> bytes: ...
+    def piece(self, token: int) -> bytes:
+        """The text of a token; control tokens have none."""
 
-    def ends(self, token: int) -> bool: ...
+    def ends(self, token: int) -> bool:
+        """Whether the model says with this token that it is done."""
 
     def decode(self, nodes: Sequence[Node]) -> NDArray[np.float32]:
         """Evaluate nodes; [n_wanted][n_vocabulary] logits, valid until the next call."""

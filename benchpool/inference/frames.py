@@ -10,10 +10,32 @@ from typing import BinaryIO
 
 import msgspec
 
-from benchpool.inference.engine import Answer, Request
+from benchpool.inference.engine import (
+    Answer,
+    EngineStats,
+    LayoutName,
+    Precision,
+    Request,
+    Runtime,
+)
 
 MAX_FRAME_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How the parent wants the model run; one argument of the command line, as JSON."""
+
+    path: str
+    name: str
+    threads: int | None
+    context_tokens: int
+    heartbeat_s: float
+    precision: Precision
+    layout: LayoutName | None
+    copies: str | None
+    sha256: str | None
+    memory_bytes: int
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -23,7 +45,9 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: the model is loaded."""
+    """Child to parent: the model is loaded, and this decides the bits of its answers."""
+
+    runtime: Runtime
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -33,9 +57,10 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Answered(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: the next answer."""
+    """Child to parent: some answers, each with its place in the ``Ask``, and what they took."""
 
-    answer: Answer
+    answers: tuple[tuple[int, Answer], ...]
+    stats: EngineStats
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -15,13 +15,24 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, Self
 
+import msgspec
+
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
-from benchpool.inference.engine import Answer, Progress, Request
+from benchpool.inference.answer_cache import AnswerCache
+from benchpool.inference.engine import (
+    Answer,
+    EngineStats,
+    LayoutName,
+    Precision,
+    Progress,
+    Request,
+    Runtime,
+)
 from benchpool.inference.frames import (
     Alive,
     Answered,
@@ -30,14 +41,19 @@ from benchpool.inference.frames import (
     FromChild,
     Loaded,
     Refused,
+    Settings,
     read_from_child,
     write_frame,
 )
 from benchpool.inference.gguf_header import read_header
+from benchpool.inference.transcoding import hash_file
 
 _STDERR_LINES = 50
 _SHOWN_LINES = 8
 _END_S = 5.0
+_BASE_BYTES = 3 << 30
+_FIRST_PAUSE_S = 0.5
+_MOST_PAUSE_S = 30.0
 
 
 class IsolatedEngine:
@@ -47,10 +63,16 @@ class IsolatedEngine:
         path: The GGUF file; its header is read before any child is started.
         threads: Threads of llama.cpp; None for every core this process may use.
         context_tokens: Longest request, if the model was trained on that much.
-        load_timeout_s: Time for the child to start and load the model.
-        answer_timeout_s: Time for each single answer.
+        load_timeout_s: Time for the child to start and load the model, and to transcode it.
+        answer_timeout_s: Time for the answers that are computed together: some 250 tokens.
         heartbeat_s: Pause between the child's heartbeats; ten missing in a row mean it hangs.
         name: The model's name in messages and on its card.
+        precision: "bf16" computes with a BF16 copy of the file, made once.
+        layout: How requests meet; None for the best that this model and build can do.
+        copies: Folder of BF16 copies; None for one beside the model cache.
+        cache: Where answers are kept and found; the caller closes it.
+        memory_bytes: What the child may allocate beside the mapped file; None for 3 GiB and
+            twice the file's size.
 
     Raises:
         ModelFileError: Not a model that llama.cpp can load.
@@ -67,15 +89,40 @@ class IsolatedEngine:
         answer_timeout_s: float = 120.0,
         heartbeat_s: float = 1.0,
         name: str | None = None,
+        precision: Precision = "stored",
+        layout: LayoutName | None = None,
+        copies: Path | None = None,
+        cache: AnswerCache | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         self.path = path
-        self.card = read_header(path).card(name or path.name.removesuffix(".gguf"))
-        self._arguments = [self.card.name, str(threads or 0), str(context_tokens), str(heartbeat_s)]
+        header = read_header(path)
+        self._file = _fingerprint(path)
+        # Hashing takes as long as loading: only what is kept under the hash needs it.
+        sha256 = hash_file(path) if cache is not None or precision != "stored" else None
+        self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
+        self._settings = Settings(
+            path=str(path),
+            name=self.card.name,
+            threads=threads,
+            context_tokens=context_tokens,
+            heartbeat_s=heartbeat_s,
+            precision=precision,
+            layout=layout,
+            copies=str(copies) if copies else None,
+            sha256=sha256,
+            memory_bytes=memory_bytes or _BASE_BYTES + 2 * header.size_bytes,
+        )
         self._load_timeout_s = load_timeout_s
         self._answer_timeout_s = answer_timeout_s
         self._silence_s = max(10 * heartbeat_s, 5.0)
+        self._cache = cache
         self._child: _Child | None = None
         self._closed = False
+        self._deaths = 0
+        self._died_at = 0.0
+        self.stats = EngineStats()
+        self.runtime: Runtime
         self._running()
 
     @property
@@ -92,21 +139,51 @@ class IsolatedEngine:
         """
         if self._closed:
             raise InferenceError(f"{self.card.name}: the engine is closed")
-        if not requests:
-            return []
-        child = self._running()
-        answers: list[Answer] = []
-        try:
-            child.send(Ask(tuple(requests)))
-            while len(answers) < len(requests):
-                answers.append(self._next_answer(child, len(answers) + 1))
-                if progress is not None:
-                    progress(len(answers), len(requests))
-        except BaseException:
-            # What this child might still send would be taken for the answers to the next call.
-            self._end()
-            raise
-        return answers
+        answers = self._find(requests)
+        self.stats.cached += len(answers)
+        if progress is not None:
+            for count in range(1, len(answers) + 1):
+                progress(count, len(requests))
+        missing = [number for number in range(len(requests)) if number not in answers]
+        if missing:
+            child = self._running()
+            try:
+                child.send(Ask(tuple(requests[number] for number in missing)))
+                while len(answers) < len(requests):
+                    for place, answer in self._next_answers(child, requests, missing):
+                        answers[missing[place]] = answer
+                        if progress is not None:
+                            progress(len(answers), len(requests))
+            except BaseException:
+                # What this child might still send would be taken for the answers to the next call.
+                self._end()
+                raise
+        return [answers[number] for number in range(len(requests))]
+
+    def _find(self, requests: Sequence[Request]) -> dict[int, Answer]:
+        if self._cache is None:
+            return {}
+        self._check_file()
+        return self._cache.find(self.card.sha256 or "", self.runtime, requests)
+
+    def _next_answers(
+        self, child: _Child, requests: Sequence[Request], missing: Sequence[int]
+    ) -> Iterable[tuple[int, Answer]]:
+        message = self._receive(child, self._answer_timeout_s, "the next answers")
+        if isinstance(message, Failed):
+            raise InferenceError(message.reason)
+        if not isinstance(message, Answered):
+            self._die(child, f"it sent {message} instead of an answer")
+        self._deaths = 0
+        self.stats.add(message.stats)
+        if self._cache is not None:
+            named = [(requests[missing[place]], answer) for place, answer in message.answers]
+            self._cache.keep(self.card.sha256 or "", self.runtime, named)
+        return message.answers
+
+    def _check_file(self) -> None:
+        if _fingerprint(self.path) != self._file:
+            raise ModelFileError(f"{self.path} was changed while it was in use; open it again")
 
     def close(self) -> None:
         """End the child. See ``Engine.close``."""
@@ -129,8 +206,11 @@ class IsolatedEngine:
         if self._child is not None and self._child.process.poll() is None:
             return self._child
         self._end()
-        read_header(self.path)  # the file may have changed since the last child read it
-        child = self._child = _Child(self.path, self._arguments)
+        self._check_file()
+        if self._deaths > 1:
+            pause_s = min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._deaths - 2))
+            time.sleep(max(0.0, self._died_at + pause_s - time.monotonic()))
+        child = self._child = _Child(self._settings)
         try:
             self._await_model(child)
         except BaseException:
@@ -144,14 +224,7 @@ class IsolatedEngine:
             raise ModelFileError(message.reason)
         if not isinstance(message, Loaded):
             self._die(child, f"it sent {message} instead of loading the model")
-
-    def _next_answer(self, child: _Child, number: int) -> Answer:
-        message = self._receive(child, self._answer_timeout_s, f"answer {number}")
-        if isinstance(message, Failed):
-            raise InferenceError(message.reason)
-        if not isinstance(message, Answered):
-            self._die(child, f"it sent {message} instead of an answer")
-        return message.answer
+        self.runtime = message.runtime
 
     def _receive(self, child: _Child, timeout_s: float, awaited: str) -> FromChild:
         deadline = time.monotonic() + timeout_s
@@ -175,6 +248,8 @@ class IsolatedEngine:
     def _die(self, child: _Child, reason: str, *, ended: bool = True) -> NoReturn:
         how = child.end() if ended else ""
         self._end()
+        self._deaths += 1
+        self._died_at = time.monotonic()
         said = "".join(f"\n  {line}" for line in list(child.stderr)[-_SHOWN_LINES:])
         raise ModelDied(
             f"model {self.card.name}: the process that ran it is gone: {reason}"
@@ -191,9 +266,10 @@ class IsolatedEngine:
 class _Child:
     """The process, its pipes and the threads that read them."""
 
-    def __init__(self, path: Path, arguments: list[str]) -> None:
+    def __init__(self, settings: Settings) -> None:
         # -P: a file of the working folder must not stand in for a package.
-        command = [sys.executable, "-P", "-m", "benchpool.inference.child", str(path), *arguments]
+        written = msgspec.json.encode(settings).decode()
+        command = [sys.executable, "-P", "-m", "benchpool.inference.child", written]
         self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command,
             stdin=subprocess.PIPE,
@@ -260,6 +336,14 @@ class _Child:
             text = line.decode("utf-8", errors="replace").rstrip()
             if text:
                 self.stderr.append(text)
+
+
+def _fingerprint(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _close(pipe: BinaryIO) -> None:

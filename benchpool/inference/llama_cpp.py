@@ -43,8 +43,7 @@ from benchpool.inference.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
 from benchpool.inference.transcoding import bf16_copy
 
 MAX_CONTEXT_TOKENS = 4096
-_FLASH_ATTENTION_ON = 1
-_F16, _BF16 = 1, 30
+_F32, _F16, _BF16 = 0, 1, 30  # enum ggml_type
 _EXACT_TYPES = ("F32", "F16")
 _LOG_LINES = 200
 
@@ -182,26 +181,26 @@ class _Weights:
 
 
 def _open(weights: _Weights, layout: LayoutName | None) -> tuple[_NativeModel, Evaluator]:
-    model: _NativeModel | None = None
+    opened: list[_NativeModel] = []
     try:
-        model = _NativeModel(weights, layout or weights.layout())
-        evaluator = Evaluator(model)
-        if model.packs and not evaluator.is_independent():
-            if layout is not None:
-                raise InferenceError(
-                    f"{weights.header.path}: requests change each other's numbers under {layout} "
-                    "with this build of llama.cpp; use canonical-1"
-                )
-            model.free()
-            model = _NativeModel(weights, "canonical-1")
+        for tried in (layout or weights.layout(), layout or "canonical-1"):
+            model = _NativeModel(weights, tried)
+            opened.append(model)
             evaluator = Evaluator(model)
-        _log.clear()
+            if not model.packs or evaluator.is_independent():
+                _log.clear()
+                return model, evaluator
+            model.free()
     except BaseException:
-        if model is not None:
+        for model in opened:
             model.free()
         weights.close()
         raise
-    return model, evaluator
+    weights.close()
+    raise InferenceError(
+        f"{weights.header.path}: requests change each other's numbers under {layout} with this "
+        "build of llama.cpp; use canonical-1"
+    )
 
 
 class _NativeModel:
@@ -244,12 +243,12 @@ class _NativeModel:
         parameters.n_seq_max = 1 if weights.recurrent else MAX_SEQUENCES
         parameters.n_threads = parameters.n_threads_batch = weights.threads
         parameters.kv_unified = True  # lets one cached token belong to several choices
-        parameters.flash_attn_type = _FLASH_ATTENTION_ON
-        parameters.type_k = _F16
+        parameters.flash_attn_type = int(self.packs)
+        parameters.type_k = _F16 if self.packs else _F32
         # Keys and values of two types: llama.cpp then attends to the cells of a sequence one by
         # one, in their order. With equal types it takes them in tiles of fixed places in the
         # cache, and rounds by where a sequence happens to lie.
-        parameters.type_v = _BF16 if self.packs else _F16
+        parameters.type_v = _BF16 if self.packs else _F32
         parameters.no_perf = True
         return parameters
 

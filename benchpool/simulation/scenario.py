@@ -67,10 +67,12 @@ DurationMs = Annotated[int, BeforeValidator(_duration)]
 Texts = dict[str, TagText]
 
 
-def _names(value: dict[str, Any]) -> dict[str, Any]:
+def _names(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value  # pydantic says what it should be
     for name in value:
         try:
-            check_name(name)
+            check_name(str(name))
         except ConfigError as error:
             raise ValueError(str(error)) from None
     return value

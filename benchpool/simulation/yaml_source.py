@@ -10,7 +10,23 @@ import yaml
 
 from benchpool.errors import ScenarioError
 
+MAX_FILE_BYTES = 1 << 20
+MAX_VALUES = 100_000
+"""What a file may stand for with every alias written out."""
+MAX_NUMBER_CHARACTERS = 100
+MAX_BRACKETS = 50
+"""How deeply brackets may be nested; PyYAML takes a time that grows with the square of it."""
+
 Place = Sequence[int | str]
+
+
+class _Loader(yaml.SafeLoader):
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        if self.flow_level >= MAX_BRACKETS:
+            raise yaml.MarkedYAMLError(
+                problem="brackets are nested too deeply", problem_mark=self.get_mark()
+            )
+        super().fetch_flow_collection_start(token_class)
 
 
 class YamlSource:
@@ -22,21 +38,39 @@ class YamlSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            text = path.read_text(encoding="utf-8")
+            with path.open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise ScenarioError(f"{path} cannot be read: {error.strerror}") from None
+        if len(data) > MAX_FILE_BYTES:
+            raise ScenarioError(f"{path} has more than {MAX_FILE_BYTES >> 10} KiB")
+        try:
+            text = data.decode()
         except UnicodeDecodeError:
             raise ScenarioError(f"{path} is not UTF-8 text") from None
+        self._read(text)
+
+    def _read(self, text: str) -> None:
+        path = self.path
         try:
-            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            loader = _Loader(text)
+            self._root = loader.get_single_node()
+            self._check_nodes()
             self._check_keys()
-            self.content: Any = yaml.safe_load(text)
+            self.content: Any = (
+                None if self._root is None else loader.construct_document(self._root)
+            )
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = 1 if mark is None else mark.line + 1
             raise ScenarioError(f"{path}:{line}: {error.problem or error.context}") from None
         except yaml.YAMLError as error:
             raise ScenarioError(f"{path}: {error}") from None
+        except RecursionError:
+            raise ScenarioError(f"{path} is nested too deeply") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            # Such as a date that does not exist, or more digits than Python reads.
+            raise ScenarioError(f"{path}: a value cannot be read: {error}") from None
 
     def line(self, place: Place) -> int:
         """Return the line of a value, or of the last thing in the file on the way to it."""
@@ -49,6 +83,31 @@ class YamlSource:
             line, node = found
         return line
 
+    def _check_nodes(self) -> None:
+        """Refuse what would become far more than the file: aliases of aliases, endless ones."""
+        sizes: dict[int, int] = {}
+        waiting = [] if self._root is None else [(self._root, False)]
+        while waiting:
+            node, ready = waiting.pop()
+            if ready:
+                sizes[id(node)] = 1 + sum(sizes[id(part)] for part in _parts(node))
+                if sizes[id(node)] > MAX_VALUES:
+                    raise self._error(node, f"this stands for more than {MAX_VALUES:,} values")
+            elif id(node) not in sizes:
+                sizes[id(node)] = MAX_VALUES  # until it is counted, for one that holds itself
+                self._check_scalar(node)
+                waiting.append((node, True))
+                waiting.extend((part, False) for part in _parts(node))
+
+    def _check_scalar(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.ScalarNode):
+            text = node.tag == "tag:yaml.org,2002:str"
+            if not text and len(node.value) > MAX_NUMBER_CHARACTERS:
+                raise self._error(node, f"a number of {len(node.value)} characters: use quotes")
+
+    def _error(self, node: yaml.Node, text: str) -> ScenarioError:
+        return ScenarioError(f"{self.path}:{node.start_mark.line + 1}: {text}")
+
     def _check_keys(self) -> None:
         waiting = [self._root]
         while waiting:
@@ -58,12 +117,18 @@ class YamlSource:
             elif isinstance(node, yaml.MappingNode):
                 seen = set()
                 for key, value in node.value:
+                    if not isinstance(key, yaml.ScalarNode):
+                        raise self._error(key, "a key is a word, not a list or mapping")
                     if key.value in seen:
-                        line = key.start_mark.line + 1
-                        raise ScenarioError(f"{self.path}:{line}: {key.value!r} stands here twice")
-                    if isinstance(key, yaml.ScalarNode):
-                        seen.add(key.value)
+                        raise self._error(key, f"{key.value!r} stands here twice")
+                    seen.add(key.value)
                     waiting.append(value)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _child(node: yaml.Node | None, step: int | str) -> tuple[int, yaml.Node] | None:

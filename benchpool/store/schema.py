@@ -15,7 +15,8 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What this benchpool writes; `migrations` brings older homes here."""
 
 metadata = MetaData()
 

@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.errors import (
-    BenchpoolError,
-    ReplayDivergence,
     UnknownModule,
     UnknownProcess,
 )
-from benchpool.extensions.base import Extension, Recorder
+from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
-from benchpool.handlers import matches
-from benchpool.message import EMPTY_RESULT, Message, Result, decode_result, encode_result
+from benchpool.message import Message, Result, decode_result, encode_result
 from benchpool.process import Process, state_type
 from benchpool.registry import Registry
 from benchpool.state import Journal, bind
 from benchpool.store import Checkpoint, Store
+from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
+from benchpool.units.folding import Instance, fold, refusal
+from benchpool.units.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from benchpool.extensions.database import Database
+    pass
+
+__all__ = ["ComputeUnit", "Instance", "fold"]
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
-
-
-@dataclass(slots=True)
-class Instance:
-    """A process in memory, and how far it has got."""
-
-    process: Process
-    recorder: Recorder
-    extensions: tuple[Extension, ...] = ()
-    database: Database | None = None
-    """The one of its extensions that must be saved together with the log."""
-    position: int = -1
-    """Position of the last message evaluated."""
-    saved_position: int = -1
-    """Position of the last checkpoint."""
-    memory_bytes: int = 0
-    """Size of the last checkpoint."""
-    fresh: list[tuple[int, bytes]] = field(default_factory=list)
-    """Results since the last save of its database, by position."""
-    adopted: dict[int, bytes] = field(default_factory=dict)
-    """Results that its database has and the log has not: a crash came between the two commits."""
 
 
 class ComputeUnit:
@@ -62,7 +40,13 @@ class ComputeUnit:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, host: ExtensionHost, *, threads: int | None = None
+        self,
+        store: Store,
+        registry: Registry,
+        host: ExtensionHost,
+        *,
+        threads: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -70,6 +54,8 @@ class ComputeUnit:
         self._instances: dict[str, Instance] = {}
         self._threads = threads or os.cpu_count() or 1
         self._executor: ThreadPoolExecutor | None = None
+        self._limits = limits
+        self._budget = TimeBudget(limits.evaluation_seconds)
 
     def process(self, process_id: str) -> Process:
         """Return a process as it stands. Raises: UnknownProcess."""
@@ -91,17 +77,6 @@ class ComputeUnit:
 
     # -- evaluating --------------------------------------------------------------------------
 
-    def evaluate(self, message: Message) -> Result:
-        """Evaluate a logged message: the next one of its process."""
-        instance = self._instances.get(message.process) or self._load(message.process)
-        if instance.adopted and message.position in instance.adopted:
-            return decode_result(instance.adopted.pop(message.position))
-        result = fold(instance, message)
-        instance.position = message.position
-        if instance.database is not None:
-            instance.fresh.append((message.position, encode_result(result)))
-        return result
-
     def evaluate_round(self, batch: Sequence[Message]) -> list[Result]:
         """Evaluate a round: heavy processes at the same time as each other, the others in turn.
 
@@ -109,42 +84,92 @@ class ComputeUnit:
         """
         heavy: dict[str, list[Message]] = {
             process: []
-            for process in {message.process for message in batch}
+            for process in dict.fromkeys(message.process for message in batch)
             if self.instance(process).process.heavy
         }
         if not heavy:
-            return [self.evaluate(message) for message in batch]
+            return self._evaluate_in_turn(batch)
+        light: list[Message] = []
         for message in batch:
-            if message.process in heavy:
-                heavy[message.process].append(message)
+            heavy.get(message.process, light).append(message)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="benchpool")
         futures: dict[str, Future[list[Result]]] = {
             process: self._executor.submit(self._evaluate_heavy, messages)
             for process, messages in heavy.items()
         }
-        light = {
-            (message.process, message.position): self.evaluate(message)
-            for message in batch
-            if message.process not in heavy
-        }
+        in_turn = iter(self._evaluate_in_turn(light))
         done = {process: iter(future.result()) for process, future in futures.items()}
-        return [
-            next(done[message.process])
-            if message.process in heavy
-            else light[message.process, message.position]
-            for message in batch
-        ]
+        return [next(done.get(message.process, in_turn)) for message in batch]
 
     def _evaluate_heavy(self, messages: list[Message]) -> list[Result]:
         instance = self.instance(messages[0].process)
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
             instance.process.prepare([m for m in messages if refusal(instance.process, m) is None])
-        return [self.evaluate(message) for message in messages]
+        return self._evaluate_in_turn(messages)
+
+    def _evaluate_in_turn(self, batch: Sequence[Message]) -> list[Result]:
+        results: list[Result] = []
+        watch = self._budget.enter()
+        try:
+            for message in batch:
+                instance = self._instances.get(message.process) or self._load(message.process)
+                try:
+                    result = self._evaluate(instance, message, watch)
+                except TimeBudgetExceeded:
+                    result = self._give_up(message, watch, zip(batch, results, strict=False))
+                results.append(result)
+        finally:
+            self._budget.leave(watch)
+        return results
+
+    def _evaluate(self, instance: Instance, message: Message, watch: Watch | None) -> Result:
+        if instance.adopted and message.position in instance.adopted:
+            return decode_result(instance.adopted.pop(message.position))
+        result = fold(instance, message, watch=watch, limits=self._limits)
+        self._note(instance, message, result)
+        return result
+
+    def _give_up(
+        self, message: Message, watch: Watch | None, before: Iterable[tuple[Message, Result]]
+    ) -> Result:
+        """Make the result of a handler that was ended, and its process anew as it was before it.
+
+        The interruption may have come in the middle of a write, so nothing of the process in memory
+        can be used: it is folded from the log, and from what it did before in this round.
+        """
+        if watch is not None:
+            watch.settle()
+        self._let_go(message.process)
+        instance = self._load(message.process)
+        for earlier, result in before:
+            if earlier.process == message.process and earlier.position > instance.position:
+                if not result.error:
+                    fold(instance, earlier, recorded=result.recorded)
+                self._note(instance, earlier, result)
+        result = Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+        self._note(instance, message, result)
+        return result
+
+    @staticmethod
+    def _note(instance: Instance, message: Message, result: Result) -> None:
+        instance.position = message.position
+        if instance.database is not None:
+            instance.fresh.append((message.position, encode_result(result)))
 
     def dry_run(self, message: Message) -> Result:
         """Evaluate a message and take back all that it did."""
-        return fold(self.instance(message.process), message, keep=False)
+        instance = self.instance(message.process)
+        watch = self._budget.enter()
+        try:
+            return fold(instance, message, keep=False, watch=watch, limits=self._limits)
+        except TimeBudgetExceeded:
+            if watch is not None:
+                watch.settle()
+            self._let_go(message.process)
+            return Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+        finally:
+            self._budget.leave(watch)
 
     # -- keeping -----------------------------------------------------------------------------
 
@@ -184,14 +209,19 @@ class ComputeUnit:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         for process in processes:
-            instance = self._instances.pop(process, None)
-            for extension in instance.extensions if instance is not None else ():
-                extension.close()
+            self._let_go(process)
+
+    def _let_go(self, process: str) -> None:
+        instance = self._instances.pop(process, None)
+        for extension in instance.extensions if instance is not None else ():
+            extension.close()
 
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
         self._host.engines.close()
         self.forget(list(self._instances))
+        self._host.close()
+        self._budget.close()
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -236,97 +266,6 @@ class ComputeUnit:
     def _lacks_result(self, process_id: str, position: int) -> bool:
         entries = self._store.entries(process_id, after=position - 1, limit=1)
         return any(entry.result is None for entry in entries)
-
-
-def fold(
-    instance: Instance,
-    message: Message,
-    *,
-    recorded: Sequence[bytes] | None = None,
-    keep: bool = True,
-) -> Result:
-    """Evaluate one message on a process.
-
-    Args:
-        instance: the process.
-        message: what it evaluates.
-        recorded: answers from outside that an earlier evaluation got; None asks the outside.
-        keep: False takes everything back afterwards.
-
-    Returns: what came of it. A handler's failure is a result with `error`.
-    """
-    process = instance.process
-    extensions = instance.extensions
-    reference = process.reference
-    if extensions:
-        instance.recorder.start(recorded)
-        for extension in extensions:
-            extension.begin()
-    try:
-        _handle(process, message)
-        for extension in extensions:
-            if keep:
-                extension.commit()
-            else:
-                extension.rollback()
-    except (ReplayDivergence, KeyboardInterrupt, SystemExit):
-        _take_back(instance, reference)
-        raise  # a record at fault, or somebody who wants to stop: not the message's error
-    except Exception as error:
-        _take_back(instance, reference)
-        return Result(error=explain(error), recorded=instance.recorder.finish())
-    messages, spawns, assigns, output = process.take_outbox()
-    if keep:
-        process.journal.commit()
-    else:
-        process.undo(reference)
-    if extensions:
-        return Result(messages, spawns, assigns, output, "", instance.recorder.finish())
-    if messages or spawns or assigns or output:
-        return Result(messages, spawns, assigns, output)
-    return EMPTY_RESULT
-
-
-def _handle(process: Process, message: Message) -> None:
-    refused = refusal(process, message)
-    if refused is not None:
-        process.log(refused)
-    elif message.type == "Process" and message.target == process.id:
-        process.on_spawn(message)
-    else:
-        process.handlers.evaluate(message, process.keep_in_inbox)
-
-
-def _take_back(instance: Instance, reference: int) -> None:
-    for extension in instance.extensions:
-        extension.rollback()
-    instance.process.undo(reference)
-
-
-def refusal(process: Process, message: Message) -> str | None:
-    """Say why a process must not handle a message, or None if it may.
-
-    A message whose From is its owner speaks for itself; any other comes from a process and is
-    trusted only if an authority of this process signed it. A message sent elsewhere and assigned
-    to this process must match what the module declares assignable. Source: aos, ao.isTrusted,
-    ao.isAssignable. Deviates: aos also trusts a From that claims to be an authority.
-    """
-    if message.sender != message.owner and message.owner not in process.authorities:
-        return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
-    if message.target != process.id and not any(
-        matches(pattern, message) for pattern in process.assignable
-    ):
-        return f"Assignment is not trusted! From: {message.sender} - Target: {message.target}"
-    return None
-
-
-def explain(error: Exception) -> str:
-    """Write a handler's failure as text: for a fault in the module's code, with its place."""
-    if isinstance(error, BenchpoolError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
 
 
 def _checkpoint_due(instance: Instance, behind: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
 from benchpool.clock import Clock, block_height
-from benchpool.errors import BenchpoolError, PushLimitExceeded
+from benchpool.errors import BenchpoolError, LimitExceeded, PushLimitExceeded
 from benchpool.message import (
     AssignRequest,
     Item,
@@ -25,6 +27,8 @@ from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
 
+PUSHED_FACT = "pushed"
+"""The fact that keeps how much each unfinished chain has pushed."""
 COMMIT_EVERY = 5_000
 """Log entries that one transaction takes at most while a push goes on."""
 
@@ -56,7 +60,10 @@ class MessengerUnit:
         self._on_spawn = on_spawn
         self._pending: list[Message] = []
         self._pushed: dict[str, int] = {}
+        self._pushed_bytes: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
+        self._families = Families(self._processes.values())
         self.problems: list[PushLimitExceeded] = []
         """What could not be pushed since `run` was called."""
 
@@ -68,13 +75,26 @@ class MessengerUnit:
     def resume(self) -> int:
         """Take up the messages that a crash or an interruption left pending; return how many."""
         self._pending = self._store.pending()
+        self._waiting = dict(Counter(message.process for message in self._pending))
+        counts = json.loads(self._store.fact(PUSHED_FACT) or "[{}, {}]")
+        self._pushed, self._pushed_bytes = counts if self._pending else ({}, {})
         return len(self._pending)
 
     # -- scheduling --------------------------------------------------------------------------
 
     def post(self, item: Item, *, process: str | None = None) -> Message:
-        """Schedule a message from outside for its target, or for a process it is assigned to."""
-        return self._deliver(item, item.id(), process or item.target, depth=0)
+        """Schedule a message from outside for its target, or for a process it is assigned to.
+
+        Raises: LimitExceeded if too much waits for it already; nothing is logged then.
+        """
+        target = process or item.target
+        most = self._limits.pending_per_process
+        if self._waiting.get(target, 0) >= most:
+            raise LimitExceeded(
+                f"{most:,} messages wait for process {target} already (pending_per_process);"
+                " run them first"
+            )
+        return self._deliver(item, item.id(), target, depth=0)
 
     def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
@@ -94,6 +114,7 @@ class MessengerUnit:
             order=len(self._processes),
         )
         self._processes[process_id] = info
+        self._families.add(info)
         self._store.add_process(info)
         self._deliver(replace(item, target=process_id), process_id, process_id, depth=depth)
         self._on_spawn(info)
@@ -103,15 +124,20 @@ class MessengerUnit:
         """Put a cron tick into its process's log."""
         item = tick.item()
         message = self._scheduler.tick(item, tick.id(), item.target, tick.due_ms)
-        self._pending.append(message)
+        self._wait(message)
         return message
 
     def _deliver(self, item: Item, message_id: str, process: str, *, depth: int) -> Message:
         mail = process not in self._processes
         message = self._scheduler.schedule(item, message_id, process, mail=mail, depth=depth)
         if not mail:
-            self._pending.append(message)
+            self._wait(message)
         return message
+
+    def _wait(self, message: Message) -> None:
+        self._pending.append(message)
+        process = message.process
+        self._waiting[process] = self._waiting.get(process, 0) + 1
 
     # -- pushing -----------------------------------------------------------------------------
 
@@ -120,17 +146,26 @@ class MessengerUnit:
         self.problems.clear()
         while self._pending:
             self._round()
-        self._pushed.clear()
+        if self._pushed:
+            self._pushed.clear()
+            self._pushed_bytes.clear()
+            self._store.set_fact(PUSHED_FACT, "[{}, {}]")
+        self._store.commit(self._clock.now())
+
+    def _commit(self) -> None:
+        # With the counts, or a chain without end would end later after a crash.
+        self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
         self._store.commit(self._clock.now())
 
     def _round(self) -> None:
         batch, self._pending = self._pending, []
+        waiting, self._waiting = self._waiting, {}
         try:
             results, careful = self._evaluate(batch)
         except BaseException:
             # Nothing of this round is in the log yet, so nothing of it may stay in memory.
             self._compute.forget({message.process for message in batch})
-            self._pending = batch
+            self._pending, self._waiting = batch, waiting
             raise
         for message, result in zip(batch, results, strict=True):
             self._store.record(message, result)
@@ -139,17 +174,17 @@ class MessengerUnit:
             self._compute.save_databases()
         if careful or self._store.uncommitted >= COMMIT_EVERY:
             self._compute.checkpoint()
-            self._store.commit(self._clock.now())
+            self._commit()
 
     def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
         # A database commits by itself, and inference takes long: what they work on must be in the
         # log first, or a crash would leave an effect without its cause.
         careful = any(
             self._compute.uses_database(process) or self._compute.process(process).heavy
-            for process in {message.process for message in batch}
+            for process in dict.fromkeys(message.process for message in batch)
         )
         if careful and self._store.uncommitted:
-            self._store.commit(self._clock.now())
+            self._commit()
         return self._compute.evaluate_round(batch), careful
 
     def _push(self, message: Message, result: Result) -> None:
@@ -158,10 +193,9 @@ class MessengerUnit:
         emitter = self._processes[message.process]
         root = root_of(message)
         depth = message.depth + 1
-        count = len(result.messages) + len(result.spawns) + len(result.assignments)
-        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
-        if depth > self._limits.push_depth or pushed > self._limits.pushed_messages:
-            self._stop(message, depth, pushed)
+        why = self._excess(result, root, depth)
+        if why:
+            self._stop(message, why)
             return
         for spawn in result.spawns:
             self._push_spawn(emitter, spawn, root, depth)
@@ -171,22 +205,42 @@ class MessengerUnit:
         for assign in result.assignments:
             self._push_assignment(assign, depth)
 
-    def _stop(self, message: Message, depth: int, pushed: int) -> None:
-        why = (
-            f"{depth} pushes deep (limit {self._limits.push_depth})"
-            if depth > self._limits.push_depth
-            else f"{pushed} messages (limit {self._limits.pushed_messages})"
-        )
+    def _excess(self, result: Result, root: str, depth: int) -> str:
+        """Count what a result brings into its chain; say which limit that breaks, if any."""
+        limits, messages = self._limits, result.messages
+        count = len(messages) + len(result.spawns)
+        count += sum(len(assign.processes) for assign in result.assignments)
+        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
+        size = self._pushed_bytes.get(root, 0)
+        for outgoing in messages:
+            size += len(outgoing.data)
+            if self._waiting.get(outgoing.target, 0) >= limits.pending_per_process:
+                return (
+                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
+                    " (limit pending_per_process)"
+                )
+        self._pushed_bytes[root] = size
+        if depth > limits.push_depth:
+            return f"{depth} pushes deep (limit {limits.push_depth})"
+        if pushed > limits.pushed_messages:
+            return f"{pushed} messages (limit {limits.pushed_messages})"
+        if size > limits.pushed_bytes:
+            return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
+        return ""
+
+    def _stop(self, message: Message, why: str) -> None:
         self.problems.append(
             PushLimitExceeded(
                 f"stopped a chain of messages that went on without end: {why}; its last message is"
-                f" {message.action or 'without Action'} {message.id} in process {message.process}"
+                f" {message.action[:100] or 'without Action'} {message.id} in process"
+                f" {message.process}"
             )
         )
 
     def _push_spawn(self, emitter: ProcessInfo, spawn: SpawnRequest, root: str, depth: int) -> None:
         item = spawn_item(spawn, emitter, self.address, root)
         try:
+            self._families.check(emitter.id, self._limits.spawns_per_process)
             self._compute.check_module(spawn.module)
             child = self.spawn(item, depth=depth)
             answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
@@ -218,6 +272,34 @@ class MessengerUnit:
         for process in processes:
             if process in self._processes and self._store.find(message.id, process) is None:
                 self._deliver(item, message.id, process, depth=depth)
+
+
+class Families:
+    """Counts the processes that each process of a wallet brought forth, in any generation."""
+
+    def __init__(self, processes: Iterable[ProcessInfo]) -> None:
+        self._ancestors: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        for info in processes:
+            self.add(info)
+
+    def add(self, info: ProcessInfo) -> None:
+        """Count a new process."""
+        ancestor = self._ancestors.get(info.owner)
+        if ancestor is None:
+            self._ancestors[info.id] = info.id
+        else:
+            self._ancestors[info.id] = ancestor
+            self._sizes[ancestor] = self._sizes.get(ancestor, 0) + 1
+
+    def check(self, process: str, most: int) -> None:
+        """Allow a process one more. Raises: LimitExceeded."""
+        ancestor = self._ancestors[process]
+        if self._sizes.get(ancestor, 0) >= most:
+            raise LimitExceeded(
+                f"process {ancestor} and those that it spawned have brought forth {most:,}"
+                " processes already (spawns_per_process)"
+            )
 
 
 def root_of(message: Message) -> str:

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from msgspec.structs import replace
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from benchpool.errors import HandlerError
 from benchpool.message import (

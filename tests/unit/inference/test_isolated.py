@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
-from benchpool.inference import ChoicesRequest, GenerateRequest, Unanswered
+from benchpool.inference import ChoicesAnswer, ChoicesRequest, GenerateRequest, Unanswered
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.llama_cpp import LlamaCppEngine
 
@@ -85,14 +85,68 @@ def test_a_stopped_child_is_noticed_by_its_silence(tiny):
         assert len(engine.answer([QUESTION])) == 1
 
 
-def test_a_template_that_never_ends_runs_into_the_time_limit(write_gguf, tmp_path):
+def test_a_template_that_never_ends_is_no_answer_and_stops_nobody(write_gguf, tmp_path):
     path = write_gguf(
         tmp_path / "endless.gguf", metadata={"tokenizer.chat_template": (STRING, ENDLESS)}
     )
+    with IsolatedEngine(path, threads=1) as engine:
+        scored, first, second = engine.answer([QUESTION, *[GenerateRequest("hi")] * 2])
+        assert isinstance(scored, ChoicesAnswer)
+        assert first == second == Unanswered("the model's chat template does not end within 2 s")
+
+
+def test_one_long_operation_of_a_template_runs_into_the_time_limit(write_gguf, tmp_path):
+    source = "{% set n = messages|length %}{{ (10 * n) ** (10 ** 8 * n) % 7 }}"
+    path = write_gguf(
+        tmp_path / "long.gguf", metadata={"tokenizer.chat_template": (STRING, source)}
+    )
     with IsolatedEngine(path, threads=1, answer_timeout_s=0.5) as engine:
-        with pytest.raises(ModelDied, match=r"no end of answer 2 within 0\.5 s"):
+        with pytest.raises(ModelDied, match=r"no end of the next answers within 0\.5 s"):
             engine.answer([QUESTION, GenerateRequest("hi")])
         assert len(engine.answer([QUESTION])) == 1
+
+
+def test_a_child_that_takes_too_much_memory_is_stopped(write_gguf, tmp_path):
+    source = "{% set a = 'x' * 999999999 %}{{ a * 9 }}"
+    path = write_gguf(tmp_path / "big.gguf", metadata={"tokenizer.chat_template": (STRING, source)})
+    with IsolatedEngine(path, threads=1, memory_bytes=1 << 30) as engine:
+        refused, scored = engine.answer([GenerateRequest("hi"), QUESTION])
+    assert isinstance(refused, Unanswered)
+    assert isinstance(scored, ChoicesAnswer)
+    with pytest.raises(InferenceError):
+        IsolatedEngine(path, threads=1, memory_bytes=1 << 20)
+
+
+def test_restarts_back_off(engine, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    for _ in range(4):
+        engine._running()
+        with pytest.raises(ModelDied):
+            engine._die(engine._child, "a test ended it", ended=False)
+    engine.answer([QUESTION])
+    assert [round(pause, 1) for pause in pauses if pause > 0.1] == [0.5, 1.0, 2.0]
+    assert engine._deaths == 0
+
+
+def test_a_file_that_changes_is_not_taken_for_the_same_model(tiny, tmp_path, write_gguf):
+    path = tmp_path / "changing.gguf"
+    path.write_bytes(tiny.read_bytes())
+    with IsolatedEngine(path, threads=1) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        engine._child.process.wait()
+        path.unlink()
+        write_gguf(path, output_weight=0.5)
+        with pytest.raises(ModelFileError, match="changed while it was in use"):
+            engine.answer([QUESTION])
+
+
+def test_work_is_counted_apart_from_the_answers(engine):
+    engine.answer([QUESTION] * 3)
+    assert (engine.stats.answered, engine.stats.cached) == (3, 0)
+    assert engine.stats.tokens > 0
+    assert engine.stats.milliseconds > 0
+    assert engine.runtime.precision == "stored"
 
 
 def test_what_llama_cpp_refuses_is_refused_here(write_gguf, tmp_path):

@@ -7,7 +7,8 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from benchpool.errors import InferenceError, ModelFileError
+import benchpool.inference.llama_cpp as backend
+from benchpool.errors import InferenceError, ModelFileError, PrerequisiteError
 from benchpool.inference import (
     ChoicesAnswer,
     ChoicesRequest,
@@ -15,6 +16,8 @@ from benchpool.inference import (
     Generation,
     Unanswered,
 )
+from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.evaluator import Evaluator
 from benchpool.inference.llama_cpp import LlamaCppEngine
 
 QUESTIONS = [
@@ -36,13 +39,15 @@ def tiny_engine(tiny):
 
 @pytest.fixture(scope="module")
 def smol_engine(smol):
-    with LlamaCppEngine(smol, threads=2) as engine:
+    with LlamaCppEngine(smol, threads=1) as engine:
         yield engine
 
 
 def _naive(path, requests):
     """Score every choice by itself with the library's own interface. [n_requests][n_choices]."""
-    model = llama_cpp.Llama(str(path), n_ctx=1024, logits_all=True, flash_attn=True, verbose=False)
+    model = llama_cpp.Llama(
+        str(path), n_ctx=1024, logits_all=True, type_k=0, type_v=0, verbose=False
+    )
     start = (
         [model.token_bos()] if model.metadata.get("tokenizer.ggml.add_bos_token") != "false" else []
     )
@@ -75,7 +80,7 @@ def _nats(answers):
 def test_scores_equal_plain_evaluation(tiny, tiny_engine):
     ours = _nats(tiny_engine.answer(QUESTIONS))
     for mine, plain in zip(ours, _naive(tiny, QUESTIONS), strict=True):
-        assert mine == pytest.approx(plain, abs=2e-3)
+        assert mine == pytest.approx(plain, abs=1e-4)
 
 
 @pytest.mark.model
@@ -93,7 +98,7 @@ def test_scores_of_a_quantized_model_are_near_plain_evaluation(smol, smol_engine
 
 def _check_against_raw_logits(engine, monkeypatch):
     raw = []
-    decode = engine._decode
+    decode = engine._model.decode
 
     def spy(nodes):
         rows = decode(nodes)
@@ -103,11 +108,11 @@ def _check_against_raw_logits(engine, monkeypatch):
         )
         return rows
 
-    monkeypatch.setattr(engine, "_decode", spy)
+    monkeypatch.setattr(engine._model, "decode", spy)
     request = ChoicesRequest("The capital of France is", (" Paris", " Rome", " New York City"))
     (answer,) = engine.answer([request])
     for choice, text in enumerate(request.choices):
-        tokens = engine._plain_tokens(request.prompt + text)[
+        tokens = engine._model.tokens(request.prompt + text, parse_special=False)[
             -answer.log_likelihoods[choice].tokens :
         ]
         rows = [row for node, row in raw if choice in node.sequences]
@@ -127,27 +132,130 @@ def test_scores_of_the_real_model_are_the_log_softmax_of_its_logits(smol_engine,
     _check_against_raw_logits(smol_engine, monkeypatch)
 
 
-def _check_independence(engine):
-    requests = [*QUESTIONS, GenerateRequest("Say hello."), GenerateRequest("2+2?", system="Short.")]
-    answers = engine.answer(requests)
-    order = list(range(len(requests)))
-    random.Random(3).shuffle(order)
-    assert engine.answer([requests[at] for at in order]) == [answers[at] for at in order]
-    assert [engine.answer([request])[0] for request in requests] == answers
+SYSTEM = "You are a careful assistant, and you answer every question in one single word."
+TURNS = [
+    GenerateRequest("Say hello."),
+    GenerateRequest("2+2?", system=SYSTEM),
+    GenerateRequest("2+2?", system=SYSTEM),
+    GenerateRequest("Name a colour.", system=SYSTEM, max_tokens=7),
+]
+# Beside short questions, ones that share a prompt, that fill many decodes, and that are equal.
+MIXED = [
+    *QUESTIONS,
+    *(
+        ChoicesRequest(f"Q: What is {n} + {n}?\nA:", (f" {2 * n}", f" {n}", " none"))
+        for n in range(9)
+    ),
+    ChoicesRequest("One two three four five six seven. " * 45, (" One", " Eight nine ten.")),
+    ChoicesRequest("Letters:", tuple(f" {letter}" * 9 for letter in "abcdefghijkl")),
+    QUESTIONS[1],
+    *TURNS,
+]
+
+
+def _check_independence(engine, *, rounds=1, alone=6):
+    """Shuffle, split, ask alone, break off in the middle: every answer keeps all its bits."""
+    answers = engine.answer(MIXED)
+    source = random.Random(3)
+    order = list(range(len(MIXED)))
+    for _ in range(rounds):
+        source.shuffle(order)
+        cut = source.randrange(len(order))
+        parts = order[:cut], order[cut:]
+        for part in parts:
+            assert engine.answer([MIXED[at] for at in part]) == [answers[at] for at in part]
+        next(engine.stream([MIXED[at] for at in order]))  # and leave the rest unanswered
+    for at in order[:alone]:
+        assert engine.answer([MIXED[at]]) == [answers[at]]
 
 
 def test_an_answer_does_not_depend_on_its_neighbours(tiny_engine):
-    _check_independence(tiny_engine)
+    assert tiny_engine.runtime.layout == "canonical-1"
+    _check_independence(tiny_engine, rounds=3, alone=len(MIXED))
+
+
+def test_an_answer_does_not_depend_on_what_it_is_packed_with(tiny):
+    with LlamaCppEngine(tiny, threads=1, layout="canonical-2") as engine:
+        before = engine.stats.decodes
+        _check_independence(engine, rounds=3, alone=len(MIXED))
+        assert engine.stats.decodes > before
+        alone = sum(len(engine.answer([request])) for request in QUESTIONS)
+        before = engine.stats.decodes
+        engine.answer(QUESTIONS)
+        assert engine.stats.decodes - before < alone  # packing did happen
 
 
 @pytest.mark.model
-def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol_engine):
-    _check_independence(smol_engine)
+@pytest.mark.parametrize("precision", ["stored", "bf16"])
+def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol, precision):
+    with LlamaCppEngine(smol, threads=1, precision=precision) as engine:
+        assert engine.runtime.layout == "canonical-2"
+        assert engine.runtime.precision == precision
+        _check_independence(engine)
+
+
+@pytest.mark.model
+def test_an_answer_of_repacked_weights_does_not_depend_on_its_neighbours():
+    # Q4_K weights are multiplied four rows at a time, and the rest by another kernel.
+    try:
+        gemma = Catalogue().find("gemma-3-270m")
+    except PrerequisiteError as missing:
+        pytest.skip(str(missing))
+    with LlamaCppEngine(gemma, threads=1) as engine:
+        assert engine.runtime.layout == "canonical-2"
+        _check_independence(engine)
+
+
+def test_a_build_that_mixes_neighbours_up_is_found_out(tiny, monkeypatch):
+    monkeypatch.setattr(Evaluator, "is_independent", lambda _self: False)
+    with LlamaCppEngine(tiny) as engine:
+        assert engine.runtime.layout == "canonical-1"
+    with pytest.raises(InferenceError, match="use canonical-1"):
+        LlamaCppEngine(tiny, layout="canonical-2")
+
+
+def test_the_check_for_independence_sees_equal_cache_types(tiny, monkeypatch):
+    monkeypatch.setattr(backend, "_BF16", 1)
+    monkeypatch.setattr(backend._Weights, "layout", lambda _self: "canonical-2")
+    with LlamaCppEngine(tiny) as engine:
+        assert engine.runtime.layout == "canonical-1"
+
+
+def test_weights_are_transcoded_once(tiny, tmp_path):
+    with LlamaCppEngine(tiny, precision="bf16", copies=tmp_path) as engine:
+        first = engine.answer(QUESTIONS)
+        assert engine.card.quantization == "F32"  # of the file that was given
+    (copy,) = tmp_path.iterdir()
+    made = copy.stat().st_mtime_ns
+    with LlamaCppEngine(tiny, precision="bf16", copies=tmp_path) as engine:
+        assert engine.answer(QUESTIONS) == first
+    assert copy.stat().st_mtime_ns == made
+    with LlamaCppEngine(copy, precision="bf16", copies=tmp_path) as engine:
+        assert engine.answer(QUESTIONS) == first
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_a_failed_transcoding_leaves_nothing(tiny, tmp_path, monkeypatch):
+    def fail(_source, target):
+        target.write_bytes(b"half")
+        raise ModelFileError("cannot")
+
+    monkeypatch.setattr(backend, "_quantize", fail)
+    with pytest.raises(ModelFileError, match="cannot"):
+        LlamaCppEngine(tiny, precision="bf16", copies=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_margin_is_between_the_best_two(tiny_engine):
+    (answer, single) = tiny_engine.answer([QUESTIONS[0], ChoicesRequest("a", ("b",))])
+    first, second, _ = sorted((one.nats for one in answer.log_likelihoods), reverse=True)
+    assert answer.margin == first - second
+    assert single.margin == float("inf")
 
 
 @pytest.mark.model
 def test_threads_do_not_change_a_bit(smol, smol_engine):
-    with LlamaCppEngine(smol, threads=1, context_tokens=512) as other:
+    with LlamaCppEngine(smol, threads=2, context_tokens=512) as other:
         assert other.answer(QUESTIONS) == smol_engine.answer(QUESTIONS)
 
 

@@ -191,6 +191,17 @@ def test_what_was_committed_survives_and_the_rest_does_not(tmp_path):
     again.close()
 
 
+def test_a_read_leaves_uncommitted_what_was_not_committed(tmp_path):
+    store = SqliteStore(tmp_path / "s.sqlite")
+    store.append(message(), mail=False)
+    assert store.count() == 1  # a read writes what it must see
+    store.append(message(position=1), mail=False)
+    assert store.uncommitted == 2
+    store.commit(1)
+    assert store.uncommitted == 0
+    store.close()
+
+
 def test_a_long_log_is_read_page_by_page(tmp_path):
     store = SqliteStore(tmp_path / "s.sqlite")
     for place in range(2_500):

@@ -1,0 +1,444 @@
+"""Audit: check one pool from the logs alone, and state what became of its money.
+
+No state is read. Deposits, joins, scores, ranks and payouts are worked out again from the messages
+and results in the logs of the token, the Benchmark and the data set, by rules written a second
+time (`benchpool.recounts`) and the pure functions of `benchpool.evaluation` and `benchpool.pools`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
+from benchpool.evaluation.metrics import standard_error
+from benchpool.log_checks import Links
+from benchpool.message import Message, ProcessInfo, Result, decode_message, decode_result
+from benchpool.pools.allocation import allocate
+from benchpool.pools.ranking import Ranked, Standing, rank
+from benchpool.recounts.dataset import Count, DatasetRecount, judge_of
+from benchpool.recounts.pools import BenchmarkRecount, Entry, Pool
+from benchpool.recounts.token import LedgerRecount, Transfer
+from benchpool.registry import Registry
+from benchpool.replay import open_run
+from benchpool.store import DataStore, Store
+
+MAX_PROBLEMS = 3
+"""How many faults of one check are told."""
+
+
+class Check(NamedTuple):
+    """One thing that must hold."""
+
+    name: str
+    passed: bool | None
+    """None while it is not due yet."""
+    detail: str
+
+
+class Row(NamedTuple):
+    """One entry of the statement, best first."""
+
+    rank: int
+    model: str
+    name: str
+    participant: str
+    joined_ms: int
+    correct: int
+    evaluated: int
+    unscored: int
+    total: int
+    standard_error: float | None
+    """Of the accuracy over what was evaluated; None for fewer than two answers."""
+    reward: int
+    """What the rule gives it, in winston; of an open pool by its present numbers."""
+
+
+class Paid(NamedTuple):
+    """A Transfer that took place for the pool."""
+
+    time_ms: int
+    recipient: str
+    quantity: int
+    model: str
+    """Empty for a refund."""
+    transfer: str
+    """The id of the Transfer in the token's log."""
+
+
+@dataclass(slots=True)
+class Statement:
+    """What a funder gets to read."""
+
+    pool: Pool
+    token: str
+    benchmark: str
+    names: dict[str, str]
+    status: str = "open"
+    rows: list[Row] = field(default_factory=list)
+    paid: list[Paid] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    answers: int = 0
+    supply: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(check.passed is not False for check in self.checks)
+
+    def name_of(self, identity: str) -> str:
+        """Return the name of an id, or the id."""
+        return self.names.get(identity, identity)
+
+    def view(self) -> dict[str, Any]:
+        """Show it as JSON: amounts as decimal strings of winston, times in milliseconds."""
+        pool = self.pool
+        deposits = [
+            {**each._asdict(), "quantity": str(each.quantity), "name": self.names.get(each.sender)}
+            for each in pool.deposits
+        ]
+        return {
+            "schema": "audit/1",
+            "passed": self.passed,
+            "pool": {
+                "id": pool.id,
+                "title": pool.title,
+                "status": self.status,
+                "funder": pool.funder,
+                "funds": str(pool.funds),
+                "dataset": pool.dataset,
+                "dataset_name": pool.dataset_name,
+                "benchmark": self.benchmark,
+                "token": self.token,
+                "allocation": pool.allocation,
+                "protocol": pool.protocol,
+                "start_time": pool.start_ms,
+                "end_time": pool.end_ms,
+            },
+            "deposits": deposits,
+            "entries": [{**row._asdict(), "reward": str(row.reward)} for row in self.rows],
+            "payments": [{**paid._asdict(), "quantity": str(paid.quantity)} for paid in self.paid],
+            "token_supply": str(self.supply),
+            "checks": [check._asdict() for check in self.checks],
+        }
+
+
+def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
+    """Check a pool of a home, by its id or the beginning of it, or by its title.
+
+    Raises: PoolError if there is no such pool, or several; StoreError.
+    """
+    with open_run(folder) as run:
+        return audit(run.store, run.data, pool, registry=registry)
+
+
+def audit(
+    store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
+) -> Statement:
+    """Check a pool. Raises: PoolError if there is no such pool, or several."""
+    return _Audit(store, data, pool, registry or Registry()).run()
+
+
+class _Audit:
+    """The checks of one pool."""
+
+    def __init__(self, store: Store, data: DataStore, text: str, registry: Registry) -> None:
+        self._store = store
+        self._links: list[str] = []
+        self._read = 0
+        self._pools, self._pool = self._find(text)
+        pool = self._pool
+        self._ledger = LedgerRecount(self._info(self._pools.token))
+        self._follow(self._ledger.info.id, self._ledger.take)
+        info = self._info(pool.dataset)
+        self._dataset = DatasetRecount(info, data, judge_of(info, registry))
+        self._follow(info.id, self._dataset.take)
+        names = {identity: name for name, identity in store.names().items()}
+        self._statement = Statement(pool, self._pools.token, self._pools.info.id, names)
+
+    def run(self) -> Statement:
+        statement, pool = self._statement, self._pool
+        ranked, counts = self._rank()
+        expected = self._expected(ranked)
+        statement.rows = self._rows(ranked, counts, expected)
+        moved = [each for each in self._ledger.transfers.get(pool.id, []) if self._is_ours(each)]
+        models = {each.reference: each.model for each in pool.payments}
+        statement.paid = [
+            Paid(
+                each.time_ms,
+                each.recipient,
+                each.quantity,
+                models.get(each.reference, ""),
+                each.id,
+            )
+            for each in moved
+        ]
+        statement.supply = self._ledger.supply
+        statement.status = self._status(moved)
+        add = statement.checks.append
+        add(_check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
+        add(_check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
+        add(_check("the terms are those that the funder asked for", pool.terms, ""))
+        add(_check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
+        add(self._scores())
+        add(self._once(counts))
+        settled = pool.settled >= 0
+        add(
+            _due(settled, _check("ranks and shares are those of the rule", *self._shares(expected)))
+        )
+        add(
+            _due(
+                settled, _check("each was transferred and confirmed once", *self._transfers(moved))
+            )
+        )
+        add(_due(settled, _check("payouts and refunds add up to the funds", *self._sum(moved))))
+        add(_check("no winston was made or lost in the token", *self._supply()))
+        return statement
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _info(self, process: str) -> ProcessInfo:
+        info = self._store.process(process)
+        if info is None:
+            raise PoolError(f"process {process}, which the pool depends on, is not in this run")
+        return info
+
+    def _follow(self, process: str, take: Callable[[Message, Result | None], None]) -> None:
+        """Read a log from its first message; a fault in it ends the reading there."""
+        links = Links(self._store, process)
+        for line in self._store.lines(process):
+            at = f"position {line.position} of {process}"
+            try:
+                message = decode_message(line.message)
+                what = links.follow(message)
+                if what is not None:
+                    self._links.append(f"{at}: {what}")
+                    return
+                take(message, decode_result(line.result) if line.result else None)
+            except (ValueError, TypeError, KeyError, AttributeError, BenchpoolError) as error:
+                self._links.append(f"{at} cannot be taken: {error}")
+                return
+            self._read += 1
+
+    def _find(self, text: str) -> tuple[BenchmarkRecount, Pool]:
+        found: list[tuple[BenchmarkRecount, Pool]] = []
+        faults: list[str] = []
+        for info in self._store.processes():
+            if not info.tags.get("WrappedAR"):
+                continue
+            recount = BenchmarkRecount(info)
+            before, self._links = self._links, []
+            read, self._read = self._read, 0
+            self._follow(info.id, recount.take)
+            faults += self._links
+            wanted = [
+                pool
+                for pool in recount.pools.values()
+                if pool.id.startswith(text) or (pool.title and pool.title == text)
+            ]
+            self._links = [*before, *self._links] if wanted else before
+            self._read = read + (self._read if wanted else 0)
+            found += [(recount, pool) for pool in wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            named = ", ".join(pool.id for _, pool in found[:5])
+            raise PoolError(f"{text!r} may be any of {len(found)} pools: {named}; give an id")
+        if faults:
+            raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {faults[0]}")
+        raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
+
+    # -- working out -------------------------------------------------------------------------
+
+    def _count(self, entry: Entry) -> Count:
+        """Return the numbers that the Benchmark ranks an entry by, counted again."""
+        score = self._dataset.scores.get((self._pools.info.id, entry.answered))
+        nothing = Count(0, 0, 0, 0)
+        return (score.counted or nothing) if score is not None else nothing
+
+    def _rank(self) -> tuple[list[Ranked], dict[str, Count]]:
+        counts = {model: self._count(entry) for model, entry in self._pool.entries.items()}
+        standings = [
+            Standing(
+                entry.model,
+                counts[entry.model].correct,
+                counts[entry.model].evaluated,
+                counts[entry.model].total,
+                entry.joined_ms,
+                entry.order,
+            )
+            for entry in self._pool.entries.values()
+        ]
+        return rank(standings), counts
+
+    def _expected(self, ranked: list[Ranked]) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return (recipient, model) -> (winston, rank) by the rule; refunds have no model."""
+        pool = self._pool
+        payouts = allocate(pool.allocation, pool.funds, ranked, chance=Fraction(pool.chance))
+        if payouts:
+            return {
+                (pool.entries[each.entry].participant, each.entry): (each.winston, each.rank)
+                for each in payouts
+            }
+        if pool.settled < 0:
+            return {}
+        return {(giver, ""): (amount, 0) for giver, amount in pool.contributions().items()}
+
+    def _rows(
+        self,
+        ranked: list[Ranked],
+        counts: dict[str, Count],
+        expected: dict[tuple[str, str], tuple[int, int]],
+    ) -> list[Row]:
+        rows = []
+        for place in ranked:
+            entry, count = self._pool.entries[place.entry], counts[place.entry]
+            reward = expected.get((entry.participant, entry.model), (0, 0))[0]
+            error = standard_error(count.correct, count.evaluated)
+            named = (entry.model, entry.name, entry.participant, entry.joined_ms)
+            rows.append(Row(place.rank, *named, *count, error, reward))
+        return rows
+
+    def _is_ours(self, transfer: Transfer) -> bool:
+        return transfer.moved and transfer.sender == self._pools.info.id
+
+    def _status(self, moved: list[Transfer]) -> str:
+        pool = self._pool
+        now_ms = int(self._store.fact("clock") or 0)
+        if pool.settled < 0:
+            return (
+                "settling"
+                if pool.status != "open"
+                else "closed"
+                if (now_ms >= pool.end_ms)
+                else "open"
+            )
+        if not moved or not all(each.debit in pool.confirmed for each in moved):
+            return "settling"
+        return "paid" if any(each.model for each in pool.payments) else "refunded"
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def _whole(self) -> str:
+        return f"{self._read:,} messages of token, Benchmark and data set"
+
+    def _came_in(self) -> str:
+        return f"{len(self._pool.deposits)} deposits, {self._pool.funds} winston"
+
+    def _deposits(self) -> list[str]:
+        problems = []
+        seen: set[str] = set()
+        for deposit in self._pool.deposits:
+            credit = self._ledger.credits.get(deposit.reference)
+            said = (self._pools.info.id, deposit.sender, deposit.quantity, deposit.root)
+            if credit is None or tuple(credit) != said or deposit.reference in seen:
+                problems.append(f"the token did not send Credit-Notice {deposit.notice}")
+            seen.add(deposit.reference)
+        return problems
+
+    def _scores(self) -> Check:
+        problems = [*self._dataset.problems, *self._pool.asks]
+        asked = 0
+        for (asker, _), score in self._dataset.scores.items():
+            if asker != self._pools.info.id or score.protocol != self._pool.protocol:
+                continue
+            if score.model not in self._pool.entries:
+                continue
+            asked += 1
+            if score.said != score.counted:
+                problems.append(
+                    f"position {score.position} of the data set: it said {_numbers(score.said)} of"
+                    f" {score.model}, the answers give {_numbers(score.counted)}"
+                )
+        detail = f"{asked} scores, judged again from the answers"
+        return _check("every score is what the answers give", problems, detail)
+
+    def _once(self, counts: dict[str, Count]) -> Check:
+        questions = len(self._dataset.samples)
+        problems = [
+            f"{model} has {count.total} rows for {questions} questions"
+            for model, count in counts.items()
+            if count.total > questions or count.evaluated + count.unscored > count.total
+        ]
+        counted = sum(count.evaluated for count in counts.values())
+        detail = f"{counted:,} answers counted"
+        if self._dataset.repeated:
+            detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
+        return _check("one answer counts for each question and entry", problems, detail)
+
+    def _shares(self, expected: dict[tuple[str, str], tuple[int, int]]) -> tuple[list[str], str]:
+        """Compare what the Benchmark settled with what the rule gives."""
+        pool = self._pool
+        first = [each for each in pool.payments if each.position == pool.settled]
+        sent = {(each.recipient, each.model): (each.quantity, each.rank) for each in first}
+        problems = [
+            f"{recipient} was given {sent.get((recipient, model), (0, 0))[0]} winston"
+            f"{f' for {model}' if model else ''}, the rule gives"
+            f" {expected.get((recipient, model), (0, 0))[0]}"
+            for recipient, model in sorted({*sent, *expected})
+            if sent.get((recipient, model)) != expected.get((recipient, model))
+        ]
+        if len(first) != len(sent):
+            problems.append("somebody was paid twice for the same entry")
+        return problems, pool.allocation
+
+    def _transfers(self, moved: list[Transfer]) -> tuple[list[str], str]:
+        pool = self._pool
+        problems = []
+        settled = {
+            (each.recipient, each.model): each.quantity
+            for each in pool.payments
+            if each.position == pool.settled
+        }
+        by_reference = {each.reference: each for each in pool.payments}
+        done: dict[tuple[str, str], int] = {}
+        for transfer in moved:
+            payment = by_reference.get(transfer.reference)
+            said = (transfer.recipient, transfer.quantity)
+            if payment is None or (payment.recipient, payment.quantity) != said:
+                problems.append(f"transfer {transfer.id} is no payment that the Benchmark decided")
+                continue
+            key = (payment.recipient, payment.model)
+            done[key] = done.get(key, 0) + 1
+            confirmed = pool.confirmed.count(transfer.debit)
+            if confirmed != 1:
+                problems.append(f"transfer {transfer.id} was confirmed {confirmed} times")
+        for key in sorted({*settled, *done}):
+            if done.get(key, 0) != 1:
+                who = f"{key[0]} for {key[1]}" if key[1] else key[0]
+                problems.append(f"{who} was paid {done.get(key, 0)} times")
+        return problems, f"{len(moved)} transfers"
+
+    def _sum(self, moved: list[Transfer]) -> tuple[list[str], str]:
+        total, funds = sum(each.quantity for each in moved), self._pool.funds
+        text = f"{total} of {funds} winston"
+        return ([] if total == funds else [text]), text
+
+    def _supply(self) -> tuple[list[str], str]:
+        problems = list(self._ledger.problems)
+        held = sum(self._ledger.balances.values())
+        if held != self._ledger.supply:
+            problems.append(f"the supply is {self._ledger.supply}, the balances add up to {held}")
+        holders = sum(1 for amount in self._ledger.balances.values() if amount)
+        return problems, f"supply {held} winston, {holders} accounts"
+
+
+def _check(name: str, problems: list[str], detail: str) -> Check:
+    if not problems:
+        return Check(name, passed=True, detail=detail)
+    told = "; ".join(problems[:MAX_PROBLEMS])
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return Check(name, passed=False, detail=told + more)
+
+
+def _due(settled: bool, check: Check) -> Check:
+    return check if settled else Check(check.name, None, "not due before the pool is settled")
+
+
+def _numbers(count: Count | None) -> str:
+    if count is None:
+        return "nothing"
+    return f"{count.correct} correct of {count.evaluated} evaluated, {count.total} in all"

@@ -1,0 +1,109 @@
+"""Try a model file before anybody relies on it, in a process that may die of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from benchpool.errors import ModelFileError
+from benchpool.inference.engine import (
+    ChoicesRequest,
+    EngineStats,
+    GenerateRequest,
+    ModelCard,
+    Precision,
+    Runtime,
+    Unanswered,
+)
+from benchpool.inference.gguf_header import read_header
+from benchpool.inference.isolated import IsolatedEngine
+from benchpool.inference.transcoding import hash_file
+
+TRIAL_TIMEOUT_S = 60.0
+_TRIAL = ChoicesRequest("The sky is", (" blue", " green"))
+_MEASURE = [
+    ChoicesRequest(f"{number} plus {number + 1} is a sum, and a sum of", (" whole numbers", " two"))
+    for number in range(24)
+]
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """A model file that loads and answers on this machine."""
+
+    card: ModelCard
+    runtime: Runtime
+    chat_template_sha256: str | None
+    """Hash of the template's text; None for a model without one."""
+
+
+class PrecisionTrial(msgspec.Struct, frozen=True):
+    """What the two ways of computing reach on this machine, one thread, tokens a second."""
+
+    stored: float
+    bf16: float
+
+    @property
+    def bf16_pays_off(self) -> bool:
+        """Whether BF16 is clearly faster here; on a CPU without BF16 units it is slower."""
+        return self.bf16 > 1.1 * self.stored
+
+
+def admit(
+    path: Path, *, timeout_s: float = TRIAL_TIMEOUT_S, memory_bytes: int | None = None
+) -> Admission:
+    """Walk the header, load the model with every tensor checked, and have it say something.
+
+    The last two happen in a child process of their own, which ends with this call.
+
+    Raises:
+        ModelFileError: Not a model, or one that computes no numbers.
+        ModelDied: Loading or answering ended the child process, or took too long.
+    """
+    template = read_header(path).metadata.get("tokenizer.chat_template")
+    sha256 = hash_file(path)
+    with IsolatedEngine(
+        path,
+        threads=1,
+        load_timeout_s=timeout_s,
+        answer_timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
+    ) as engine:
+        scored, _ = engine.answer([_TRIAL, GenerateRequest("Hello", max_tokens=2)])
+        if isinstance(scored, Unanswered):
+            raise ModelFileError(f"{path}: a trial question failed: {scored.reason}")
+        return Admission(
+            card=msgspec.structs.replace(engine.card, sha256=sha256),
+            runtime=engine.runtime,
+            chat_template_sha256=hashlib.sha256(template.encode()).hexdigest()
+            if isinstance(template, str) and template
+            else None,
+        )
+
+
+def compare_precisions(path: Path, *, copies: Path | None = None) -> PrecisionTrial:
+    """Measure on this machine whether a BF16 copy is faster, by turns; takes seconds.
+
+    Raises:
+        InferenceError: The model cannot be loaded or transcoded.
+    """
+    with (
+        IsolatedEngine(path, threads=1, copies=copies) as stored,
+        IsolatedEngine(path, threads=1, precision="bf16", copies=copies) as bf16,
+    ):
+        best: dict[Precision, float] = {"stored": 0.0, "bf16": 0.0}
+        for _ in range(2):
+            for engine in (stored, bf16):
+                rate = _tokens_per_second(engine)
+                precision = engine.runtime.precision
+                best[precision] = max(best[precision], rate)
+        return PrecisionTrial(**best)
+
+
+def _tokens_per_second(engine: IsolatedEngine) -> float:
+    before = EngineStats()
+    before.add(engine.stats)
+    engine.answer(_MEASURE)
+    spent = engine.stats.since(before)
+    return 1000 * spent.tokens / spent.milliseconds

@@ -1,0 +1,278 @@
+"""What must hold in a log whatever its modules do: places, hash chain, ids, and causes.
+
+A check returns what is wrong in a few words, or None. It trusts nothing that it can recompute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from benchpool.clock import block_height
+from benchpool.message import (
+    Item,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+    decode_id,
+    encode_id,
+)
+from benchpool.store import Store
+from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.limits import Limits
+from benchpool.units.messenger import root_of, spawn_item, spawn_notice
+from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
+
+PROCESS: Final = "Process"
+
+
+class Links:
+    """Follows one log from its first message: nonces, positions, hash chain, ids, ticks."""
+
+    __slots__ = ("_assignment", "_chain", "_info", "_party", "_store", "nonce", "position")
+
+    def __init__(self, store: Store, party: str) -> None:
+        self._store = store
+        self._party = party
+        self._info = store.process(party)
+        self._chain = b""
+        self._assignment = b""
+        self.nonce = -1
+        self.position = -1
+
+    def follow(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
+        """Take the next message of the log."""
+        if message.process != self._party:
+            return f"it says that it is in the log of {message.process}"
+        if message.position != self.position + 1:
+            return f"position {message.position} comes after {self.position}"
+        if message.block_height != block_height(message.timestamp):
+            return f"block height {message.block_height} is not that of {message.timestamp}"
+        self.position += 1
+        if message.cron:
+            return self._follow_tick(message)
+        if message.nonce != self.nonce + 1 or message.epoch != EPOCH:
+            return f"nonce {message.nonce} comes after {self.nonce}"
+        self.nonce += 1
+        self._chain = (
+            sha256(self._assignment + self._chain).digest()
+            if self.nonce
+            else first_chain(self._party)
+        )
+        if message.hash_chain != encode_id(self._chain):
+            return "its hash chain does not follow from the message before it"
+        self._assignment = assignment_digest(message, self._chain)
+        if content_id(message) != message.id and not self._is_copy(message):
+            return f"its contents do not hash to its id {message.id}"
+        if self.nonce == 0 and self._info is not None:
+            return _wrong_register(self._info, message)
+        return None
+
+    def _follow_tick(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
+        info = self._info
+        if info is None:
+            return "a cron tick in the log of a wallet"
+        if message.nonce != self.nonce:
+            return f"a cron tick bears nonce {message.nonce} after {self.nonce}"
+        if message.hash_chain or message.data or message.pushed_for or message.depth:
+            return "a cron tick bears what no tick has"
+        if (message.target, message.owner, message.sender) != (info.id, info.owner, info.owner):
+            return "a cron tick is not from the owner of its process"
+        for entry in parse_cron(info.tags):
+            tick = Tick(message.timestamp, info, entry)
+            if tick.id() == message.id and entry.tags == message.tags:
+                origin_ms = info.created_ms - info.created_ms % 1000
+                if (message.timestamp - origin_ms) % entry.interval_ms:
+                    return f"no cron tick was due at {message.timestamp}"
+                return None
+        return "no Cron-Interval of its process gives this tick"
+
+    def _is_copy(self, message: Message) -> bool:
+        """Tell whether it is the message of another log, assigned to this one."""
+        if message.target == message.process:
+            return False
+        original = self._store.find(message.id, message.target)
+        return original is not None and _said(original.message) == _said(message)
+
+
+def content_id(message: Message) -> str:
+    """Hash what the sender said, which is the message's id."""
+    return Item(
+        "" if message.type == PROCESS else message.target,
+        message.owner,
+        message.sender,
+        message.tags,
+        message.data,
+        message.anchor,
+        message.reference,
+        message.pushed_for,
+        "",
+        message.type,
+    ).id()
+
+
+def id_key(message_id: str) -> int:
+    """Return what the index of ids has for an id."""
+    return int.from_bytes(decode_id(message_id)[:8], "big", signed=True)
+
+
+def _said(message: Message) -> tuple[object, ...]:
+    return (
+        message.target,
+        message.owner,
+        message.sender,
+        message.tags,
+        message.data,
+        message.anchor,
+        message.reference,
+        message.pushed_for,
+    )
+
+
+def _wrong_register(info: ProcessInfo, first: Message) -> str | None:
+    """Compare what is kept of a process with the message that made it."""
+    facts = (info.id, info.module, info.owner, info.tags, info.created_ms, info.created_height)
+    said = (
+        first.id,
+        first.tags.get("Module"),
+        first.sender,
+        first.tags,
+        first.timestamp,
+        first.block_height,
+    )
+    return None if facts == said else "the register of processes differs from its first message"
+
+
+class Cause(NamedTuple):
+    """An entry of an outbox that has not been found in a log yet."""
+
+    process: str
+    position: int
+    nonce: int
+    root: str
+    depth: int
+    emitted: Outgoing | Item
+    module: str
+
+
+class Causes:
+    """Matches outboxes with logs: no pushed message without its cause, no cause without a message.
+
+    Works along the order in which the logs were written, where a cause comes first.
+    """
+
+    def __init__(self, store: Store, messenger: str, limits: Limits) -> None:
+        self._store = store
+        self._messenger = messenger
+        self._limits = limits
+        self._open: dict[tuple[str, str], Cause] = {}
+        """By sender and reference."""
+        self._made: dict[tuple[str, str], Cause] = {}
+        """Processes that were asked for and the notices of it, by log and id."""
+        self._refused: dict[tuple[str, str], Cause] = {}
+        """Processes that were asked for and not made, by spawner and reference."""
+        self._assigned: set[tuple[str, str]] = set()
+
+    def emit(self, message: Message, result: Result, info: ProcessInfo) -> None:
+        """Note what an evaluation put out."""
+        depth = message.depth + 1
+        if depth > self._limits.push_depth:
+            return
+        root = root_of(message)
+        for spawn in result.spawns:
+            self._spawn(message, spawn, info, root, depth)
+        at = (message.process, message.position, message.nonce, root, depth)
+        for outgoing in result.messages:
+            self._open[info.id, str(outgoing.reference)] = Cause(*at, outgoing, info.module)
+        for assign in result.assignments:
+            self._assigned.update((assign.message, process) for process in assign.processes)
+
+    def _spawn(
+        self, message: Message, spawn: SpawnRequest, info: ProcessInfo, root: str, depth: int
+    ) -> None:
+        item = spawn_item(spawn, info, self._messenger, root)
+        at = (message.process, message.position, message.nonce, root, depth)
+        child = item.id()
+        if self._store.process(child) is None:
+            self._refused[info.id, item.reference] = Cause(*at, item, "")
+            return
+        notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child))
+        self._made[child, child] = Cause(*at, item, info.module)
+        self._made[info.id, notice.id()] = Cause(*at, notice, "")
+
+    def receive(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
+        """Take a message of a log, whose id was checked."""
+        if message.cron:
+            return None
+        if message.process != message.target:
+            key = (message.id, message.process)
+            if message.depth and key not in self._assigned:
+                return "nothing assigned it to this process"
+            return None
+        if message.owner != self._messenger:
+            return "a message from a wallet was pushed by nobody" if message.depth else None
+        cause = self._take(message)
+        if cause is None:
+            return "no outbox holds it: it has no cause"
+        if message.depth != cause.depth or message.from_module != cause.module:
+            return f"its depth or From-Module is not that of its cause {_place(cause)}"
+        return None
+
+    def _take(self, message: Message) -> Cause | None:
+        made = self._made.pop((message.process, message.id), None) if self._made else None
+        if made is not None:
+            return made
+        key = (message.sender, message.reference)
+        cause = self._open.get(key)
+        if cause is not None and isinstance(cause.emitted, Outgoing):
+            said = cause.emitted
+            if (
+                said.target == message.target
+                and said.tags.pairs == message.tags.pairs
+                and said.data == message.data
+                and message.pushed_for == cause.root
+                and message.type != PROCESS
+            ):
+                return self._open.pop(key)
+        refused = self._refused.get(key)
+        if refused is not None and message.action == "Spawn-Error" and not message.from_module:
+            return self._refused.pop(key)
+        return None
+
+    def left(self) -> Iterator[Cause]:
+        """Return the causes whose messages are missing, unless a limit stopped their chain."""
+        waiting = [*self._open.values(), *self._made.values(), *self._refused.values()]
+        if not waiting:
+            return
+        pushed = self._pushed({cause.root for cause in waiting})
+        for cause in waiting:
+            if pushed[cause.root] <= self._limits.pushed_messages:
+                yield cause
+
+    def _pushed(self, roots: Iterable[str]) -> dict[str, int]:
+        """Count again what the chains of these roots put out in all."""
+        counts = dict.fromkeys(roots, 0)
+        for info in self._store.processes():
+            for message, result in self._store.entries(info.id):
+                if result is not None and root_of(message) in counts:
+                    put_out = len(result.messages) + len(result.spawns) + len(result.assignments)
+                    counts[root_of(message)] += put_out
+        return counts
+
+
+def missing(cause: Cause) -> str:
+    """Say what is missing."""
+    said = cause.emitted
+    reference = said.reference
+    action = said.tags.get("Action") or ("Process" if isinstance(said, Item) else "(no Action)")
+    return (
+        f"it put out {action} with reference {reference} to {said.target or 'a new process'},"
+        " and no log holds that message"
+    )
+
+
+def _place(cause: Cause) -> str:
+    return f"at position {cause.position} of {cause.process}"

@@ -1,0 +1,426 @@
+"""A whole run as one file: registers, data, every message with its result, hashes of the states.
+
+The lines of the file are those of `benchpool.chained_lines`; what they hold is told in
+docs/audit.md. An import believes nothing: it checks every byte, follows every hash chain, and folds
+the logs again to make the states.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+import msgspec
+
+from benchpool import __version__
+from benchpool.chained_lines import Line, LineWriter, read_lines
+from benchpool.errors import StoreError
+from benchpool.home import Home
+from benchpool.message import (
+    EMPTY_RESULT,
+    AssignRequest,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+    Tags,
+    decode_message,
+    decode_result,
+    is_id,
+)
+from benchpool.registry import Registry
+from benchpool.replay import Memory, Replay, Replayer, ReplayHost, Run, kept_in, open_run
+from benchpool.store import Checkpoint, DataStore, Store
+from benchpool.store.schema import SCHEMA_VERSION
+from benchpool.store.sqlite import SqliteStore
+from benchpool.units.limits import LIMITS_FILE, find_limits
+from benchpool.wallet import Wallet
+
+FORMAT: Final = 1
+DATA_LIMIT: Final = 16 * 2**20
+"""Bytes of a data transaction that is included unless all are asked for."""
+CHUNK: Final = 2**20
+"""Bytes of data that one line holds."""
+_COMMIT_ENTRIES: Final = 5_000
+_SEED_DIGEST: Final = "seed_digest"
+_SECRET_FACTS: Final = frozenset({"seed"})
+"""Every key is made from the seed."""
+
+_MESSAGE_FIELDS: Final = Message.__struct_fields__
+_MESSAGE_DEFAULTS: Final = msgspec.structs.asdict(Message("", "", "", "", ""))
+_RESULT_DEFAULTS: Final = msgspec.structs.asdict(EMPTY_RESULT)
+
+
+class Exported(NamedTuple):
+    """What a file holds."""
+
+    lines: int
+    entries: int
+    size: int
+    left_out: list[tuple[str, int]]
+    """Data transactions that are only named: id and size."""
+    hash: str
+    """The hash of the last line, which stands for the whole run."""
+
+
+# -- writing ---------------------------------------------------------------------------------
+
+
+def export_home(
+    folder: Path,
+    file: Path,
+    *,
+    with_keys: bool = False,
+    with_data: bool = False,
+    on_progress: Callable[[int], None] = lambda _count: None,
+) -> Exported:
+    """Write a home to a file, whole or not at all.
+
+    Args:
+        folder: the home; it is only looked at.
+        file: what to write.
+        with_keys: include the seed and the secrets of the wallets.
+        with_data: include data transactions above `DATA_LIMIT` too.
+        on_progress: called with the number of log entries written.
+
+    Raises: StoreError if the home is damaged or the file cannot be written.
+    """
+    with open_run(folder) as run:
+        writer = None
+        partial = file.with_name(f".{file.name}.partial")
+        try:
+            with partial.open("wb") as out:
+                writer = LineWriter(out)
+                left_out = _write_registers(writer, run, with_keys=with_keys, with_data=with_data)
+                entries = 0
+                for line in run.store.lines():
+                    writer.write("entry", **_entry(line.message, line.result))
+                    entries += 1
+                    if entries % _COMMIT_ENTRIES == 0:
+                        on_progress(entries)
+                _write_memories(writer, run.home, run.store)
+                writer.close()
+            partial.replace(file)
+        except OSError as error:
+            raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+    return Exported(writer.lines, entries, file.stat().st_size, left_out, writer.hash)
+
+
+def _write_registers(
+    writer: LineWriter, run: Run, *, with_keys: bool, with_data: bool
+) -> list[tuple[str, int]]:
+    home, store, data = run
+    seed = store.fact("seed") or ""
+    seed_digest = store.fact(_SEED_DIGEST) or sha256(seed.encode()).hexdigest()
+    writer.write(
+        "header",
+        format=FORMAT,
+        benchpool=__version__,
+        schema=SCHEMA_VERSION,
+        # The seed's own digest makes the keys, so only a digest of that is told.
+        seed_digest=seed_digest,
+        with_keys=with_keys,
+    )
+    for name in ("clock", "messenger", "sent", *(_SECRET_FACTS if with_keys else ())):
+        value = store.fact(name)
+        if value is not None:
+            writer.write("fact", name=name, value=value)
+    limits = home.folder / LIMITS_FILE
+    if limits.exists():
+        writer.write("limits", text=limits.read_text(encoding="utf-8"))
+    for wallet in store.wallets():
+        secret = {"secret": wallet.secret.hex()} if with_keys else {}
+        writer.write("wallet", name=wallet.name, address=wallet.address, **secret)
+    for info in store.processes():
+        fields = msgspec.structs.asdict(info)
+        writer.write("process", **{**fields, "tags": info.tags.pairs})
+    for name, identity in store.names().items():
+        writer.write("name", name=name, identity=identity)
+    return _write_data(writer, data, with_data)
+
+
+def _write_data(writer: LineWriter, data: DataStore, with_data: bool) -> list[tuple[str, int]]:
+    left_out = []
+    for path in sorted(data.folder.iterdir()):
+        if not is_id(path.name):
+            continue
+        size = path.stat().st_size
+        included = with_data or size <= DATA_LIMIT
+        writer.write("data", id=path.name, size=size, included=included)
+        if not included:
+            left_out.append((path.name, size))
+            continue
+        with data.path(path.name).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                writer.write("chunk", base64=b64encode(chunk).decode())
+    return left_out
+
+
+def _write_memories(writer: LineWriter, home: Home, store: Store) -> None:
+    kept = kept_in(home, store)
+    for info in store.processes():
+        memory = kept(info.id)
+        if memory is not None:
+            position, state, tables = memory
+            writer.write("state", process=info.id, position=position, state=state, tables=tables)
+
+
+def _entry(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]:
+    """Return a log entry as JSON that has all that it has."""
+    try:
+        message = decode_message(raw_message)
+        result = decode_result(raw_result) if raw_result else None
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"a log entry cannot be read: {error}; see where with: benchpool replay --verify"
+        ) from error
+    fields = {
+        name: _plain(value)
+        for name in _MESSAGE_FIELDS
+        if (value := getattr(message, name)) != _MESSAGE_DEFAULTS[name]
+    }
+    entry: dict[str, Any] = {"message": fields}
+    if raw_result is not None and result is None:
+        entry["mail"] = True
+    if result is not None:
+        entry["result"] = {
+            name: _plain(value)
+            for name, value in msgspec.structs.asdict(result).items()
+            if value != _RESULT_DEFAULTS[name]
+        }
+    return entry
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tags):
+        return value.pairs
+    if isinstance(value, bytes):
+        return {"base64": _base64(value)}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Outgoing | SpawnRequest | AssignRequest):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    return value
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+def import_file(
+    file: Path,
+    folder: Path,
+    *,
+    registry: Registry | None = None,
+    on_progress: Callable[[int], None] = lambda _count: None,
+) -> Replay:
+    """Make a home of a file, verified to the last byte and folded again; or make nothing.
+
+    Raises:
+        StoreError: the home is not empty, or the file cannot be read, is truncated or damaged;
+            names the line.
+        ReplayDivergence: the file is whole, and its log does not give the results that it records.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} is not empty; name a new home with --home")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-import-"))
+    try:
+        with file.open("rb") as stream:
+            replay = _make(read_lines(stream, file), Home(made), registry, on_progress)
+        if replay.difference is None:
+            made.replace(folder)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be imported: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    replay.check()
+    return replay
+
+
+def _make(
+    lines: Iterator[Line],
+    home: Home,
+    registry: Registry | None,
+    on_progress: Callable[[int], None],
+) -> Replay:
+    home.folder.chmod(0o700)
+    store, data = SqliteStore(home.database), DataStore(home.data)
+    try:
+        maker = _Maker(store, data, home)
+        for line in lines:
+            maker.take(line)
+        maker.finish()
+        replay = _fold(maker, registry, on_progress)
+        store.commit(maker.clock_ms)
+    finally:
+        store.close()
+        data.close()
+    return replay
+
+
+def _fold(maker: _Maker, registry: Registry | None, on_progress: Callable[[int], None]) -> Replay:
+    """Verify all logs, and keep the states that they give."""
+    store = maker.store
+    replayer = Replayer(
+        store,
+        maker.data,
+        registry=registry,
+        kept=maker.states.get,
+        host=ReplayHost(maker.data, maker.home.databases),
+        limits=find_limits(maker.home.folder),
+    )
+    try:
+        replay = replayer.run(on_progress=on_progress)
+        if replay.difference is not None:
+            return replay
+        for folded in replay.processes:
+            instance = folded.instance
+            checkpoint = Checkpoint(instance.position, instance.process.dump())
+            if instance.database is not None:
+                instance.database.save(checkpoint, [])
+            elif folded.messages:
+                store.add_checkpoint(folded.info.id, checkpoint)
+    finally:
+        replayer.close()
+    return replay
+
+
+class _Maker:
+    """Puts lines into a new home."""
+
+    def __init__(self, store: SqliteStore, data: DataStore, home: Home) -> None:
+        self.store = store
+        self.data = data
+        self.home = home
+        self.clock_ms = 0
+        self.states: dict[str, Memory] = {}
+        self._incoming: tuple[str, IO[bytes]] | None = None
+        self._take: dict[str, Callable[..., None]] = {
+            "header": self._header,
+            "fact": self._fact,
+            "limits": self._limits,
+            "wallet": self._wallet,
+            "process": self._process,
+            "name": store.set_name,
+            "data": self._data,
+            "chunk": self._chunk,
+            "entry": self._entry,
+            "state": self._state,
+        }
+
+    def take(self, line: Line) -> None:
+        """Take a line. Raises: StoreError naming it, if it says what no export says."""
+        if (line.number == 1) != (line.kind == "header") or line.kind not in self._take:
+            raise StoreError(f"line {line.number}: {line.kind[:40]!r} has no place there")
+        if line.kind != "chunk":
+            self._keep_data()
+        try:
+            self._take[line.kind](**line.fields)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise StoreError(f"line {line.number}: a bad {line.kind}: {error}") from error
+        except StoreError as error:
+            raise StoreError(f"line {line.number}: {error}") from error
+
+    def finish(self) -> None:
+        """Commit what came."""
+        self._keep_data()
+        self.store.commit(self.clock_ms)
+
+    def _header(self, *, format: int, schema: int, seed_digest: str, **_: object) -> None:  # noqa: A002
+        if (format, schema) != (FORMAT, SCHEMA_VERSION):
+            raise StoreError(
+                f"the file has format {format} and schema {schema}; this benchpool reads format"
+                f" {FORMAT} and schema {SCHEMA_VERSION}"
+            )
+        # New wallets of the copy get keys of their own, unless the file brings the seed.
+        self.store.set_fact("seed", os.urandom(32).hex())
+        self.store.set_fact(_SEED_DIGEST, seed_digest)
+
+    def _fact(self, *, name: str, value: str) -> None:
+        if name == "clock":
+            self.clock_ms = int(value)
+        self.store.set_fact(name, value)
+
+    def _limits(self, *, text: str) -> None:
+        (self.home.folder / LIMITS_FILE).write_text(text, encoding="utf-8")
+
+    def _wallet(self, *, name: str, address: str, secret: str = "") -> None:
+        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret)))
+
+    def _process(self, *, tags: list[list[str]], **fields: Any) -> None:
+        self.store.add_process(ProcessInfo(tags=_tags(tags), **fields))
+
+    def _state(self, *, process: str, **fields: Any) -> None:
+        self.states[process] = Memory(**fields)
+
+    def _data(self, *, id: str, size: int, included: bool) -> None:  # noqa: A002, ARG002
+        if included:
+            self._incoming = (id, (self.home.folder / "incoming").open("w+b"))
+
+    def _chunk(self, *, base64: str) -> None:
+        if self._incoming is None:
+            raise StoreError("a chunk of no data")
+        self._incoming[1].write(b64decode(base64, validate=True))
+
+    def _keep_data(self) -> None:
+        if self._incoming is None:
+            return
+        (data_id, stream), self._incoming = self._incoming, None
+        path = Path(stream.name)
+        stream.close()
+        found = self.data.put_file(path)
+        path.unlink()
+        if found != data_id:
+            raise StoreError(f"data {data_id} hashes to {found}")
+
+    def _entry(
+        self, *, message: dict[str, Any], result: dict[str, Any] | None = None, mail: bool = False
+    ) -> None:
+        made = Message(**{name: _rich(name, value) for name, value in message.items()})
+        self.store.append(made, mail=mail)
+        if result is not None:
+            self.store.record(made, _result(result))
+        if self.store.uncommitted >= _COMMIT_ENTRIES:
+            self.store.commit(self.clock_ms)
+
+
+def _result(fields: dict[str, Any]) -> Result:
+    made: dict[str, Any] = dict(fields)
+    for name, kind in (("messages", Outgoing), ("spawns", SpawnRequest)):
+        if name in made:
+            made[name] = tuple(
+                kind(**{key: _rich(key, value) for key, value in each.items()})
+                for each in made[name]
+            )
+    if "assignments" in made:
+        made["assignments"] = tuple(
+            AssignRequest(each["message"], tuple(each["processes"])) for each in made["assignments"]
+        )
+    if "recorded" in made:
+        made["recorded"] = tuple(b64decode(each["base64"]) for each in made["recorded"])
+    return Result(**made)
+
+
+def _rich(name: str, value: Any) -> Any:
+    if name == "tags":
+        return _tags(value)
+    if name == "data" and isinstance(value, dict):
+        return b64decode(value["base64"])
+    return value
+
+
+def _tags(pairs: list[list[str]]) -> Tags:
+    return Tags([(name, value) for name, value in pairs])

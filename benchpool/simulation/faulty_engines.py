@@ -1,0 +1,49 @@
+"""Models of a simulated run: they follow a script, and may die, hang or take the program along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from benchpool.clock import HOUR_MS
+from benchpool.errors import InferenceError
+from benchpool.inference.engine import Answer, Engine, Progress, Request
+from benchpool.simulation.faults import CrashPoints, Faults
+from benchpool.simulation.scripted_engine import ScriptedEngine, ScriptedEngines
+
+
+class FaultyEngines(ScriptedEngines):
+    """Opens scripted models whose answers fail as the seed says."""
+
+    def __init__(self, faults: Faults, points: CrashPoints, now: Callable[[], int]) -> None:
+        super().__init__(_refuse)
+        self.faults = faults
+        self.points = points
+        self.now = now
+
+    def __call__(self, path: Path) -> Engine:
+        """Open a model. Raises: InferenceError if it is none."""
+        super().__call__(path)
+        return _FaultyEngine(path.read_bytes(), self)
+
+
+class _FaultyEngine(ScriptedEngine):
+    def __init__(self, script: bytes, engines: FaultyEngines) -> None:
+        super().__init__(script, engines.is_dead)
+        self._engines = engines
+
+    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+        """Answer every request. Raises: InferenceError if one of them hangs."""
+        self._engines.points.answering()
+        hour = self._engines.now() // HOUR_MS
+        for request in requests:
+            key = f"{self.card.name} {hour} {msgspec.json.encode(request).decode()}"
+            if self._engines.faults.strikes("hang", key):
+                raise InferenceError("the model did not answer in time (simulated)")
+        return super().answer(requests, progress)
+
+
+def _refuse(path: Path) -> Engine:
+    raise InferenceError(f"{path.name} is no scripted model; a simulation runs no other")

@@ -1,0 +1,161 @@
+"""Fuzz: run the plans of many seeds, check the invariants, make failing plans small."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from benchpool.registry import Registry
+from benchpool.simulation.driver import Driver
+from benchpool.simulation.generate import make_plan
+from benchpool.simulation.invariants import Evidence, Violation, violations
+from benchpool.simulation.plan import Operation, Plan
+from benchpool.simulation.record import read_record
+
+FAILED_TO_RUN: Final = "the run ends"
+"""The invariant that is broken when a run raises what no fault explains."""
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+MOST_TRIES: Final = 400
+"""Runs that shrinking one seed may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a seed went."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    """What took place: operations, messages, writes, crashes, faults."""
+    scenario: tuple[str, ...] = ()
+    """The shortest plan that still fails, one line an operation."""
+
+    def view(self) -> dict[str, Any]:
+        """Show it as JSON."""
+        broken = [violation._asdict() for violation in self.violations]
+        return {**asdict(self), "violations": broken, "command": self.command}
+
+    @property
+    def command(self) -> str:
+        """What runs this seed again."""
+        return f"benchpool fuzz --seeds 1 --start {self.seed}"
+
+
+def run_seed(seed: int, *, shrink: bool = True, modules: Registry | None = None) -> Report:
+    """Run one seed; if it fails, find a shorter plan that fails in the same way."""
+    plan = make_plan(seed)
+    report = run_plan(plan, modules=modules)
+    if not report.violations or not shrink:
+        return report
+    broken = {violation.invariant for violation in report.violations}
+    smaller = shrink_plan(plan, lambda each: bool(_broken(each, modules) & broken))
+    return replace(report, scenario=tuple(smaller.describe()))
+
+
+def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
+    """Run a plan twice, interrupted on disk and whole in memory, and check the invariants.
+
+    What was never accepted, and not sent again, is left out of the second run.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix="benchpool-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
+    ) as folder:
+        driver = Driver(plan, Path(folder) / "home", modules=modules)
+        whole: Driver | None = None
+        try:
+            network = driver.run()
+            whole = Driver(plan, None, modules=modules, skip=frozenset(driver.given_up))
+            expected = read_record(whole.run())
+            evidence = Evidence(
+                plan,
+                read_record(network),
+                expected,
+                driver.acknowledged,
+                network,
+                driver.registry,
+            )
+            found = tuple(violations(evidence))
+        except Exception as error:
+            found = (Violation(FAILED_TO_RUN, f"{type(error).__name__}: {error}"),)
+        finally:
+            driver.close()
+            if whole is not None:
+                whole.close()
+        return Report(plan.seed, found, _counts(driver))
+
+
+def _counts(driver: Driver) -> dict[str, int]:
+    points = driver.points
+    counts = Counter(driver.counts)
+    counts["writes"] = points.writes
+    counts["commits"] = points.commits
+    counts["inferences"] = points.answers
+    counts.update({f"crash: {kind}": number for kind, number in points.taken.items()})
+    counts.update({f"fault: {kind}": number for kind, number in driver.faults.injected.items()})
+    return dict(counts)
+
+
+def _broken(plan: Plan, modules: Registry | None) -> set[str]:
+    return {violation.invariant for violation in run_plan(plan, modules=modules).violations}
+
+
+def shrink_plan(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
+    """Drop faults, operations, messages and crashes while the plan still fails."""
+    left = MOST_TRIES
+
+    def try_out(candidate: Plan) -> bool:
+        nonlocal left, plan
+        left -= 1
+        if left >= 0 and fails(candidate):
+            plan = candidate
+            return True
+        return False
+
+    for fault in list(plan.rates):
+        try_out(replace(plan, rates={k: v for k, v in plan.rates.items() if k != fault}))
+    size = max(len(plan.operations) // 2, 1)
+    while size:
+        place = len(plan.operations)
+        while place > 0:
+            start = max(place - size, 0)
+            kept = plan.operations[:start] + plan.operations[place:]
+            try_out(replace(plan, operations=kept))
+            place = start
+        size //= 2
+    for place in range(len(plan.operations)):
+        for part in ("crashes", "messages"):
+            for index in reversed(range(len(getattr(plan.operations[place], part)))):
+                _drop(plan, place, part, index, try_out)
+    return plan
+
+
+def _drop(plan: Plan, place: int, part: str, index: int, try_out: Callable[[Plan], bool]) -> None:
+    operation: Operation = plan.operations[place]
+    values = getattr(operation, part)
+    smaller: Any = {part: values[:index] + values[index + 1 :]}
+    changed = list(plan.operations)
+    changed[place] = replace(operation, **smaller)
+    try_out(replace(plan, operations=tuple(changed)))
+
+
+def fuzz(seeds: Iterable[int], *, workers: int = 1) -> Iterator[Report]:
+    """Run seeds, several at a time, and give each report as it comes, in the order of the seeds."""
+    if workers <= 1:
+        yield from map(run_seed, seeds)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(run_seed, seeds, chunksize=4)
+
+
+def total(reports: Iterable[Report]) -> dict[str, int]:
+    """Add the counts of many reports up."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update(report.counts)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,127 @@
+"""Migrations: bring a home that an older benchpool wrote into the present form.
+
+Each change and the record of it are one transaction: a crash leaves the home either as it was or
+changed and recorded, and the next opening goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from benchpool.errors import SchemaMismatch, StoreError
+from benchpool.message import decode_id
+from benchpool.store import schema
+
+VERSION_FACT: Final = "schema_version"
+
+
+class Migration(NamedTuple):
+    """One step to a newer form."""
+
+    version: int
+    """The form that it leads to, from the one before."""
+    change: Callable[[Connection], None]
+
+
+def open_schema(connection: Connection, path: Path, *, read_only: bool) -> None:
+    """Make the tables of a new home, or bring those of an older one up to date.
+
+    Raises:
+        SchemaMismatch: written by a newer benchpool, or older and opened to be read only.
+        StoreError: a change failed; the home is as it was before that change.
+    """
+    version = read_version(connection, path)
+    if version is None and not read_only:
+        schema.metadata.create_all(connection)
+        _record(connection, schema.SCHEMA_VERSION)
+        connection.commit()
+        return
+    if version is None or version > schema.SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"{path} has the form of version {version}, and this benchpool reads up to version"
+            f" {schema.SCHEMA_VERSION}; open it with the benchpool that wrote it, or a newer one"
+        )
+    if version < schema.SCHEMA_VERSION:
+        if read_only:
+            raise SchemaMismatch(
+                f"{path} has the form of version {version}, and this benchpool reads version"
+                f" {schema.SCHEMA_VERSION}; run a command that writes to it once, such as"
+                " 'benchpool wallet new NAME', to bring it up to date"
+            )
+        migrate(connection, path, version, MIGRATIONS)
+
+
+def read_version(connection: Connection, path: Path) -> int | None:
+    """Return the version of a home's form; None if there is none yet. Raises: SchemaMismatch."""
+    tables = connection.scalar(
+        text("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'facts'")
+    )
+    if not tables:
+        return None
+    version = connection.scalar(
+        text("SELECT value FROM facts WHERE name = :name"), {"name": VERSION_FACT}
+    )
+    if version is not None and not (str(version).isascii() and str(version).isdigit()):
+        raise SchemaMismatch(f"{path} has the form of version {str(version)[:40]!a}, which is none")
+    return None if version is None else int(version)
+
+
+def migrate(
+    connection: Connection, path: Path, version: int, migrations: Sequence[Migration]
+) -> None:
+    """Make the changes behind a version, each with its record. Raises: StoreError."""
+    connection.rollback()
+    for migration in migrations:
+        if migration.version <= version:
+            continue
+        try:
+            migration.change(connection)
+            _record(connection, migration.version)
+            connection.commit()
+        except DBAPIError as error:
+            connection.rollback()
+            raise StoreError(
+                f"{path} could not be brought from version {version} to {migration.version}:"
+                f" {error.orig}; it is still of version {version}"
+            ) from error
+        version = migration.version
+
+
+def _record(connection: Connection, version: int) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO facts (name, value) VALUES (:name, :value)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        ),
+        {"name": VERSION_FACT, "value": str(version)},
+    )
+
+
+def id_key(message_id: str) -> int:
+    """Return what the index of the log holds of an id: its first 8 bytes as a signed integer."""
+    return int.from_bytes(decode_id(message_id)[:8], "big", signed=True)
+
+
+def _shorten_ids(connection: Connection) -> None:
+    """Version 2: the index of the log holds 8 bytes of each id in place of 43 characters."""
+    columns = {row.name for row in connection.execute(text("PRAGMA table_info(log)"))}
+    if "id" not in columns:
+        return  # the first homes with short ids bear the number 1 too
+    driver: Any = connection.connection.driver_connection
+    driver.create_function("benchpool_id_key", 1, id_key, deterministic=True)
+    for statement in (
+        "DROP INDEX IF EXISTS log_id",
+        "ALTER TABLE log ADD COLUMN id_key BIGINT NOT NULL DEFAULT 0",
+        "UPDATE log SET id_key = benchpool_id_key(id)",
+        "ALTER TABLE log DROP COLUMN id",
+        "CREATE INDEX log_id ON log (id_key)",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(2, _shorten_ids),)

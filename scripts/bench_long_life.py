@@ -1,0 +1,95 @@
+"""Grow one home on disk to a million messages by token transfers; print Markdown.
+
+python scripts/bench_long_life.py                        # a million messages, a few minutes
+python scripts/bench_long_life.py --messages 200000
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+from bench_bus import Spender, resident
+
+from benchpool import Network
+
+MIB = 1 << 20
+PER_SEND = 3_000
+"""Transfers that one message asks for."""
+
+
+def main() -> None:
+    """Grow the home and print how it goes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--step", type=int, default=100_000, help="messages a row of the table")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchpool-long-life-") as folder:
+        home = Path(folder) / "home"
+        print(f"Python {platform.python_version()}, {platform.machine()}\n")
+        token = grow(home, given.messages, given.step)
+        reopen(home, token)
+
+
+def grow(home: Path, messages: int, step: int) -> str:
+    """Send transfers until there are so many messages; return the token's id."""
+    print("| messages | messages/s | messages per CPU second | memory, MiB | disk, MiB |")
+    print("|---|---|---|---|---|")
+    network = Network(home, seed=1)
+    network.registry.add(Spender)
+    token = network.spawn("WrappedAR", name="WrappedAR")
+    rich, other = network.spawn("Spender", name="rich"), network.spawn("Spender", name="other")
+    network.send(token, "Mint", {"Quantity": str(10**15), "Recipient": rich})
+    with network:
+        count = network.count()
+        while count < messages:
+            start, cpu, before = time.perf_counter(), time.process_time(), count
+            while count < before + step:
+                transfers = min(PER_SEND, (before + step - count) // 3 or 1)
+                network.send(rich, "Spend", {"Count": transfers, "Token": token, "To": other})
+                count += 3 * transfers + 1
+            rate = (count - before) / (time.perf_counter() - start)
+            cpu_rate = (count - before) / (time.process_time() - cpu)
+            gc.collect()
+            disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+            print(
+                f"| {count:,} | {rate:,.0f} | {cpu_rate:,.0f} | {resident() / MIB:,.0f} |"
+                f" {disk / MIB:,.0f} |",
+                flush=True,
+            )
+        assert count == network.count()
+        start = time.perf_counter()
+        network._compute.checkpoint(all_processes=True)
+        network._store.commit(network.clock.now())
+        print(f"\nCheckpoint of all processes: {time.perf_counter() - start:.3f} s")
+    return token
+
+
+def reopen(home: Path, token: str) -> None:
+    """Print how long the home takes to open, answer and count."""
+    print("\n| what | seconds |\n|---|---|")
+    start = time.perf_counter()
+    with Network(home) as network:
+        network.registry.add(Spender)
+        print(f"| open | {time.perf_counter() - start:.3f} |")
+        start = time.perf_counter()
+        network.dry_run(token, "Balance")
+        print(f"| answer the first question | {time.perf_counter() - start:.3f} |")
+        start = time.perf_counter()
+        network.send(token, "Balance")
+        print(f"| send the first message | {time.perf_counter() - start:.3f} |")
+        start = time.perf_counter()
+        count = network.count()
+        print(f"| count {count:,} messages | {time.perf_counter() - start:.3f} |")
+        start = time.perf_counter()
+        last = network.log(token, after=count)
+        assert not last
+        print(f"| look behind the end of the token's log | {time.perf_counter() - start:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Finished runs in home folders, made once and copied for each test."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchpool.deployment import deploy, upload_model
+from benchpool.evaluation.sample import Sample, to_json
+from benchpool.network import Network
+from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
+
+WAR = 10**12
+SAMPLES = [
+    Sample(f"Kim met friend {n}.", "How would Kim feel?", ("glad", "sad", "calm"), n % 3 + 1)
+    for n in range(6)
+]
+RIGHT = [sample.gold for sample in SAMPLES]
+"""The answers of the better model."""
+WORSE = [RIGHT[0], *(gold % 3 + 1 for gold in RIGHT[1:])]
+
+
+class Pools:
+    """A network with a funder, and models of participants that answer as they are told to."""
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self.network = network
+        self._folder = folder
+        network.new_wallet("funder")
+        self.ids = deploy(network, samples=to_json(SAMPLES).encode())
+        grant = {"Quantity": str(10 * WAR), "Recipient": network.resolve("funder")}
+        network.send("WrappedAR", "Mint", grant)
+
+    def fund(self, quantity: int, **tags: str) -> str:
+        given = {"X-Dataset": self.ids.SiqaDataset, "X-Allocation": "ArithmeticDecrease", **tags}
+        sent = self.transfer(quantity, **given)
+        return sent.trace.replies(self.network.resolve("funder"))[-1].tags["Pool"]
+
+    def transfer(self, quantity: int, **tags: str) -> Any:
+        given = {"Recipient": self.ids.Benchmark, "Quantity": str(quantity), **tags}
+        return self.network.send("WrappedAR", "Transfer", given, sender="funder")
+
+    def join(self, pool: str, who: str, answers: list[int]) -> None:
+        if who not in self.network.names():
+            self.network.new_wallet(who)
+            path = self._folder / f"{who}.gguf"
+            path.write_bytes(write_script(f"model-{who}", SAMPLES, answers))
+            upload_model(self.network, path, f"model-{who}", sender=who)
+        model = self.network.resolve(f"model-{who}")
+        data = json.dumps({"dataset": pool, "model": model})
+        self.network.send("Benchmark", "Join-Pool", data=data, sender=who).reply("Joined-Pool")
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    with Network(folder / "home", seed=1, engine_factory=ScriptedEngines()) as network:
+        pools = Pools(network, folder)
+        happy = pools.fund(WAR + 1, **{"X-Title": "happy", "X-Duration": "3d"})
+        tie = pools.fund(WAR + 1, **{"X-Title": "tie", "X-Duration": "2d"})
+        pools.fund(7, **{"X-Title": "empty", "X-Duration": "1d"})
+        pools.fund(9, **{"X-Title": "open", "X-Duration": "90d"})
+        pools.join(happy, "ana", RIGHT)
+        pools.join(happy, "ben", WORSE)
+        pools.join(tie, "ana", RIGHT)
+        pools.join(tie, "cleo", RIGHT[::-1][::-1])
+        network.advance("1d")
+        pools.transfer(5, **{"X-Pool": happy})
+        pools.transfer(3, **{"X-Pool": "nowhere"})
+        network.advance("4d")
+    return folder / "home"
+
+
+@pytest.fixture
+def finished(_finished: Path, tmp_path: Path) -> Path:
+    """A home with a paid pool that was topped up, a tie, a refunded pool and an open one."""
+    return Path(shutil.copytree(_finished, tmp_path / "finished"))
+
+
+@pytest.fixture
+def open_pools(tmp_path: Path) -> Callable[[], Pools]:
+    """Open pools in memory."""
+    opened: list[Network] = []
+
+    def make() -> Pools:
+        opened.append(Network(seed=1, engine_factory=ScriptedEngines()))
+        return Pools(opened[-1], tmp_path)
+
+    return make
