@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast lint format bench clean help
+.PHONY: setup demo test test-slow lint format bench clean help
 
 help:
 	@echo "make setup   make .venv and install (the first time compiles llama.cpp: about 4 minutes)"
 	@echo "make demo    pull two models and run a funded pool from mint to payout"
-	@echo "make test    all tests"
+	@echo "make test    the tests; make test-slow runs those that take minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   print the figures of BENCHMARKS.md"
 
@@ -29,10 +29,12 @@ demo: setup
 
 test: setup
 	@$(BIN)/benchpool model pull smollm2-135m
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not slow"
 
-test-fast: setup
-	@$(BIN)/python -m pytest -m "not slow and not model"
+test-slow: setup
+	@$(BIN)/benchpool model pull smollm2-135m
+	@$(BIN)/benchpool model pull gemma-3-270m
+	@$(BIN)/python -m pytest -m slow
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -230,12 +230,11 @@ def parse_options() -> argparse.Namespace:
         metavar="N",
         help="also ask the first N with lm-eval's model type gguf (seconds a question)",
     )
-    default = next((p for p in (os.environ.get("BENCHPOOL_SIQA"), DEV) if p), DEV)
-    default = default if Path(default).exists() else SAMPLE
+    default = Path(os.environ.get("BENCHPOOL_SIQA") or DEV)
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path(default),
+        default=default if default.exists() else SAMPLE,
         metavar="FILE",
         help="Social IQa as any file that benchpool reads; dev split of an archive",
     )
