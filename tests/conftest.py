@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from hypothesis import settings
 
 from benchpool.errors import InferenceError
 from benchpool.inference.engine import (
@@ -25,6 +26,10 @@ from benchpool.inference.engine import (
 from benchpool.network import Network
 from benchpool.process import Process
 from benchpool.registry import Registry
+
+# No time limits, which a busy machine would break, and the same examples on every machine.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 MODULES = {
     "WrappedAR": "processes.wrapped_ar",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchpool import Network
+from benchpool.clock import GENESIS_MS
 from benchpool.home import Home
 
 READING = [
@@ -162,6 +163,11 @@ def test_a_reader_that_leaves_early_is_no_error(run: Any, home: Path) -> None:
     assert done.stderr == ""
 
 
+def _now(home: Path) -> int:
+    with Network(home, read_only=True) as network:
+        return network.clock.now()
+
+
 def test_ctrl_c_ends_a_real_command(home: Path) -> None:
     """Cron every second for years: it goes on until somebody stops it."""
     command = [sys.executable, "-m", "benchpool"]
@@ -170,7 +176,9 @@ def test_ctrl_c_ends_a_real_command(home: Path) -> None:
         [*command, "spawn", "WrappedAR", "--name", "token", *cron], check=True, capture_output=True
     )
     with subprocess.Popen([*command, "advance", "1000d"], stderr=subprocess.PIPE, text=True) as job:
-        time.sleep(2)
+        until = time.monotonic() + 60
+        while _now(home) < GENESIS_MS + 10_000 and time.monotonic() < until:
+            time.sleep(0.05)
         job.send_signal(signal.SIGINT)
         _, said = job.communicate(timeout=20)
     assert job.returncode == 130
