@@ -14,36 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchpool import Message, Network, Process, State, handler
+from bench_bus import Spender
+
+from benchpool import Network
 from benchpool.portable import export_home, import_file
 from benchpool.registry import Registry
 from benchpool.replay import replay_home
 
 ROUNDS = 5
-
-
-class Counts(State):
-    """How many notices came."""
-
-    notices: int = 0
-
-
-class Spender(Process):
-    """Sends transfers when told to, and counts the notices that come back."""
-
-    state: Counts
-
-    @handler("Spend")
-    def spend(self, message: Message) -> None:
-        """Send so many transfers of one winston."""
-        tags = [("Recipient", message.tags["To"]), ("Quantity", "1"), ("X-Note", "bench")]
-        for _ in range(int(message.tags["Count"])):
-            self.send(message.tags["Token"], "Transfer", tags)
-
-    @handler("Credit-Notice", "Debit-Notice")
-    def count(self, _message: Message) -> None:
-        """Count a notice."""
-        self.state.notices += 1
 
 
 def registry() -> Registry:
