@@ -12,6 +12,7 @@ wrong, with which id or file, and what to do next.
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
      |   +- DuplicateMessage          this id was scheduled for this process before
+     |   +- DataItemError             bytes that are no data item, or not signed by their owner
      |   +- LimitExceeded             more than the network's limits allow
      |   |   +- PushLimitExceeded     one message pushed on without end
      +- HandlerError                  what a handler raises to refuse a message
@@ -71,6 +72,10 @@ class UnknownModule(MessageError):
 
 class DuplicateMessage(MessageError):
     """A message with this id was already scheduled for this process."""
+
+
+class DataItemError(MessageError):
+    """Bytes that are no data item or bundle, or an item that its owner did not sign."""
 
 
 class LimitExceeded(MessageError):
