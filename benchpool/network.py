@@ -19,12 +19,13 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock, VirtualClock, parse_duration
+from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
 from benchpool.errors import ConfigError, HandlerError, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
+from benchpool.inference.engine import EngineStats
 from benchpool.message import (
     Data,
     Item,
@@ -42,8 +43,9 @@ from benchpool.store import DataStore, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
+from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits, find_limits
-from benchpool.units.messenger import MessengerUnit
+from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wallet import Wallet
 
@@ -115,6 +117,8 @@ class Network:
         self.clock: Clock = clock or VirtualClock(
             *map(int, filter(None, [self._store.fact("clock")]))
         )
+        if isinstance(self.clock, WallClock):
+            self.clock.go_on_from(int(self._store.fact("clock") or 0))
         self.data = DataStore(None if self.home is None else self.home.data)
         self.registry = registry or Registry()
         self._host = ExtensionHost(
@@ -141,8 +145,12 @@ class Network:
             limits=limits,
             on_spawn=self._spawned,
         )
+        since_ms = self.clock.now()
+        if isinstance(self.clock, WallClock):
+            since_ms = int(self._store.fact("clock") or since_ms)
         for info in self._store.processes():
-            self._cron.add(info, self.clock.now())
+            self._cron.add(info, since_ms)
+        self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
         if not self.read_only:
@@ -424,12 +432,52 @@ class Network:
                 count += fired
             return count
 
-    def live(self) -> Callable[[], None]:
-        """Run cron by the wall clock from a background thread.
+    def live(
+        self, submit: Callable[[Callable[[], object]], object] | None = None
+    ) -> Callable[[], None]:
+        """Run cron by the wall clock, and heavy processes beside everything else.
 
-        Returns: what stops it; call it before `close`.
+        Then `run` returns when nothing is pending but what heavy processes are at. What they put
+        out is pushed by the next `run` after they are done, so the log records the order that came
+        about. A replay of it is as exact as of any other.
+
+        Args:
+            submit: has a function called soon, and `run` after it, by the thread that uses this
+                network, and is called from any thread. Without it, cron alone runs, from a thread
+                of its own.
+
+        Returns: what stops it; call it before `close`, from the thread that uses this network.
         """
-        return self._cron.start_live(self.tick)
+        if submit is None:
+            return self._cron.start_live(self.tick)
+        messenger = self._messenger
+        self._compute.guard = self._lock
+        messenger.lanes = lanes = Lanes(
+            self._compute,
+            threads=self._compute.threads,
+            on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
+        )
+        stop_cron = self._cron.start_live(lambda: submit(self.tick))
+
+        def stop() -> None:
+            stop_cron()
+            self._compute.forget(lanes.stop())
+            messenger.lanes = None
+
+        return stop
+
+    def on_evaluated(self, callback: Observe | None) -> None:
+        """Be told of each round: "light" or "heavy", messages, results, seconds."""
+        self._messenger.observe = callback
+
+    def inference(self) -> EngineStats:
+        """Return what the models of this network have done so far."""
+        return self._host.engines.stats()
+
+    def unfinished(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        with self._lock:
+            return self._messenger.roots()
 
     def _fire(self) -> int:
         ticks = self._cron.take(self.clock.now())
