@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
-from benchpool.errors import ConfigError, HandlerError, UnknownProcess
+from benchpool.errors import ConfigError, HandlerError, ProcessBusy, Unavailable, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
@@ -39,7 +39,7 @@ from benchpool.message import (
 from benchpool.process import Process
 from benchpool.registry import Registry
 from benchpool.sent import Sent
-from benchpool.store import DataStore, Store
+from benchpool.store import DataStore, Entry, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
@@ -341,7 +341,36 @@ class Network:
             else:
                 owner = self._sender(sender)
             item = self._item(target_id, action, tags, data, owner, keep=False)
-            return self._compute.dry_run(self._scheduler.preview(item, target_id))
+            return self._compute.dry_run(self.preview(item, target_id))
+
+    def preview(self, item: Item, process: str) -> Message:
+        """Make the message that a dry run evaluates.
+
+        Raises: MessageError if it is too large, or text that is no Unicode.
+        """
+        self._limits.check_item(item)
+        return self._scheduler.preview(item, process)
+
+    def evaluate_dry(self, message: Message) -> Result:
+        """Evaluate what `preview` made, and keep nothing of it."""
+        return self._compute.dry_run(message)
+
+    def evaluate_dry_beside(self, message: Message, timeout_s: float) -> Result:
+        """Evaluate what `preview` made for a heavy process of a live network, from any thread.
+
+        Raises: ProcessBusy if the process is at something else for so long.
+        """
+        lanes = self._messenger.lanes
+        if lanes is None:
+            raise Unavailable("the network is stopping")
+        with lanes.gate(message.process, timeout_s):
+            return self._compute.dry_run(message)
+
+    def check_idle(self, process: str) -> None:
+        """Accept a process whose state does not move now. Raises: ProcessBusy."""
+        lanes = self._messenger.lanes
+        if lanes is not None and process in lanes.busy():
+            raise ProcessBusy(f"Evaluation of process {process} is in progress.")
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
@@ -518,6 +547,24 @@ class Network:
         if entry is None:
             raise UnknownProcess(f"no message with id {message_id}")
         return entry.result or Result()
+
+    def entry(self, message_id: str, process: str) -> Entry | None:
+        """Return a message of a process's log with its result; None if there is none such."""
+        return self._store.find(message_id, process)
+
+    def entry_at(self, process: str, position: int) -> Message:
+        """Return the message at a position of a log. Raises: UnknownProcess if there is none."""
+        for entry in self._store.entries(process, after=position - 1, limit=1):
+            return entry.message
+        raise UnknownProcess(f"process {process} has no message at position {position}")
+
+    def last_position(self, process: str) -> int:
+        """Return the position of a log's newest message; -1 if it is empty."""
+        return self._store.last_position(process)
+
+    def position(self, process: str) -> int:
+        """Return the position of the message that a process evaluated last."""
+        return self._compute.instance(process).position
 
     def sent(self, message_id: str, process: str, sender: str) -> Sent:
         """Look at a message of the log as its sender does after `send`."""

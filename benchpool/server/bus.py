@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 from benchpool.errors import DataCorrupt, DataNotFound, PushLimitExceeded, StoreError, Unavailable
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER = 512
 """Jobs that one commit may cover."""
+LOOK_AGAIN_S = 0.25
 MOST_WAITING = 20_000
 """Jobs that may wait; more are refused."""
 
@@ -81,13 +82,22 @@ class Bus:
 
     async def finished(self, message_id: str, timeout_s: float) -> bool:
         """Wait until nothing that came of a message is pending; return whether that is so."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while message_id in self._unfinished:
-                    await self._moved.wait()
-        except TimeoutError:
-            return False
+        deadline = monotonic() + timeout_s
+        while message_id in self._unfinished:
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                return False
+            await self.moves(left_s)
         return True
+
+    async def moves(self, timeout_s: float) -> None:
+        """Wait until something was evaluated, or for a moment. Raises: Unavailable at the end."""
+        self._refuse()
+        try:
+            async with asyncio.timeout(min(timeout_s, LOOK_AGAIN_S)):
+                await self._moved.wait()
+        except TimeoutError:
+            return
 
     @property
     def waiting(self) -> int:
@@ -182,7 +192,7 @@ class Bus:
         self._moved = asyncio.Event()
 
     def _answer(self, done: Iterable[tuple[asyncio.Future[Any] | None, Any, Any]]) -> None:
-        outcomes = [each for each in done if each[0] is not None]
+        outcomes = [(future, value, error) for future, value, error in done if future is not None]
         if outcomes and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_resolve, outcomes)
 

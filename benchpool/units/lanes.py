@@ -16,7 +16,7 @@ from benchpool.errors import ProcessBusy
 from benchpool.message import Message, Result
 from benchpool.units.compute import ComputeUnit
 
-Finish = Callable[[list[Message], list[Result] | BaseException, float], None]
+Finish = Callable[[list[Message], list[Result] | BaseException, float], object]
 """Takes a batch, what came of it and the seconds it took; called on the lane's thread."""
 
 
