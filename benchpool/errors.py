@@ -13,6 +13,7 @@ wrong, with which id or file, and what to do next.
      |   +- UnknownModule             no module of that name
      |   +- DuplicateMessage          this id was scheduled for this process before
      |   +- ProcessBusy               its evaluation goes on; ask again
+     |   +- DataItemError             bytes that are no data item, or not signed by their owner
      |   +- LimitExceeded             more than the network's limits allow
      |   |   +- PushLimitExceeded     one message pushed on without end
      +- HandlerError                  what a handler raises to refuse a message
@@ -77,6 +78,10 @@ class DuplicateMessage(MessageError):
 
 class ProcessBusy(MessageError):
     """A process evaluates something that takes long, and cannot be looked at meanwhile."""
+
+
+class DataItemError(MessageError):
+    """Bytes that are no data item or bundle, or an item that its owner did not sign."""
 
 
 class LimitExceeded(MessageError):
