@@ -10,7 +10,7 @@ with Network() as network:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -20,6 +20,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
+from benchpool.dataitem import DataItem
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
 from benchpool.errors import ConfigError, HandlerError, ProcessBusy, Unavailable, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
@@ -35,6 +36,7 @@ from benchpool.message import (
     Result,
     Tags,
     TagsInput,
+    decode_message,
 )
 from benchpool.process import Process
 from benchpool.registry import Registry
@@ -52,6 +54,7 @@ from benchpool.wallet import Wallet
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
 _MESSENGER = "messenger unit"
+_SCHEDULER = "scheduler unit"
 
 
 class Network:
@@ -172,6 +175,19 @@ class Network:
     # -- wallets and names -------------------------------------------------------------------
 
     @property
+    def scheduler_wallet(self) -> Wallet:
+        """The key that signs assignments."""
+        return self._directory.derive(_SCHEDULER)
+
+    def note(self, name: str) -> str:
+        """Return what `set_note` kept; an empty text if nothing."""
+        return self._store.fact(f"note {name}") or ""
+
+    def set_note(self, name: str, value: str) -> None:
+        """Keep a text with the network, from the next commit on; it is no part of the log."""
+        self._store.set_fact(f"note {name}", value)
+
+    @property
     def messenger(self) -> str:
         """The messenger unit's address, which every process spawned here has as Authority."""
         return self._messenger.address
@@ -203,6 +219,10 @@ class Network:
     def resolve(self, party: Party) -> str:
         """Return the id of a process or wallet. Raises: UnknownProcess with the nearest names."""
         return self._directory.resolve(party)
+
+    def forget_name(self, name: str) -> None:
+        """Take a name back."""
+        self._directory.remove_name(name)
 
     def name_of(self, identity: str) -> str:
         """Return the name of an id, or the id itself if it has none."""
@@ -315,11 +335,24 @@ class Network:
         Raises: UnknownProcess.
         """
         with self._lock:
+            self.post_assignment(message_id, processes)
+            self.run()
+
+    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+        """Assign an existing message to further processes, and leave it pending for `run`.
+
+        Returns: the message as it stands in the log of each process.
+
+        Raises: UnknownProcess.
+        """
+        with self._lock:
             entry = self._store.find(message_id)
             if entry is None:
                 raise UnknownProcess(f"no message with id {message_id}")
-            self._messenger.assign(entry.message, [self.resolve(process) for process in processes])
-            self.run()
+            targets = [self.info(process).id for process in processes]
+            self._messenger.assign(entry.message, targets)
+            found = [self._store.find(message_id, target) for target in targets]
+            return [entry.message for entry in found if entry is not None]
 
     def dry_run(
         self,
@@ -547,6 +580,26 @@ class Network:
         if entry is None:
             raise UnknownProcess(f"no message with id {message_id}")
         return entry.result or Result()
+
+    def item(self, message_id: str) -> DataItem | None:  # noqa: ARG002 - interim
+        """Interim."""
+        return None
+
+    def find_message(self, message_id: str) -> Message | None:
+        """Return a message by its id alone; None if there is none such."""
+        entry = self._store.find(message_id)
+        return None if entry is None else entry.message
+
+    def messages(self) -> Iterator[Message]:
+        """Go through all messages in the order in which they were scheduled, ticks left out."""
+        for line in self._store.lines():
+            message = decode_message(line.message)
+            if not message.cron:
+                yield message
+
+    def find_process(self, process_id: str) -> ProcessInfo | None:
+        """Return the facts of a process by its id alone; None if there is none such."""
+        return self._store.process(process_id)
 
     def entry(self, message_id: str, process: str) -> Entry | None:
         """Return a message of a process's log with its result; None if there is none such."""

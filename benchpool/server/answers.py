@@ -95,4 +95,3 @@ _MEANINGS = {
     500: "AO's units refuse with this status; the text says why.",
     503: "The server is stopping, has too much to do, or its disk failed.",
 }
-

@@ -104,6 +104,11 @@ class Bus:
         """How many jobs wait."""
         return self._jobs.qsize()
 
+    def refuse(self) -> None:
+        """Take no more jobs, and let those go who wait for something to move."""
+        self._stopping = True
+        self._wake()
+
     async def stop(self) -> None:
         """Do what was asked for, give up what heavy processes are at, and end."""
         self._stopping = True

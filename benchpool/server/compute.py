@@ -39,6 +39,12 @@ def routes(context: Context) -> APIRouter:
             raise UnknownProcess(f"no message {message[:80]!r} for process {info.id}")
         return entry.result, info
 
+    @router.get("/", responses=documented())
+    async def greet() -> Response:
+        """Say who computes here."""
+        now_ms = await bus.read(network.clock.now)
+        return answer({"address": context.assignments.address, "timestamp": now_ms})
+
     @router.get("/result/{message}", responses=documented(404, 500, 422, ok=RESULT))
     async def result(
         message: str, process: Process, no_busy: Annotated[str, Query(alias="no-busy")] = ""
@@ -128,9 +134,7 @@ def routes(context: Context) -> APIRouter:
 RESULT = {200: "The result.", 202: "The evaluation goes on; ask again."}
 
 
-def read_page(
-    from_: str, to: str, limit: str, sort: str, *, default: int
-) -> evaluations.Page:
+def read_page(from_: str, to: str, limit: str, sort: str, *, default: int) -> evaluations.Page:
     """Read the parameters of a list. Raises: ConfigError, Refused."""
     start = read_cursor(from_) if from_ else None
     end = read_cursor(to) if to else None
@@ -184,5 +188,3 @@ def dry_item(body: dict[str, Any], process: str) -> Item:
         anchor=str(body.get("Anchor") or ""),
         reference=pairs.get("Reference"),
     )
-
-

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from benchpool.network import Network
 from benchpool.server.answers import Refused
+from benchpool.server.assignments import Assignments
 from benchpool.server.bus import Bus
 from benchpool.server.metrics import Metrics
 
@@ -33,6 +34,17 @@ class Context:
         default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")
     )
 
+    def __post_init__(self) -> None:
+        self.assignments = Assignments(self.network)
+
+    def monitors(self) -> list[str]:
+        """Return the processes that somebody monitors; the bus's thread calls this."""
+        return self.network.note("monitored").split()
+
+    def set_monitors(self, processes: list[str]) -> None:
+        """Keep which processes are monitored; the bus's thread calls this."""
+        self.network.set_note("monitored", " ".join(processes))
+
 
 async def read_body(request: Request, most: int) -> bytes:
     """Read a request's body. Raises: Refused with status 413 if it is too large."""
@@ -48,5 +60,3 @@ async def read_body(request: Request, most: int) -> bytes:
             raise too_large
         parts.append(part)
     return b"".join(parts)
-
-

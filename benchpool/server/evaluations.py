@@ -41,9 +41,7 @@ def page(network: Network, process: str, wanted: Page) -> dict[str, Any]:
     }
 
 
-def _evaluations(
-    network: Network, process: str, wanted: Page
-) -> Iterator[tuple[Message, Result]]:
+def _evaluations(network: Network, process: str, wanted: Page) -> Iterator[tuple[Message, Result]]:
     ascending = wanted.sort == "ASC"
     low, high = (wanted.start, wanted.end) if ascending else (wanted.end, wanted.start)
     walk = forwards(network, process, low) if ascending else backwards(network, process)

@@ -89,7 +89,9 @@ class MessengerUnit:
 
     # -- scheduling --------------------------------------------------------------------------
 
-    def post(self, item: Item, *, process: str | None = None) -> Message:
+    def post(
+        self, item: Item, *, process: str | None = None, message_id: str | None = None
+    ) -> Message:
         """Schedule a message from outside for its target, or for a process it is assigned to.
 
         Raises: LimitExceeded if too much waits for it already; nothing is logged then.
@@ -101,15 +103,15 @@ class MessengerUnit:
                 f"{most:,} messages wait for process {target} already (pending_per_process);"
                 " run them first"
             )
-        return self._deliver(item, item.id(), target, depth=0)
+        return self._deliver(item, message_id or item.id(), target, depth=0)
 
-    def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:
+    def spawn(self, item: Item, *, depth: int = 0, process_id: str | None = None) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
 
         Raises: ConfigError for bad cron tags.
         """
         parse_cron(item.tags)
-        process_id = item.id()
+        process_id = process_id or item.id()
         now_ms = self._clock.now()
         info = ProcessInfo(
             id=process_id,
