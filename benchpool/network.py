@@ -49,7 +49,7 @@ from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wallet import Wallet
+from benchpool.wallet import ED25519, Wallet
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
@@ -192,9 +192,21 @@ class Network:
         """The messenger unit's address, which every process spawned here has as Authority."""
         return self._messenger.address
 
-    def new_wallet(self, name: str) -> Wallet:
-        """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
-        wallet = self._directory.new_wallet(name)
+    def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
+        """Make a wallet of type ed25519, arweave or ethereum.
+
+        Raises: ConfigError for a bad name or one that is taken, or another type.
+        """
+        return self._keep_wallet(self._directory.new_wallet(name, kind))
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """Take a wallet in that was made elsewhere.
+
+        Raises: ConfigError if its name is bad or taken, or its key is here already.
+        """
+        return self._keep_wallet(self._directory.add_wallet(wallet))
+
+    def _keep_wallet(self, wallet: Wallet) -> Wallet:
         self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
