@@ -10,7 +10,7 @@ with Network() as network:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -19,12 +19,14 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock, VirtualClock, parse_duration
+from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
+from benchpool.dataitem import DataItem
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
-from benchpool.errors import ConfigError, HandlerError, UnknownProcess
+from benchpool.errors import ConfigError, HandlerError, ProcessBusy, Unavailable, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
+from benchpool.inference.engine import EngineStats
 from benchpool.message import (
     Data,
     Item,
@@ -34,22 +36,25 @@ from benchpool.message import (
     Result,
     Tags,
     TagsInput,
+    decode_message,
 )
 from benchpool.process import Process
 from benchpool.registry import Registry
 from benchpool.sent import Sent
-from benchpool.store import DataStore, Store
+from benchpool.store import DataStore, Entry, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
+from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits, find_limits
-from benchpool.units.messenger import MessengerUnit
+from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wallet import Wallet
+from benchpool.wallet import ED25519, Wallet
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
 _MESSENGER = "messenger unit"
+_SCHEDULER = "scheduler unit"
 
 
 class Network:
@@ -115,6 +120,8 @@ class Network:
         self.clock: Clock = clock or VirtualClock(
             *map(int, filter(None, [self._store.fact("clock")]))
         )
+        if isinstance(self.clock, WallClock):
+            self.clock.go_on_from(int(self._store.fact("clock") or 0))
         self.data = DataStore(None if self.home is None else self.home.data)
         self.registry = registry or Registry()
         self._host = ExtensionHost(
@@ -141,8 +148,12 @@ class Network:
             limits=limits,
             on_spawn=self._spawned,
         )
+        since_ms = self.clock.now()
+        if isinstance(self.clock, WallClock):
+            since_ms = int(self._store.fact("clock") or since_ms)
         for info in self._store.processes():
-            self._cron.add(info, self.clock.now())
+            self._cron.add(info, since_ms)
+        self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
         if not self.read_only:
@@ -164,13 +175,38 @@ class Network:
     # -- wallets and names -------------------------------------------------------------------
 
     @property
+    def scheduler_wallet(self) -> Wallet:
+        """The key that signs assignments."""
+        return self._directory.derive(_SCHEDULER)
+
+    def note(self, name: str) -> str:
+        """Return what `set_note` kept; an empty text if nothing."""
+        return self._store.fact(f"note {name}") or ""
+
+    def set_note(self, name: str, value: str) -> None:
+        """Keep a text with the network, from the next commit on; it is no part of the log."""
+        self._store.set_fact(f"note {name}", value)
+
+    @property
     def messenger(self) -> str:
         """The messenger unit's address, which every process spawned here has as Authority."""
         return self._messenger.address
 
-    def new_wallet(self, name: str) -> Wallet:
-        """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
-        wallet = self._directory.new_wallet(name)
+    def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
+        """Make a wallet of type ed25519, arweave or ethereum.
+
+        Raises: ConfigError for a bad name or one that is taken, or another type.
+        """
+        return self._keep_wallet(self._directory.new_wallet(name, kind))
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """Take a wallet in that was made elsewhere.
+
+        Raises: ConfigError if its name is bad or taken, or its key is here already.
+        """
+        return self._keep_wallet(self._directory.add_wallet(wallet))
+
+    def _keep_wallet(self, wallet: Wallet) -> Wallet:
         self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
@@ -195,6 +231,10 @@ class Network:
     def resolve(self, party: Party) -> str:
         """Return the id of a process or wallet. Raises: UnknownProcess with the nearest names."""
         return self._directory.resolve(party)
+
+    def forget_name(self, name: str) -> None:
+        """Take a name back."""
+        self._directory.remove_name(name)
 
     def name_of(self, identity: str) -> str:
         """Return the name of an id, or the id itself if it has none."""
@@ -307,11 +347,24 @@ class Network:
         Raises: UnknownProcess.
         """
         with self._lock:
+            self.post_assignment(message_id, processes)
+            self.run()
+
+    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+        """Assign an existing message to further processes, and leave it pending for `run`.
+
+        Returns: the message as it stands in the log of each process.
+
+        Raises: UnknownProcess.
+        """
+        with self._lock:
             entry = self._store.find(message_id)
             if entry is None:
                 raise UnknownProcess(f"no message with id {message_id}")
-            self._messenger.assign(entry.message, [self.resolve(process) for process in processes])
-            self.run()
+            targets = [self.info(process).id for process in processes]
+            self._messenger.assign(entry.message, targets)
+            found = [self._store.find(message_id, target) for target in targets]
+            return [entry.message for entry in found if entry is not None]
 
     def dry_run(
         self,
@@ -333,7 +386,36 @@ class Network:
             else:
                 owner = self._sender(sender)
             item = self._item(target_id, action, tags, data, owner, keep=False)
-            return self._compute.dry_run(self._scheduler.preview(item, target_id))
+            return self._compute.dry_run(self.preview(item, target_id))
+
+    def preview(self, item: Item, process: str) -> Message:
+        """Make the message that a dry run evaluates.
+
+        Raises: MessageError if it is too large, or text that is no Unicode.
+        """
+        self._limits.check_item(item)
+        return self._scheduler.preview(item, process)
+
+    def evaluate_dry(self, message: Message) -> Result:
+        """Evaluate what `preview` made, and keep nothing of it."""
+        return self._compute.dry_run(message)
+
+    def evaluate_dry_beside(self, message: Message, timeout_s: float) -> Result:
+        """Evaluate what `preview` made for a heavy process of a live network, from any thread.
+
+        Raises: ProcessBusy if the process is at something else for so long.
+        """
+        lanes = self._messenger.lanes
+        if lanes is None:
+            raise Unavailable("the network is stopping")
+        with lanes.gate(message.process, timeout_s):
+            return self._compute.dry_run(message)
+
+    def check_idle(self, process: str) -> None:
+        """Accept a process whose state does not move now. Raises: ProcessBusy."""
+        lanes = self._messenger.lanes
+        if lanes is not None and process in lanes.busy():
+            raise ProcessBusy(f"Evaluation of process {process} is in progress.")
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
@@ -424,12 +506,52 @@ class Network:
                 count += fired
             return count
 
-    def live(self) -> Callable[[], None]:
-        """Run cron by the wall clock from a background thread.
+    def live(
+        self, submit: Callable[[Callable[[], object]], object] | None = None
+    ) -> Callable[[], None]:
+        """Run cron by the wall clock, and heavy processes beside everything else.
 
-        Returns: what stops it; call it before `close`.
+        Then `run` returns when nothing is pending but what heavy processes are at. What they put
+        out is pushed by the next `run` after they are done, so the log records the order that came
+        about. A replay of it is as exact as of any other.
+
+        Args:
+            submit: has a function called soon, and `run` after it, by the thread that uses this
+                network, and is called from any thread. Without it, cron alone runs, from a thread
+                of its own.
+
+        Returns: what stops it; call it before `close`, from the thread that uses this network.
         """
-        return self._cron.start_live(self.tick)
+        if submit is None:
+            return self._cron.start_live(self.tick)
+        messenger = self._messenger
+        self._compute.guard = self._lock
+        messenger.lanes = lanes = Lanes(
+            self._compute,
+            threads=self._compute.threads,
+            on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
+        )
+        stop_cron = self._cron.start_live(lambda: submit(self.tick))
+
+        def stop() -> None:
+            stop_cron()
+            self._compute.forget(lanes.stop())
+            messenger.lanes = None
+
+        return stop
+
+    def on_evaluated(self, callback: Observe | None) -> None:
+        """Be told of each round: "light" or "heavy", messages, results, seconds."""
+        self._messenger.observe = callback
+
+    def inference(self) -> EngineStats:
+        """Return what the models of this network have done so far."""
+        return self._host.engines.stats()
+
+    def unfinished(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        with self._lock:
+            return self._messenger.roots()
 
     def _fire(self) -> int:
         ticks = self._cron.take(self.clock.now())
@@ -470,6 +592,44 @@ class Network:
         if entry is None:
             raise UnknownProcess(f"no message with id {message_id}")
         return entry.result or Result()
+
+    def item(self, message_id: str) -> DataItem | None:  # noqa: ARG002 - interim
+        """Interim."""
+        return None
+
+    def find_message(self, message_id: str) -> Message | None:
+        """Return a message by its id alone; None if there is none such."""
+        entry = self._store.find(message_id)
+        return None if entry is None else entry.message
+
+    def messages(self) -> Iterator[Message]:
+        """Go through all messages in the order in which they were scheduled, ticks left out."""
+        for line in self._store.lines():
+            message = decode_message(line.message)
+            if not message.cron:
+                yield message
+
+    def find_process(self, process_id: str) -> ProcessInfo | None:
+        """Return the facts of a process by its id alone; None if there is none such."""
+        return self._store.process(process_id)
+
+    def entry(self, message_id: str, process: str) -> Entry | None:
+        """Return a message of a process's log with its result; None if there is none such."""
+        return self._store.find(message_id, process)
+
+    def entry_at(self, process: str, position: int) -> Message:
+        """Return the message at a position of a log. Raises: UnknownProcess if there is none."""
+        for entry in self._store.entries(process, after=position - 1, limit=1):
+            return entry.message
+        raise UnknownProcess(f"process {process} has no message at position {position}")
+
+    def last_position(self, process: str) -> int:
+        """Return the position of a log's newest message; -1 if it is empty."""
+        return self._store.last_position(process)
+
+    def position(self, process: str) -> int:
+        """Return the position of the message that a process evaluated last."""
+        return self._compute.instance(process).position
 
     def sent(self, message_id: str, process: str, sender: str) -> Sent:
         """Look at a message of the log as its sender does after `send`."""

@@ -139,7 +139,8 @@ def _write_registers(
         writer.write("limits", text=limits.read_text(encoding="utf-8"))
     for wallet in store.wallets():
         secret = {"secret": wallet.secret.hex()} if with_keys else {}
-        writer.write("wallet", name=wallet.name, address=wallet.address, **secret)
+        named = {"name": wallet.name, "address": wallet.address, "kind": wallet.kind}
+        writer.write("wallet", **named, **secret)
     for info in store.processes():
         fields = msgspec.structs.asdict(info)
         writer.write("process", **{**fields, "tags": info.tags.pairs})
@@ -357,8 +358,8 @@ class _Maker:
     def _limits(self, *, text: str) -> None:
         (self.home.folder / LIMITS_FILE).write_text(text, encoding="utf-8")
 
-    def _wallet(self, *, name: str, address: str, secret: str = "") -> None:
-        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret)))
+    def _wallet(self, *, name: str, address: str, kind: str, secret: str = "") -> None:
+        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret), kind))
 
     def _process(self, *, tags: list[list[str]], **fields: Any) -> None:
         self.store.add_process(ProcessInfo(tags=_tags(tags), **fields))

@@ -25,6 +25,7 @@ from benchpool.cli import (
     replay,
     session,
     simulate,
+    up,
     wallet,
 )
 from benchpool.errors import BenchpoolError
@@ -125,6 +126,7 @@ app.command("export")(portable.export)
 app.command("import")(portable.import_)
 app.command("simulate")(simulate.simulate)
 app.command("fuzz")(fuzz.fuzz)
+app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")

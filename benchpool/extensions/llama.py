@@ -11,7 +11,7 @@ import msgspec
 
 from benchpool.errors import InferenceError, StoreError
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.inference.engine import Answer, Engine, ModelCard, Request
+from benchpool.inference.engine import Answer, Engine, EngineStats, ModelCard, Request
 from benchpool.store import DataStore
 
 MAX_RESTARTS = 16
@@ -32,11 +32,14 @@ class EngineHost:
         self._factory = factory
         self._engines: dict[tuple[str, str], Engine] = {}
         self._lock = Lock()
+        self._stopped = False
         self.on_progress: InferenceProgress | None = None
 
     def engine(self, process: str, data_id: str) -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
         with self._lock:
+            if self._stopped:
+                raise InferenceError("the network is stopping")
             engine = self._engines.get((process, data_id))
             if engine is None:
                 try:
@@ -46,6 +49,20 @@ class EngineHost:
                 engine = self._factory(path)
                 self._engines[process, data_id] = engine
             return engine
+
+    def stats(self) -> EngineStats:
+        """Return what the engines have done so far, those that keep count."""
+        total = EngineStats()
+        for engine in list(self._engines.values()):
+            stats = getattr(engine, "stats", None)
+            if isinstance(stats, EngineStats):
+                total.add(stats)
+        return total
+
+    def stop(self) -> None:
+        """End every engine, and open none any more: whoever waits for one is let go."""
+        self._stopped = True
+        self.close()
 
     def close(self) -> None:
         """End every engine."""

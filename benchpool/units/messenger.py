@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 
 from msgspec.structs import replace
 
@@ -24,11 +25,14 @@ from benchpool.message import (
 from benchpool.store import Store
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
 
 PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
+Observe = Callable[[str, Sequence[Message], Sequence[Result], float], None]
+"""Told of each round or batch: "light" or "heavy", the messages, their results, the seconds."""
 COMMIT_EVERY = 5_000
 """Log entries that one transaction takes at most while a push goes on."""
 
@@ -64,6 +68,9 @@ class MessengerUnit:
         self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
+        self.lanes: Lanes | None = None
+        """Where heavy processes are evaluated in a live network; None: in the rounds."""
+        self.observe: Observe | None = None
         self.problems: list[PushLimitExceeded] = []
         """What could not be pushed since `run` was called."""
 
@@ -82,7 +89,9 @@ class MessengerUnit:
 
     # -- scheduling --------------------------------------------------------------------------
 
-    def post(self, item: Item, *, process: str | None = None) -> Message:
+    def post(
+        self, item: Item, *, process: str | None = None, message_id: str | None = None
+    ) -> Message:
         """Schedule a message from outside for its target, or for a process it is assigned to.
 
         Raises: LimitExceeded if too much waits for it already; nothing is logged then.
@@ -94,15 +103,15 @@ class MessengerUnit:
                 f"{most:,} messages wait for process {target} already (pending_per_process);"
                 " run them first"
             )
-        return self._deliver(item, item.id(), target, depth=0)
+        return self._deliver(item, message_id or item.id(), target, depth=0)
 
-    def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:
+    def spawn(self, item: Item, *, depth: int = 0, process_id: str | None = None) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
 
         Raises: ConfigError for bad cron tags.
         """
         parse_cron(item.tags)
-        process_id = item.id()
+        process_id = process_id or item.id()
         now_ms = self._clock.now()
         info = ProcessInfo(
             id=process_id,
@@ -147,10 +156,38 @@ class MessengerUnit:
         while self._pending:
             self._round()
         if self._pushed:
-            self._pushed.clear()
-            self._pushed_bytes.clear()
-            self._store.set_fact(PUSHED_FACT, "[{}, {}]")
+            alive = self.roots()
+            self._pushed = {r: n for r, n in self._pushed.items() if r in alive}
+            self._pushed_bytes = {r: n for r, n in self._pushed_bytes.items() if r in alive}
+            self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
         self._store.commit(self._clock.now())
+        if self.lanes is not None:
+            self.lanes.start()
+
+    def roots(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        waiting = [*self._pending, *(self.lanes.messages() if self.lanes is not None else ())]
+        return {root_of(message) for message in waiting}
+
+    def finish(
+        self, batch: list[Message], outcome: list[Result] | BaseException, seconds: float
+    ) -> None:
+        """Take what came of a batch in a lane, in the order in which lanes are done.
+
+        Raises: what kept the batch from being evaluated, such as a full disk.
+        """
+        assert self.lanes is not None, "only lanes finish"
+        if isinstance(outcome, BaseException):
+            raise outcome
+        process = batch[0].process
+        if self.observe is not None:
+            self.observe("heavy", batch, outcome, seconds)
+        for message, result in zip(batch, outcome, strict=True):
+            self._store.record(message, result)
+            self._push(message, result)
+        self.lanes.leave(process)
+        self._waiting[process] = self._waiting.get(process, 0) - len(batch)
+        self._compute.save_databases(self.lanes.busy())
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
@@ -160,6 +197,12 @@ class MessengerUnit:
     def _round(self) -> None:
         batch, self._pending = self._pending, []
         waiting, self._waiting = self._waiting, {}
+        busy: frozenset[str] = frozenset()
+        if self.lanes is not None:
+            batch = self.lanes.divert(batch)
+            self._waiting = self.lanes.counts()
+            busy = self.lanes.busy()
+        started = perf_counter()
         try:
             results, careful = self._evaluate(batch)
         except BaseException:
@@ -167,13 +210,15 @@ class MessengerUnit:
             self._compute.forget({message.process for message in batch})
             self._pending, self._waiting = batch, waiting
             raise
+        if self.observe is not None and batch:
+            self.observe("light", batch, results, perf_counter() - started)
         for message, result in zip(batch, results, strict=True):
             self._store.record(message, result)
             self._push(message, result)
         if careful:
-            self._compute.save_databases()
+            self._compute.save_databases(busy)
         if careful or self._store.uncommitted >= COMMIT_EVERY:
-            self._compute.checkpoint()
+            self._compute.checkpoint(busy)
             self._commit()
 
     def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
