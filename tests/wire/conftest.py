@@ -6,17 +6,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -98,44 +95,66 @@ def jwks(node: str) -> dict[str, dict[str, str]]:
     return made
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @dataclass(frozen=True)
 class Server:
-    """A server that runs, and where its units are."""
+    """A server that runs, and what `benchpool up --json` says of it."""
 
-    url: str
     home: Path
+    addresses: dict[str, str]
 
-    def fetch(self, path: str) -> bytes:
-        """GET a path and return the body."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
-            body: bytes = answer.read()
-        return body
+    def graphql(self, query: str) -> Any:
+        """Ask the gateway."""
+        body = json.dumps({"query": query}).encode()
+        asked = urllib.request.Request(
+            f"{self.addresses['gateway']}/graphql",
+            body,
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return json.loads(answer.read())["data"]
+
+    def modules(self) -> dict[str, str]:
+        """Return the id of every module by its name, as AO's clients find them."""
+        wanted = '[{name: "Type", values: ["Module"]}]'
+        query = f"{{ transactions(first: 100, tags: {wanted}) {{ edges {{ node {{ id tags"
+        found = self.graphql(query + " { name value } } } } }")["transactions"]["edges"]
+        nodes = [edge["node"] for edge in found]
+        tags = [{tag["name"]: tag["value"] for tag in node["tags"]} for node in nodes]
+        return {each["Name"]: node["id"] for each, node in zip(tags, nodes, strict=True)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the JavaScript suite needs to know."""
+        where = {**self.addresses, "graphql": f"{self.addresses['gateway']}/graphql"}
+        return {**where, "modules": self.modules()}
 
 
-def start(home: Path, port: int, log: Path) -> tuple[subprocess.Popen[bytes], Server]:
-    """Start `benchpool up` and wait until it answers."""
-    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT)
-    server = Server(f"http://127.0.0.1:{port}", home)
-    for _ in range(300):
-        if process.poll() is not None:
-            pytest.fail(f"benchpool up ended with {process.returncode}:\n{log.read_text()}")
+@contextmanager
+def serving(home: Path, log: Path) -> Iterator[Server]:
+    """Run `benchpool up` on a free port; it must end by itself when it is told to."""
+    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0"]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*command, "--json"], stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
         try:
-            server.fetch("/health")
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-        else:
-            return process, server
-    process.kill()
-    pytest.fail(f"benchpool up did not answer within 30 s:\n{log.read_text()}")
+            yield Server(home, addresses_of(process, log))
+        finally:
+            process.terminate()
+        assert process.wait(timeout=60) == 0, log.read_text()[-2000:]
+
+
+def addresses_of(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
+    """Read what a server says when it is ready."""
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        with suppress(json.JSONDecodeError):
+            addresses: dict[str, str] = json.loads(printed)
+            return addresses
+    pytest.fail(f"benchpool up ended with {process.wait()}:\n{printed}{log.read_text()}")
 
 
 @pytest.fixture(scope="session")
@@ -154,10 +173,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 def server(stored: tuple[Path, dict[str, str]]) -> Iterator[Server]:
     """`benchpool up` on a home of its own and a free port."""
     home, _ = stored
-    process, server = start(home, free_port(), home.parent / "server.log")
-    yield server
-    process.terminate()
-    assert process.wait(timeout=30) == 0, (home.parent / "server.log").read_text()[-2000:]
+    with serving(home, home.parent / "server.log") as running:
+        yield running
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ def facts(
     server: Server, stored: tuple[Path, dict[str, str]], jwks: dict[str, dict[str, str]]
 ) -> Path:
     """The file from which the suite learns where the server is and who its wallets are."""
-    known = network_facts(server) | {"data": stored[1], "wallets": jwks}
+    known = server.facts() | {"data": stored[1], "wallets": jwks}
     file = server.home.parent / "wire.json"
     file.write_text(json.dumps(known))
     file.chmod(0o600)
