@@ -470,6 +470,11 @@ class Network:
 
     # -- time --------------------------------------------------------------------------------
 
+    def check_advance(self) -> None:
+        """Accept that time be advanced. Raises: ConfigError if the clock is not virtual."""
+        if not isinstance(self.clock, VirtualClock):
+            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+
     def advance(self, duration: int | str, on_tick: Callable[[int], None] | None = None) -> int:
         """Move virtual time on, running every cron tick that falls due.
 
@@ -481,8 +486,8 @@ class Network:
 
         Raises: ConfigError if the clock is not virtual, or for a bad duration.
         """
-        if not isinstance(self.clock, VirtualClock):
-            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+        self.check_advance()
+        assert isinstance(self.clock, VirtualClock), "checked"
         length_ms = parse_duration(duration) if isinstance(duration, str) else duration
         with self._lock:
             if self._messenger.pending:
@@ -539,6 +544,15 @@ class Network:
             messenger.lanes = None
 
         return stop
+
+    def refresh(self) -> None:
+        """Look at the home as it is now: a network that only looks sees one moment of it."""
+        self._store.refresh()
+        if isinstance(self.clock, VirtualClock):
+            self.clock = VirtualClock(int(self._store.fact("clock") or self.clock.now()))
+        self._directory = Directory(self._store, _take_seed(self._store, None, self.home))
+        self._scheduler = SchedulerUnit(self._store, self.clock)
+        self._compute.forget_all()
 
     def on_evaluated(self, callback: Observe | None) -> None:
         """Be told of each round: "light" or "heavy", messages, results, seconds."""

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from benchpool.errors import ConfigError, HandlerError
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
+from benchpool.wallet import ED25519, Wallet
 
 BODY_BYTES = 2 * MU_BODY_BYTES
 LONGEST_WAIT_S = 30.0
@@ -48,9 +49,11 @@ class Said(msgspec.Struct):
 
 
 class Wanted(msgspec.Struct):
-    """A wallet to be made."""
+    """A wallet to be made, or taken in by its key."""
 
     name: str
+    kind: str = ED25519
+    jwk: dict[str, Any] | None = None
 
 
 def routes(context: Context) -> APIRouter:
@@ -110,10 +113,15 @@ def routes(context: Context) -> APIRouter:
 
     @router.post("/wallets", responses=documented(400))
     async def new_wallet(request: Request) -> Response:
-        """Make a wallet."""
+        """Make a wallet, or take one in."""
         wanted: Wanted = await read(request, Wanted)
-        wallet = await bus.write(lambda: network.new_wallet(wanted.name))
-        return answer({"address": wallet.address})
+
+        def work() -> Wallet:
+            if wanted.jwk is None:
+                return network.new_wallet(wanted.name, wanted.kind)
+            return network.add_wallet(Wallet.of_jwk(wanted.name, wanted.jwk))
+
+        return answer({"address": (await bus.write(work)).address})
 
     @router.get("/finished/{message}", responses=documented(400))
     async def finished(message: str) -> Response:

@@ -385,6 +385,10 @@ class SqliteStore:
         ).first()
         return None if row is None else Checkpoint(*row)
 
+    def refresh(self) -> None:
+        """See `Store`."""
+        self._connection.rollback()
+
     def close(self) -> None:
         """See `Store`."""
         self._fresh.clear()

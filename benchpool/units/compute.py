@@ -220,6 +220,11 @@ class ComputeUnit:
         for process in processes:
             self._let_go(process)
 
+    def forget_all(self) -> None:
+        """Let go of every process; each is loaded again when it is asked for."""
+        for process in list(self._instances):
+            self._let_go(process)
+
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
         for extension in instance.extensions if instance is not None else ():
