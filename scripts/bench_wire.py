@@ -3,10 +3,10 @@
 Usage: python scripts/bench_wire.py [--messages 1000] [--peer-messages 60] [--no-peers]
 
 The messages are Transfers of a token, signed before the clock starts. Each is sent to the messenger
-unit (POST /), and its result is asked of the compute unit (GET /result) until it is there. Beside it
-npm's wao, the emulator in JavaScript, does the same: in memory, and over its local server. wao is
-installed by npm into the user's cache. Prints a Markdown table. A second table shows that the client
-is not what is measured: the same client against /health.
+unit (POST /), and its result is asked of the compute unit (GET /result) until it is there. Beside
+it npm's wao, the emulator in JavaScript, does the same: in memory, and over its local server. wao
+is installed by npm into the user's cache. Prints a Markdown table. The rows of /health show that
+the client is not what is measured.
 """
 
 from __future__ import annotations
@@ -24,20 +24,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count as count_up
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
 
-from benchpool.dataitem import DataItem, decode, sign
+from benchpool.dataitem import DataItem, sign
+from benchpool.registry import module_id
 from benchpool.signers import ArweaveSigner, Ed25519Signer, Signer, address_of, generate_jwk
 
 WAO = "wao@0.35.7"
 CLIENTS = (1, 32)
 AO_TAGS = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", "Message")]
 RECIPIENT = "r" * 42 + "w"
+_NUMBER = count_up()
+
+
+class Refused(Exception):
+    """A server did not do what was asked."""
 
 
 class Figures(NamedTuple):
@@ -69,9 +76,13 @@ class Connection:
         self._host, self._port = host, port
 
     async def open(self) -> Connection:
-        """Connect."""
-        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-        return self
+        """Connect, once the server listens."""
+        for _ in range(100):
+            with suppress(ConnectionRefusedError):
+                self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+                return self
+            await asyncio.sleep(0.1)
+        raise Refused(f"nobody listens on port {self._port}")
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Send a request; return status and body."""
@@ -132,13 +143,13 @@ def send_all(place: Place, items: Sequence[DataItem], clients: int) -> Figures:
             message, body = raw[piece]
             status, text = await mu.ask("POST", place.mu[1] or "/", body)
             if status // 100 != 2:
-                raise SystemExit(f"refused with {status}: {text[:300]!r}")
+                raise Refused(f"status {status}: {text[:300]!r}")
             path = f"{place.cu[1]}/result/{message}?process-id={place.process}"
             status, text = await cu.ask("GET", path)
             while status == 202:
                 status, text = await cu.ask("GET", path)
             if status != 200 or len(json.loads(text)["Messages"]) != 2:
-                raise SystemExit(f"no result with two notices, but {status}: {text[:300]!r}")
+                raise Refused(f"no result with two notices, but {status}: {text[:300]!r}")
 
         return send
 
@@ -164,11 +175,11 @@ def ask_health(place: Place, clients: int, count: int) -> Figures:
 
 
 def transfers(signer: Signer, process: str, count: int) -> list[DataItem]:
-    """Sign this many Transfers of one winston."""
+    """Sign this many Transfers of one winston, each different: Ed25519 signs the same alike."""
     tags = [*AO_TAGS, ("Action", "Transfer"), ("Recipient", RECIPIENT), ("Quantity", "1")]
     return [
-        sign(signer, target=process, tags=[*tags, ("X-Number", str(n))], data=b" ")
-        for n in range(count)
+        sign(signer, target=process, tags=[*tags, ("X-Number", str(next(_NUMBER)))], data=b" ")
+        for _ in range(count)
     ]
 
 
@@ -276,9 +287,6 @@ def survival(place: Place, port: int, path: str, server: Any) -> str:
     return f"`GET {{SU}}/{{process}}`: {said}; {after}"
 
 
-# -- benchpool ---------------------------------------------------------------------------------
-
-
 def free_port() -> int:
     """Find a port with four free ones behind it, most likely."""
     with socket.socket() as probe:
@@ -287,24 +295,60 @@ def free_port() -> int:
     return port - 8
 
 
+# -- benchpool ---------------------------------------------------------------------------------
+
+
+
+
 @contextmanager
-def benchpool(home: Path, port: int) -> Iterator[Any]:
-    """Start `benchpool up` on an empty home and wait until it answers."""
-    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", str(port)]
-    with (home.parent / "server.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+def benchpool(home: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Start `benchpool up` on an empty home; give its process and what it says when it is ready."""
+    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0"]
+    server = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True)
+    printed = ""
     try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        else:
-            raise SystemExit("benchpool up did not start; is the extra `server` installed?")
-        yield server
+        for line in server.stdout or ():
+            printed += line
+            with suppress(json.JSONDecodeError):
+                yield server, json.loads(printed)
+                return
+        raise SystemExit("benchpool up did not start; is the extra `server` installed?")
     finally:
         server.terminate()
         server.wait(timeout=60)
+
+
+def token_of(url: str, scheduler: str, signer: Signer) -> Place:
+    """Spawn a token and mint; return where its messages go."""
+    port = int(url.rsplit(":", 1)[1])
+    module = [("Module", module_id("WrappedAR")), ("Scheduler", scheduler)]
+    spawned = sign(signer, tags=[*AO_TAGS[:2], ("Type", "Process"), *module], data=b" ")
+    mint = [*AO_TAGS, ("Action", "Mint"), ("Quantity", "1000000000")]
+    place = Place("127.0.0.1", (port, "/mu"), (port, "/cu"), spawned.id)
+
+    async def post() -> None:
+        connection = await Connection(place.host, port).open()
+        for item in (spawned, sign(signer, target=spawned.id, tags=mint, data=b" ")):
+            status, text = await connection.ask("POST", "/mu", item.raw)
+            if status != 202:
+                raise Refused(f"status {status}: {text[:300]!r}")
+
+    asyncio.run(post())
+    return place
+
+
+def benchpool_rows(home: Path, keys: Keys, count: int, notes: list[str]) -> Iterator[str]:
+    """Measure benchpool, and the client by requests that cost the server next to nothing."""
+    with benchpool(home) as (server, addresses):
+        for name, signer in keys.named():
+            place = token_of(addresses["gateway"], addresses["scheduler"], signer)
+            for clients in CLIENTS:
+                figures = send_all(place, transfers(signer, place.process, count), clients)
+                yield figures.row("benchpool up", name, clients, count)
+        for clients in CLIENTS:
+            figures = ask_health(place, clients, count)
+            yield figures.row("two GET /health instead of a message", "-", clients, count)
+        notes.append(f"benchpool: {survival(place, place.mu[0], '/su', server)}")
 
 
 def main() -> None:
@@ -334,4 +378,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,4 +1,4 @@
-"""A running server, npm's packages, and the JavaScript suite: each of its tests is a pytest test."""
+"""A running server, npm's packages, and the JavaScript suite, test by test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one pytest test of each test of the suite."""
     if {"file", "name"} <= set(metafunc.fixturenames):
         found = javascript_tests()
-        metafunc.parametrize(("file", "name"), found, ids=[f"{file}-{name}" for file, name in found])
+        ids = [f"{file}-{name}" for file, name in found]
+        metafunc.parametrize(("file", "name"), found, ids=ids)
 
 
 @pytest.fixture(scope="session")
