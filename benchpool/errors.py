@@ -14,6 +14,7 @@ wrong, with which id or file, and what to do next.
      |   +- DuplicateMessage          this id was scheduled for this process before
      |   +- ProcessBusy               its evaluation goes on; ask again
      |   +- DataItemError             bytes that are no data item, or not signed by their owner
+     |   +- ItemRefused               a data item that breaks a rule of the protocol; has `rule`
      |   +- LimitExceeded             more than the network's limits allow
      |   |   +- PushLimitExceeded     one message pushed on without end
      +- HandlerError                  what a handler raises to refuse a message
@@ -82,6 +83,19 @@ class ProcessBusy(MessageError):
 
 class DataItemError(MessageError):
     """Bytes that are no data item or bundle, or an item that its owner did not sign."""
+
+
+class ItemRefused(MessageError):
+    """A data item that breaks a rule of the protocol.
+
+    Args:
+        rule: `data-protocol`, `type`, `module`, `scheduler`, `target`, `link` or `signer`.
+        message: what is wrong, in the words of the reference units where they have any.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class LimitExceeded(MessageError):

@@ -90,7 +90,7 @@ class ServedNetwork(Network):
         sender: Party | None = None,
     ) -> str:
         """See `Network`."""
-        owner = self._sender(sender)
+        owner = self._sender(sender).address
         said = _said(owner, tags, data) | {"module": module, "name": name}
         process: str = self._ask("processes", said)["id"]
         self.refresh()
@@ -106,7 +106,7 @@ class ServedNetwork(Network):
         sender: Party | None = None,
     ) -> Sent:
         """See `Network`. What it leads to is under way when this returns."""
-        said = _said(self._sender(sender), tags, data)
+        said = _said(self._sender(sender).address, tags, data)
         given = self._ask("messages", said | {"target": self.resolve(target), "action": action})
         self._posted.append(given["id"])
         self.refresh()

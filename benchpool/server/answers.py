@@ -11,10 +11,8 @@ from fastapi import Response
 
 from benchpool.errors import (
     BenchpoolError,
-    DataNotFound,
     ProcessBusy,
     Unavailable,
-    UnknownProcess,
 )
 
 log = logging.getLogger("benchpool.server")
@@ -58,8 +56,6 @@ def refusal(error: Exception, status: int = 500) -> Response:
         status = error.status
     elif isinstance(error, Unavailable):
         status = 503
-    elif isinstance(error, UnknownProcess | DataNotFound):
-        status = 404 if status == 500 else status
     elif not isinstance(error, BenchpoolError):
         log.error("a request failed", exc_info=error)
         return answer({"error": f"{type(error).__name__}: {error}"}, 500)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchpool.dataitem import DataItem, sign
+from benchpool.dataitem import DataItem
 from benchpool.message import Message
 from benchpool.network import Network
 from benchpool.server.shapes import PROTOCOL, tags_json, text_of
-from benchpool.signers import Ed25519Signer, Signer, address_of, to_base64url
+from benchpool.signers import to_base64url
 from benchpool.tags import Pair
-
-HEIGHT_DIGITS = 12
+from benchpool.wire import assignment_item
 
 
 class Assignments:
@@ -19,24 +18,12 @@ class Assignments:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._signer: Signer = Ed25519Signer(network.scheduler_wallet.secret)
-        self.address = address_of(self._signer.signature_type, self._signer.owner)
+        self._signer = network.scheduler.signer()
+        self.address = network.scheduler.address
 
     def item(self, message: Message) -> DataItem:
-        """Write the assignment of a message of a log."""
-        tags: list[Pair] = [
-            *PROTOCOL,
-            ("Type", "Assignment"),
-            ("Process", message.process),
-            ("Epoch", str(message.epoch)),
-            ("Nonce", str(message.nonce)),
-            ("Hash-Chain", message.hash_chain),
-            ("Block-Height", f"{message.block_height:0{HEIGHT_DIGITS}d}"),
-            ("Timestamp", str(message.timestamp)),
-        ]
-        if message.id != message.process:
-            tags.append(("Message", message.id))
-        return sign(self._signer, tags=tags)
+        """Return the assignment of a message of a log."""
+        return assignment_item(message, self._signer)
 
     def id_of(self, message: Message) -> str:
         """Return the id of a message's assignment."""
@@ -45,7 +32,7 @@ class Assignments:
     def node(self, message: Message) -> dict[str, Any]:
         """Show a message with its assignment, as the scheduler unit does."""
         item = self.item(message)
-        pure = message.target != message.process and message.id != message.process
+        pure = message.process not in (message.target, message.id)
         return {
             "message": None if pure else message_json(self._network, message),
             "assignment": {

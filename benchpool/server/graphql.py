@@ -63,11 +63,11 @@ class _Query:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    def transaction(self, _info: GraphQLResolveInfo, id: str) -> dict[str, Any] | None:  # noqa: A002 - Arweave's name
+    def transaction(self, _info: GraphQLResolveInfo[Any], id: str) -> dict[str, Any] | None:  # noqa: A002 - Arweave's name
         found = self._transactions.find(id)
         return None if found is None else _node(found)
 
-    def transactions(self, _info: GraphQLResolveInfo, **wanted: Any) -> dict[str, Any]:
+    def transactions(self, _info: GraphQLResolveInfo[Any], **wanted: Any) -> dict[str, Any]:
         found = list(self._select(wanted))
         descending = not str(wanted.get("sort") or "HEIGHT_DESC").endswith("ASC")
         if descending:

@@ -2,91 +2,65 @@
 
 from __future__ import annotations
 
-from benchpool.dataitem import DataItem, decode, verify
-from benchpool.errors import (
-    DataItemError,
-    DuplicateMessage,
-    MessageError,
-    UnknownModule,
-    UnknownProcess,
-)
+import asyncio
+from typing import NamedTuple
+
+from benchpool.dataitem import DataItem, decode
+from benchpool.errors import DataItemError, ItemRefused, MessageError, UnknownProcess
 from benchpool.message import Item, Message
 from benchpool.network import Network
 from benchpool.server.answers import Refused
-from benchpool.tags import Tags
+from benchpool.server.context import Context
+from benchpool.wire import PROCESS
 
 NO_ITEM = "'body': A valid and signed data item must be provided as the body."
+LARGE_BYTES = 64 << 10
+"""Items above this are hashed and verified on a thread."""
 
 
-def read_item(raw: bytes) -> DataItem:
-    """Read and verify an item of type Message or Process. Raises: Refused."""
+class Checked(NamedTuple):
+    """An item that may be scheduled, and what it says."""
+
+    item: DataItem
+    said: Item
+
+
+async def check(context: Context, raw: bytes) -> Checked:
+    """Read and verify an item: a small one at once, a large one without holding others up.
+
+    Raises: Refused.
+    """
+    if len(raw) <= LARGE_BYTES:
+        return _check(context.network, raw)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(context.threads, _check, context.network, raw)
+
+
+def _check(network: Network, raw: bytes) -> Checked:
     try:
         item = decode(raw)
-        verify(item)
+        return Checked(item, network.check(item))
     except DataItemError as error:
         raise Refused(f"{NO_ITEM} {error}") from None
-    tags = item.tags
-    if ("Data-Protocol", "ao") not in tags:
-        raise Refused("Tag 'Data-Protocol': must contain 'ao'")
-    kind = tag(item, "Type")
-    if kind not in ("Message", "Process"):
-        raise Refused("Tag 'Type': must be either 'Process' or 'Message'")
-    for pair in tags:
-        if any(text.endswith("+link") for text in pair):
-            raise Refused("no name or value of a tag may end in '+link'")
-    if kind == "Process":
-        for name in ("Module", "Scheduler"):
-            if not tag(item, name):
-                raise Refused(f"Tag '{name}': a process needs one")
-    return item
+    except ItemRefused as error:
+        raise Refused(str(error)) from None
 
 
-def tag(item: DataItem, name: str) -> str:
-    """Return the first value of a tag by its exact name."""
-    return next((value for key, value in item.tags if key == name), "")
+def schedule(network: Network, checked: Checked) -> Message:
+    """Give an item its place in a log. Raises: UnknownProcess, UnknownModule, DuplicateMessage."""
+    if checked.said.type != PROCESS:
+        check_target(network, checked.item.target)
+    return network.accept(checked.item, checked.said)
 
 
-def schedule(network: Network, item: DataItem) -> Message:
-    """Give an item its place in a log. Raises: Refused with what the scheduler says."""
-    if tag(item, "Type") == "Message":
-        check_target(network, item.target)
-    try:
-        return accept(network, item)
-    except UnknownModule as error:
-        raise Refused(f"Tag 'Module': {error}") from None
-    except MessageError as error:
-        raise Refused(f'400: {{"error":"{error}"}}') from None
+def as_scheduler_said(error: MessageError) -> Refused:
+    """Write a refusal as the messenger passes on what its scheduler says."""
+    return Refused(f'400: {{"error":"{error}"}}')
 
 
 def check_target(network: Network, target: str) -> None:
     """Accept the id of a process. Raises: UnknownProcess."""
     if network.find_process(target) is None:
-        raise UnknownProcess(f"no process {target or '(the item has no target)'} is known here")
-
-
-def accept(network: Network, item: DataItem) -> Message:
-    """Interim, until networks take data items themselves."""
-    kind = tag(item, "Type")
-    tags = Tags([pair for pair in item.tags if pair[0].lower() not in ("from", "owner")])
-    try:
-        data: str | bytes = item.data.decode()
-    except UnicodeDecodeError:
-        data = item.data
-    said = Item(
-        item.target,
-        item.address,
-        tag(item, "From-Process") or item.address,
-        tags,
-        data,
-        type=kind,
-    )
-    messenger = network._messenger
-    if kind == "Process":
-        network._compute.check_module(tags.get("Module"))
-        info = messenger.spawn(said, process_id=item.id)
-        first = network.entry(info.id, info.id)
-        assert first is not None
-        return first.message
-    if network.entry(item.id, item.target) is not None:
-        raise DuplicateMessage(f"message {item.id} was scheduled for this process before")
-    return messenger.post(said, message_id=item.id)
+        raise UnknownProcess(
+            f"no process {target[:80] or '(the item has no target)'} is known here"
+        )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from benchpool.dataitem import DataItem, decode, verify
-from benchpool.errors import DataItemError
+from benchpool.dataitem import decode, verify
+from benchpool.errors import DataItemError, DuplicateMessage
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
-from benchpool.server.intake import NO_ITEM, check_target, read_item, schedule, tag
-
-LARGE_BYTES = 64 << 10
-"""Items above this are hashed and verified on a thread."""
+from benchpool.server.intake import NO_ITEM, as_scheduler_said, check, check_target, schedule
+from benchpool.wire import PROCESS
 
 ITEM_BODY = {
     "requestBody": {
@@ -52,13 +49,17 @@ def routes(context: Context) -> APIRouter:
                 raise Refused("'process-id' and 'assign' must both be given", 400)
             return await assigned(assign, process_id)
         raw = await read_body(request, MU_BODY_BYTES)
-        item = await verified(context, raw)
+        checked = await check(context, raw)
+        item = checked.item
 
         def take() -> None:
-            schedule(network, item)
-            if tag(item, "Type") == "Process" and item.target:
-                if network.find_process(item.target) is not None:
-                    network.post_assignment(item.id, [item.target])
+            try:
+                schedule(network, checked)
+            except DuplicateMessage as error:
+                raise as_scheduler_said(error) from None
+            target = item.target if checked.said.type == PROCESS else ""
+            if target and network.find_process(target) is not None:
+                network.post_assignment(item.id, [target])
 
         await bus.write(take)
         return answer({"message": "Processing DataItem", "id": item.id}, 202)
@@ -76,9 +77,9 @@ def routes(context: Context) -> APIRouter:
         responses=documented(404, 413, 500, media="text/plain"),
         openapi_extra=ITEM_BODY,
     )
-    async def monitor(process: str, request: Request) -> Response:
+    async def monitor(request: Request) -> Response:
         """Note that somebody wants a process's cron pushed; here it always is."""
-        target = await monitored(process, request)
+        target = await monitored(request)
 
         def work() -> None:
             check_target(network, target)
@@ -95,9 +96,9 @@ def routes(context: Context) -> APIRouter:
         responses=documented(404, 413, 500, media="text/plain"),
         openapi_extra=ITEM_BODY,
     )
-    async def unmonitor(process: str, request: Request) -> Response:
+    async def unmonitor(request: Request) -> Response:
         """Take the note back."""
-        target = await monitored(process, request)
+        target = await monitored(request)
 
         def work() -> None:
             known = context.monitors()
@@ -108,7 +109,8 @@ def routes(context: Context) -> APIRouter:
         await bus.write(work)
         return PlainTextResponse("Process monitoring stopped")
 
-    async def monitored(process: str, request: Request) -> str:
+    async def monitored(request: Request) -> str:
+        # As on AO, the path says nothing: the process is the item's target.
         raw = await read_body(request, MU_BODY_BYTES)
         try:
             item = decode(raw)
@@ -143,10 +145,3 @@ def routes(context: Context) -> APIRouter:
         return answer({"message": "Processing DataItem", "id": message}, 202)
 
     return router
-
-
-async def verified(context: Context, raw: bytes) -> DataItem:
-    """Read and verify an item: a small one at once, a large one without holding others up."""
-    if len(raw) <= LARGE_BYTES:
-        return read_item(raw)
-    return await asyncio.get_running_loop().run_in_executor(context.threads, read_item, raw)

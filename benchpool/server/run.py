@@ -15,6 +15,7 @@ import uvicorn
 
 from benchpool.clock import WallClock
 from benchpool.errors import ConfigError, StoreError
+from benchpool.home import Home
 from benchpool.network import Network
 from benchpool.registry import Registry
 from benchpool.served import ServerFile, forget_server, write_server
@@ -240,6 +241,8 @@ def serve_home(
 
     Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
     """
+    if not Home(home).exists():
+        settings.setdefault("signed", True)  # clients look at signatures
     network = Network(home, clock=WallClock(), registry=registry, **settings)
     resumed = network.resumed
     server = Server(network, options)

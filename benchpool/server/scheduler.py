@@ -13,8 +13,8 @@ from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 from benchpool.server.evaluations import backwards, forwards
-from benchpool.server.intake import schedule
-from benchpool.server.messenger import ITEM_BODY, verified
+from benchpool.server.intake import check, schedule
+from benchpool.server.messenger import ITEM_BODY
 from benchpool.server.shapes import Cursor
 
 LIMIT = 100
@@ -45,9 +45,9 @@ def routes(context: Context) -> APIRouter:
             return answer(
                 {"timestamp": message.timestamp, "id": context.assignments.id_of(message)}
             )
-        item = await verified(context, await read_body(request, MU_BODY_BYTES))
-        message = await bus.write(lambda: schedule(network, item))
-        return answer({"timestamp": message.timestamp, "id": item.id})
+        checked = await check(context, await read_body(request, MU_BODY_BYTES))
+        message = await bus.write(lambda: schedule(network, checked))
+        return answer({"timestamp": message.timestamp, "id": checked.item.id})
 
     @router.get("/", responses=documented(400))
     async def location(process_id: OptionalProcess = "") -> Response:

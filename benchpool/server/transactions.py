@@ -89,7 +89,7 @@ class Transactions:
                 yield self._of_module(module)
         if wanted("Scheduler-Location"):
             yield from self.locations(owners)
-        if kinds == {"Process"}:
+        if kinds is not None and set(kinds) == {"Process"}:
             for info in self._network.processes():
                 yield self._of_message(self._network.entry_at(info.id, 0))
         elif wanted("Message") or wanted("Process"):
