@@ -162,7 +162,7 @@ def addresses_of(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A home whose data store has six questions and, where it was pulled, a small model."""
     home = tmp_path_factory.mktemp("wire") / "home"
-    with Network(home) as network:
+    with Network(home, signed=True) as network:  # as `benchpool up` makes a new one
         questions = sample_path().read_text().splitlines()[:6]
         data = {"samples": network.data.put("\n".join(questions).encode())}
         with suppress(PrerequisiteError):

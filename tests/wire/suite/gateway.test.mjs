@@ -119,3 +119,14 @@ test("a notice to a wallet is stored and found by its recipient", async () => {
   }
   assert.ok(found.length > 0);
 });
+
+test("HyperBEAM's devices are not here", async () => {
+  for (const path of ["~meta@1.0/info/address", "~meta@1.0/info"]) {
+    assert.equal((await get(`${net.gateway}/${path}`)).status, 404, path);
+  }
+});
+
+test("a module's data is its Python source, not WASM", async () => {
+  const { text } = await get(`${net.gateway}/${net.modules.WrappedAR}`);
+  assert.match(text, /class WrappedAR/);
+});

@@ -113,3 +113,28 @@ test("a pushed message cannot be replayed under another signature", async () => 
     assert.equal(answer.status, 500);
   }
 });
+
+test("a forged copy that comes before a true notice does not keep it out", async () => {
+  const holder = await spawn("WrappedAR", { Name: "Holder" });
+  const transfer = { Action: "Transfer", Recipient: holder, Quantity: "3" };
+  await send(token, transfer);
+  const { message } = (await received(holder, "Credit-Notice")).node;
+  const [reference] = values(message.tags, "Reference");
+  const next = `${Number(reference) + 2}`; // its Debit-Notice takes the number between
+  const tags = message.tags
+    .filter(({ name }) => name !== "Pushed-For")
+    .map((pair) => (pair.name === "Reference" ? { ...pair, value: next } : pair));
+  const anchor = next.padStart(32, "0");
+  const { bytes } = await item(mallory, { target: holder, tags, data: message.data, anchor });
+  await post(net.mu, bytes);
+  await send(token, transfer);
+  const found = await until("the true notice", async () => {
+    const { json } = await get(`${net.su}/${holder}?process-id=${holder}`);
+    return json.edges.find(
+      ({ node: { message: m } }) =>
+        m.owner.address === net.messenger && values(m.tags, "Reference")[0] === next,
+    );
+  });
+  const result = await ao.result({ process: holder, message: found.node.message.id });
+  assert.doesNotMatch(JSON.stringify(result.Output), /not trusted/);
+});
