@@ -131,7 +131,7 @@ class Server:
 
     def stop(self) -> None:
         """Take no more requests, and end; may be called from any thread."""
-        if self._loop is not None and self._stopping is not None:
+        if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def _failed(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock, block_height
+from benchpool.clock import Clock
 from benchpool.dataitem import Signer
 from benchpool.errors import BenchpoolError, DataItemError, LimitExceeded, PushLimitExceeded
 from benchpool.message import (
@@ -118,20 +118,21 @@ class MessengerUnit:
         """
         parse_cron(item.tags)
         process_id = process_id or item.id()
-        now_ms = self._clock.now()
+        first = replace(item, target=process_id)
+        message = self._scheduler.schedule(first, process_id, process_id, depth=depth)
         info = ProcessInfo(
             id=process_id,
             module=item.tags.get("Module"),
             owner=item.sender,
             tags=item.tags,
-            created_ms=now_ms,
-            created_height=block_height(now_ms),
+            created_ms=message.timestamp,  # a wall clock has gone on since it was last asked
+            created_height=message.block_height,
             order=len(self._processes),
         )
         self._processes[process_id] = info
         self._families.add(info)
         self._store.add_process(info)
-        self._deliver(replace(item, target=process_id), process_id, process_id, depth=depth)
+        self._wait(message)
         self._on_spawn(info)
         return info
 
