@@ -6,7 +6,9 @@ The tests themselves are in suite/, one file a topic. Each of them is one test h
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -42,3 +44,21 @@ def test_the_client_is_pinned_and_the_lock_file_names_no_host():
     lock = (HERE / "package-lock.json").read_text()
     assert json.loads(lock)["packages"][""]["dependencies"] == package["dependencies"]
     assert "://" not in lock
+
+
+@pytest.mark.slow
+def test_the_script_of_the_how_to_does_what_it_says(node: str, server: Any):
+    page = (HERE.parents[1] / "docs" / "how-to" / "use-aoconnect.md").read_text()
+    (script,) = re.findall(r"^```js\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(r"^prints `(.*)`\.$", page, re.MULTILINE)
+    done = subprocess.run(
+        [node, "--input-type=module", "--eval", script],
+        cwd=HERE,
+        env=os.environ | {"BENCHPOOL_URL": server.addresses["gateway"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == shown
+    assert len(script.splitlines()) <= 25
