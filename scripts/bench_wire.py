@@ -298,8 +298,6 @@ def free_port() -> int:
 # -- benchpool ---------------------------------------------------------------------------------
 
 
-
-
 @contextmanager
 def benchpool(home: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     """Start `benchpool up` on an empty home; give its process and what it says when it is ready."""

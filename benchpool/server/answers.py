@@ -25,9 +25,14 @@ ERROR_SCHEMA: dict[str, Any] = {
 
 
 class Refused(BenchpoolError):
-    """A request that is answered with a status and a text of its own."""
+    """A request that is answered with a text of its own.
 
-    def __init__(self, text: str, status: int = 500) -> None:
+    Args:
+        text: what the client reads as `error`.
+        status: by default the one that the unit refuses with.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
         self.status = status
 
@@ -53,7 +58,7 @@ def refusal(error: Exception, status: int = 500) -> Response:
     if isinstance(error, ProcessBusy):
         return answer({"message": str(error)}, 202)
     if isinstance(error, Refused):
-        status = error.status
+        status = status if error.status is None else error.status
     elif isinstance(error, Unavailable):
         status = 503
     elif not isinstance(error, BenchpoolError):

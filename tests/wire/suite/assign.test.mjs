@@ -29,9 +29,9 @@ test("an assigned message that the process did not ask for is not trusted", asyn
   const other = await spawn("WrappedAR");
   const message = await send(token, { Action: "Mint", Quantity: "5" });
   const assignment = await ao.assign({ process: other, message });
-  const byMessage = await ao.result({ process: other, message });
-  const result = byMessage.error ? await ao.result({ process: other, message: assignment }) : byMessage;
-  assert.match(JSON.stringify(result), /not trusted/);
+  const result = await ao.result({ process: other, message });
+  assert.match(result.Output.data, /not trusted/);
+  assert.match(assignment, ID);
 });
 
 test("assign of an unknown message throws", async () => {
@@ -135,8 +135,12 @@ test("anybody may stop a monitor, as on AO, and the ticks go on all the same", a
   await until("a further tick", async () => (await ticks(process)).length > before);
 });
 
-test("a Cron-Interval under a second is refused or an Error, never a storm", async () => {
-  const spawned = spawn("WrappedAR", [{ name: "Cron-Interval", value: "10-milliseconds" }]);
-  const outcome = await spawned.then((process) => ao.result({ process, message: process }), (error) => ({ Error: `${error}` }));
-  assert.ok(outcome.Error ?? outcome.error, JSON.stringify(outcome));
+test("a Cron-Interval under a second is refused", async () => {
+  const tooOften = [{ name: "Cron-Interval", value: "10-milliseconds" }];
+  await assert.rejects(spawn("WrappedAR", tooOften), /under one second/);
+});
+
+test("a Cron-Tag before any Cron-Interval is refused", async () => {
+  const loose = [{ name: "Cron-Tag-Action", value: "Info" }];
+  await assert.rejects(spawn("WrappedAR", loose), /Cron-Interval/);
 });
