@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ log = logging.getLogger("benchpool.server")
 
 GRACE_S = 5
 """How long requests under way may take after somebody wants to stop."""
+
+
+_BACKLOG = 2048
+SWITCH_S = 0.0005
+"""How long a thread may keep others waiting. By Python's own 5 ms, every request that needs a
+signature verified, which lets others go on, would wait for the network's thread for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,7 @@ class Server:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind((self._options.host, port))
+                listening.listen(_BACKLOG)  # who comes before the server is ready waits
             except (OSError, OverflowError) as error:
                 for each in (listening, *sockets.values()):
                     each.close()
@@ -253,6 +261,7 @@ def serve_home(
             loop.add_signal_handler(number, server.stop)
         await server.serve(lambda addresses: on_ready(addresses, resumed))
 
+    sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
 
