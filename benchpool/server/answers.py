@@ -25,12 +25,7 @@ ERROR_SCHEMA: dict[str, Any] = {
 
 
 class Refused(BenchpoolError):
-    """A request that is answered with a text of its own.
-
-    Args:
-        text: what the client reads as `error`.
-        status: by default the one that the unit refuses with.
-    """
+    """A request that is answered with a text, and a status if it is not the unit's usual one."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -58,7 +53,7 @@ def refusal(error: Exception, status: int = 500) -> Response:
     if isinstance(error, ProcessBusy):
         return answer({"message": str(error)}, 202)
     if isinstance(error, Refused):
-        status = status if error.status is None else error.status
+        status = error.status or status
     elif isinstance(error, Unavailable):
         status = 503
     elif not isinstance(error, BenchpoolError):
@@ -81,7 +76,7 @@ def documented(
         status: {"description": meaning, "content": {media: {}}}
         for status, meaning in (ok or {200: "As on AO."}).items()
     }
-    for status in (*statuses, 503):
+    for status in dict.fromkeys((400, *statuses, 503)):
         responses[status] = {
             "description": _MEANINGS.get(status, "Refused."),
             "content": {"application/json": {"schema": ERROR_SCHEMA}},

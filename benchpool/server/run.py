@@ -32,7 +32,7 @@ GRACE_S = 5
 
 
 _BACKLOG = 2048
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """How long a thread may keep others waiting. By Python's own 5 ms, every request that needs a
 signature verified, which lets others go on, would wait for the network's thread for so long."""
 
