@@ -70,7 +70,8 @@ def node() -> str:
         unavailable(f"Node {NODE} or newer is needed; this is {version.stdout.strip()}")
     lock, kept = HERE / "package-lock.json", HERE / "node_modules" / ".installed-lock.json"
     if not kept.exists() or kept.read_bytes() != lock.read_bytes():
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--no-audit", "--no-fund"]
+        command = [npm, "ci", "--ignore-scripts", *quick]
         done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             unavailable(f"npm ci failed in tests/wire (offline?):\n{done.stderr[-500:]}")
