@@ -15,6 +15,7 @@ from pydantic import Field
 from benchpool import State
 from benchpool.clock import DAY_MS, parse_duration
 from benchpool.errors import HandlerError, PoolError
+from benchpool.evaluation.protocol import Protocol
 from benchpool.message import Tags
 from benchpool.pools.allocation import Payout, allocate, find_rule
 from benchpool.pools.ranking import Ranked, Standing, rank
@@ -138,6 +139,7 @@ class Pool(State):
                     "name": entry.name,
                     "participant": entry.participant,
                     "score": decimal(entry.correct, entry.total),
+                    "protocol": self.protocol,
                     "accuracy": decimal(entry.correct, entry.evaluated),
                     "standard_error": entry.standard_error or None,
                     "correct": entry.correct,
@@ -204,7 +206,7 @@ def read_terms(tags: Tags, datasets: dict[str, Registration], now_ms: int) -> Te
     allocation = tags.get("X-Allocation")
     if not allocation:
         raise PoolError("X-Allocation is required: name an allocation rule")
-    protocol = tags.get("X-Protocol") or DEFAULT_PROTOCOL
+    protocol = str(Protocol.parse(tags.get("X-Protocol") or DEFAULT_PROTOCOL))
     if protocol not in registration.protocols:
         raise PoolError(
             f"X-Protocol: {registration.name} has no protocol {protocol[:40]!r}; there are"
