@@ -27,7 +27,7 @@ from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.home import Home, open_store
-from benchpool.inference.engine import Engine
+from benchpool.inference.engine import Engine, Precision
 from benchpool.log_checks import Causes, Links, id_key, missing
 from benchpool.message import (
     Message,
@@ -392,7 +392,7 @@ def _fewer_collections() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def _no_engine(_path: Path) -> Engine:
+def _no_engine(_path: Path, _precision: Precision) -> Engine:
     raise InferenceError("a replay asks no model")
 
 

@@ -9,7 +9,7 @@ from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.llama import EngineFactory, EngineHost, Llama
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.inference.answer_cache import AnswerCache
-from benchpool.inference.engine import Engine
+from benchpool.inference.engine import Engine, Precision
 from benchpool.store import DataStore
 
 EXTENSIONS = ("Database", "Llama", "WeaveDrive")
@@ -32,13 +32,19 @@ class LlamaCppEngines:
         self._memory_bytes = memory_bytes
         self._cache: AnswerCache | None = None
 
-    def __call__(self, path: Path) -> Engine:
+    def __call__(self, path: Path, precision: Precision = "stored") -> Engine:
         """Open a GGUF file. Raises: InferenceError."""
         from benchpool.inference.isolated import IsolatedEngine  # noqa: PLC0415 - needed by few
 
         if self._cache is None and self._answers is not None:
             self._cache = AnswerCache(self._answers)
-        return IsolatedEngine(path, threads=1, memory_bytes=self._memory_bytes, cache=self._cache)
+        return IsolatedEngine(
+            path,
+            threads=1,
+            precision=precision,
+            memory_bytes=self._memory_bytes,
+            cache=self._cache,
+        )
 
     def close(self) -> None:
         """Close the cache."""

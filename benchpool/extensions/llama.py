@@ -11,14 +11,14 @@ import msgspec
 
 from benchpool.errors import InferenceError, StoreError
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.inference.engine import Answer, Engine, ModelCard, Request
+from benchpool.inference.engine import Answer, Engine, LoadedModel, Precision, Request
 from benchpool.store import DataStore
 
 MAX_RESTARTS = 16
 """How often one batch may bring its model down before all that is left of it fails."""
 
-EngineFactory = Callable[[Path], Engine]
-"""Opens a GGUF file. Raises: InferenceError if it is not usable."""
+EngineFactory = Callable[[Path, Precision], Engine]
+"""Opens a GGUF file in a precision. Raises: InferenceError if it is not usable."""
 
 InferenceProgress = Callable[[str, int, int], None]
 """Called with (process id, answered, asked) while a batch runs, from the worker's thread."""
@@ -30,21 +30,21 @@ class EngineHost:
     def __init__(self, data: DataStore, factory: EngineFactory) -> None:
         self._data = data
         self._factory = factory
-        self._engines: dict[tuple[str, str], Engine] = {}
+        self._engines: dict[tuple[str, str, Precision], Engine] = {}
         self._lock = Lock()
         self.on_progress: InferenceProgress | None = None
 
-    def engine(self, process: str, data_id: str) -> Engine:
+    def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
         with self._lock:
-            engine = self._engines.get((process, data_id))
+            engine = self._engines.get((process, data_id, precision))
             if engine is None:
                 try:
                     path = self._data.path(data_id)
                 except StoreError as error:
                     raise InferenceError(str(error)) from error
-                engine = self._factory(path)
-                self._engines[process, data_id] = engine
+                engine = self._factory(path, precision)
+                self._engines[process, data_id, precision] = engine
             return engine
 
     def close(self) -> None:
@@ -62,52 +62,63 @@ class Llama(Extension):
         self._process = process
         self._host = host
         self._recorder = recorder
-        self._ahead: dict[tuple[str, bytes], Answer | InferenceError] = {}
+        self._ahead: dict[tuple[str, Precision, bytes], Answer | InferenceError] = {}
         self._restarts_left = 0
 
-    def load(self, data_id: str) -> ModelCard:
-        """Open a model and return what its file says of itself.
+    def load(self, data_id: str, precision: Precision = "stored") -> LoadedModel:
+        """Open a model and return what its file says of itself, and what it runs on.
+
+        Args:
+            data_id: of the GGUF file.
+            precision: "bf16" computes with a BF16 copy of the file, which is made once.
 
         Raises: InferenceError if the file is no usable model.
         """
-        card: Any = self._recorder.ask(
-            lambda: msgspec.to_builtins(self._host.engine(self._process, data_id).card),
-            failure=InferenceError,
-        )
-        return msgspec.convert(card, ModelCard)
 
-    def prepare(self, data_id: str, requests: Sequence[Request]) -> None:
+        def live() -> object:
+            engine = self._host.engine(self._process, data_id, precision)
+            return msgspec.to_builtins(engine.card) | {
+                "runtime": msgspec.to_builtins(engine.runtime)
+            }
+
+        recorded = self._recorder.ask(live, failure=InferenceError)
+        return msgspec.convert(recorded, LoadedModel)
+
+    def prepare(
+        self, data_id: str, requests: Sequence[Request], precision: Precision = "stored"
+    ) -> None:
         """Answer many requests at once, for `answer` to find; a failure is found there too."""
         self._ahead.clear()
         self._restarts_left = MAX_RESTARTS
         distinct = {_key(request): request for request in requests}
-        self._ask_ahead(data_id, list(distinct.values()))
+        self._ask_ahead(data_id, list(distinct.values()), precision)
 
-    def _ask_ahead(self, data_id: str, requests: list[Request]) -> None:
+    def _ask_ahead(self, data_id: str, requests: list[Request], precision: Precision) -> None:
         """Answer a batch; if it fails, its halves, so that one bad request fails alone."""
         if not requests:
             return
         try:
-            engine = self._host.engine(self._process, data_id)
+            engine = self._host.engine(self._process, data_id, precision)
             answers: Sequence[Answer | InferenceError] = engine.answer(requests, self._report)
         except InferenceError as error:
             if len(requests) > 1 and self._restarts_left > 0:
                 self._restarts_left -= 1
                 middle = len(requests) // 2
-                self._ask_ahead(data_id, requests[:middle])
-                self._ask_ahead(data_id, requests[middle:])
+                self._ask_ahead(data_id, requests[:middle], precision)
+                self._ask_ahead(data_id, requests[middle:], precision)
                 return
             answers = [error] * len(requests)
         for request, answer in zip(requests, answers, strict=True):
-            self._ahead[data_id, _key(request)] = answer
+            self._ahead[data_id, precision, _key(request)] = answer
 
-    def answer(self, data_id: str, request: Request) -> Answer:
+    def answer(self, data_id: str, request: Request, precision: Precision = "stored") -> Answer:
         """Answer one request. Raises: InferenceError if the model failed or died."""
 
         def live() -> object:
-            answer = self._ahead.get((data_id, _key(request)))
+            answer = self._ahead.get((data_id, precision, _key(request)))
             if answer is None:
-                answer = self._host.engine(self._process, data_id).answer([request])[0]
+                engine = self._host.engine(self._process, data_id, precision)
+                answer = engine.answer([request])[0]
             if isinstance(answer, InferenceError):
                 raise answer
             return msgspec.to_builtins(answer)
