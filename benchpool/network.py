@@ -496,6 +496,16 @@ class Network:
         """Return how many messages all logs hold."""
         return self._store.count()
 
+    def add_model(self, path: Path) -> str:
+        """Try a GGUF file in a process of its own, then keep it as data; return its data id.
+
+        Raises:
+            InferenceError: it is no model that computes numbers; nothing is kept of it.
+            OSError: it cannot be read.
+        """
+        self._host.admit(path)
+        return self.data.put_file(path)
+
     def on_inference(self, callback: InferenceProgress | None) -> None:
         """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
         self._host.engines.on_progress = callback

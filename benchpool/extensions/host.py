@@ -46,6 +46,12 @@ class LlamaCppEngines:
             cache=self._cache,
         )
 
+    def admit(self, path: Path) -> None:
+        """Try a file in a process that may die of it. Raises: InferenceError."""
+        from benchpool.inference.admission import admit  # noqa: PLC0415 - needed by few
+
+        admit(path, memory_bytes=self._memory_bytes)
+
     def close(self) -> None:
         """Close the cache."""
         if self._cache is not None:
@@ -79,6 +85,11 @@ class ExtensionHost:
         self.engines.close()
         if isinstance(self._factory, LlamaCppEngines):
             self._factory.close()
+
+    def admit(self, path: Path) -> None:
+        """Try a GGUF file if llama.cpp is what will run it. Raises: InferenceError."""
+        if isinstance(self._factory, LlamaCppEngines):
+            self._factory.admit(path)
 
     def check(self, name: str) -> None:
         """Make sure that there is an extension of this name. Raises: PrerequisiteError."""

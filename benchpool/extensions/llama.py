@@ -88,7 +88,8 @@ class Llama(Extension):
         self, data_id: str, requests: Sequence[Request], precision: Precision = "stored"
     ) -> None:
         """Answer many requests at once, for `answer` to find; a failure is found there too."""
-        self._ahead.clear()
+        # Kept for the other precision: one batch of messages may ask in both.
+        self._ahead = {key: each for key, each in self._ahead.items() if key[1] != precision}
         self._restarts_left = MAX_RESTARTS
         distinct = {_key(request): request for request in requests}
         self._ask_ahead(data_id, list(distinct.values()), precision)

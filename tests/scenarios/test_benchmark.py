@@ -495,6 +495,7 @@ def test_the_leaderboard_ranks_by_the_last_scores_and_projects_rewards(world):
         "name": "name of m1",
         "participant": world.bob.address,
         "score": "0.300000",
+        "protocol": "cloze",
         "accuracy": "0.600000",
         "standard_error": "0.244949",
         "correct": 3,
