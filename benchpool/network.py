@@ -64,7 +64,7 @@ class Network:
         registry: modules beside the installed ones.
         engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
-        threads: how many heavy processes are evaluated at the same time; by default one a core.
+        threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
 
     Raises:
@@ -152,7 +152,12 @@ class Network:
         if factory is not default_engine:
             return factory
         answers = None if self.home is None or self.read_only else self.home.answers
-        return LlamaCppEngines(answers, limits.worker_memory_bytes or None)
+        return LlamaCppEngines(
+            answers,
+            workers=limits.workers or None,
+            models_memory_bytes=limits.models_memory_bytes or None,
+            memory_bytes=limits.worker_memory_bytes or None,
+        )
 
     def _messenger_address(self) -> str:
         kept = self._store.fact("messenger")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,27 +33,51 @@ class EngineHost:
         self._factory = factory
         self._engines: dict[tuple[str, str, Precision], Engine] = {}
         self._lock = Lock()
+        self._stopped = False
         self.on_progress: InferenceProgress | None = None
 
     def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
+        key = (process, data_id, precision)
         with self._lock:
-            engine = self._engines.get((process, data_id, precision))
-            if engine is None:
-                try:
-                    path = self._data.path(data_id)
-                except StoreError as error:
-                    raise InferenceError(str(error)) from error
-                engine = self._factory(path, precision)
-                self._engines[process, data_id, precision] = engine
-            return engine
+            engine = self._engines.get(key)
+        if engine is None:
+            self._refuse_if_stopped()
+            try:
+                path = self._data.path(data_id)
+            except StoreError as error:
+                raise InferenceError(str(error)) from error
+            # Without the lock: loading takes long, and no other process waits for it. One process
+            # asks for one engine at a time.
+            engine = self._factory(path, precision)
+            with self._lock:
+                self._engines[key] = engine
+        if self._stopped:
+            engine.close()
+        self._refuse_if_stopped()
+        return engine
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped:
+            raise InferenceError("the network stops")
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """End every engine, and let nobody open one while the block runs."""
+        self._stopped = True
+        try:
+            self.close()
+            yield
+        finally:
+            self._stopped = False
 
     def close(self) -> None:
         """End every engine."""
         with self._lock:
-            for engine in self._engines.values():
-                engine.close()
+            engines = list(self._engines.values())
             self._engines.clear()
+        for engine in engines:
+            engine.close()
 
 
 class Llama(Extension):
@@ -95,22 +120,31 @@ class Llama(Extension):
         self._ask_ahead(data_id, list(distinct.values()), precision)
 
     def _ask_ahead(self, data_id: str, requests: list[Request], precision: Precision) -> None:
-        """Answer a batch; if it fails, its halves, so that one bad request fails alone."""
+        """Answer a batch; halve what failed of it, so that one bad request fails alone."""
         if not requests:
             return
         try:
             engine = self._host.engine(self._process, data_id, precision)
             answers: Sequence[Answer | InferenceError] = engine.answer(requests, self._report)
         except InferenceError as error:
+            left = self._keep_answered(data_id, requests, precision, error)
             if len(requests) > 1 and self._restarts_left > 0:
                 self._restarts_left -= 1
-                middle = len(requests) // 2
-                self._ask_ahead(data_id, requests[:middle], precision)
-                self._ask_ahead(data_id, requests[middle:], precision)
+                middle = len(left) // 2
+                self._ask_ahead(data_id, left[:middle], precision)
+                self._ask_ahead(data_id, left[middle:], precision)
                 return
-            answers = [error] * len(requests)
+            requests, answers = left, [error] * len(left)
         for request, answer in zip(requests, answers, strict=True):
             self._ahead[data_id, precision, _key(request)] = answer
+
+    def _keep_answered(
+        self, data_id: str, requests: list[Request], precision: Precision, error: InferenceError
+    ) -> list[Request]:
+        """Keep what a failed batch answered; return the requests that are left."""
+        for place, answer in error.answered.items():
+            self._ahead[data_id, precision, _key(requests[place])] = answer
+        return [each for place, each in enumerate(requests) if place not in error.answered]
 
     def answer(self, data_id: str, request: Request, precision: Precision = "stored") -> Answer:
         """Answer one request. Raises: InferenceError if the model failed or died."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -31,6 +30,9 @@ __all__ = ["ComputeUnit", "Instance", "fold"]
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
 
+_HEAVY_THREADS = 16
+"""They mostly wait for their models, which share the cores."""
+
 
 class ComputeUnit:
     """Holds the processes and folds their logs.
@@ -52,7 +54,7 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or _HEAVY_THREADS
         self._executor: ThreadPoolExecutor | None = None
         self._limits = limits
         self._budget = TimeBudget(limits.evaluation_seconds)
@@ -205,8 +207,8 @@ class ComputeUnit:
     def forget(self, processes: Iterable[str]) -> None:
         """Let go of processes whose evaluation was interrupted; the log has them as they were."""
         if self._executor is not None:
-            self._host.engines.close()
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            with self._host.engines.stopped():
+                self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         for process in processes:
             self._let_go(process)
@@ -218,7 +220,6 @@ class ComputeUnit:
 
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
-        self._host.engines.close()
         self.forget(list(self._instances))
         self._host.close()
         self._budget.close()
