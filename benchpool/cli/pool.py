@@ -53,7 +53,10 @@ def create(
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="cloze (default), letters, cloze/bf16 or letters/bf16."),
+        typer.Option(
+            "--protocol",
+            help="cloze (default) or letters; cloze/bf16 or letters/bf16 to compute in BF16.",
+        ),
     ] = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="How long it is open; default 30d.")
@@ -306,6 +309,7 @@ def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for each in facts["runtimes"]:
         said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
         lines.append(("Runtime", f"{each['precision']}, {each['answers']} answers: {said}"))
-    for each in facts["not_answered"]:
-        lines.append(("Not answered", f"{each['rows']}: {each['reason']}"))
+    lines += [
+        ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
+    ]
     return lines

@@ -64,7 +64,7 @@ class LlamaCppEngines:
         """Try a file in a process that may die of it. Raises: InferenceError."""
         from benchpool.inference.admission import admit  # noqa: PLC0415 - needed by few
 
-        admit(path, memory_bytes=self._memory_bytes)
+        admit(path, memory_bytes=self._options["child_memory_bytes"])
 
     def close(self) -> None:
         """End the children and close the cache."""
