@@ -134,11 +134,13 @@ def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
     if item.id != message.id:
         return f"the signature that is kept for it is that of {item.id}"
     said = wire.read(item)
-    target = message.target if message.type != PROCESS else ""
-    if item.target and message.type == PROCESS:
-        said = replace(said, target="")
+    copied = message.process != message.target
+    if said.type == PROCESS:
+        if message.target != item.id:
+            return "the process that it makes is another one"
+        said = replace(said, target=message.target)
     found = Item(
-        target,
+        message.target,
         message.owner,
         message.sender,
         message.tags,
@@ -147,7 +149,7 @@ def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
         message.reference,
         message.pushed_for,
         message.from_module,
-        message.type,
+        said.type if copied else message.type,
     )
     return None if said == found else "it does not say what its signed data item says"
 

@@ -68,7 +68,7 @@ def _show(done: Replay) -> None:
             f" wallets, every hash chain and {compared} kept states are what the replay gives"
         )
         if done.signatures:
-            output.line(f"{output.paint('✓', 'good')} {done.signatures:,} signatures hold")
+            output.line(f"{output.paint('✓', 'good')} signatures that hold: {done.signatures:,}")
 
 
 def _state(each: Folded) -> str:
