@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from benchpool.errors import ConfigError, UnknownProcess
 from benchpool.store import Store
-from benchpool.wallet import Wallet, check_name
+from benchpool.wallet import ED25519, Wallet, check_name
 
 DEFAULT_WALLET = "default"
 
@@ -26,17 +26,24 @@ class Directory:
         self._ids = store.names()
         self._names = {identity: name for name, identity in self._ids.items()}
 
-    def new_wallet(self, name: str) -> Wallet:
+    def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
         """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
         self.check_free(name)
-        wallet = self.derive(name)
+        return self.add_wallet(Wallet.derive(self._seed, name, kind))
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """Take a wallet in. Raises: ConfigError if its name is bad, or it or its key is taken."""
+        self.check_free(wallet.name)
+        known = self._owners.get(wallet.address)
+        if known is not None:
+            raise ConfigError(f"this key is here already: it is wallet {known.name!r}")
         self._store.add_wallet(wallet)
-        self._wallets[name] = self._owners[wallet.address] = wallet
-        self.set_name(name, wallet.address)
+        self._wallets[wallet.name] = self._owners[wallet.address] = wallet
+        self.set_name(wallet.name, wallet.address)
         return wallet
 
     def derive(self, name: str) -> Wallet:
-        """Return the wallet that a name has in this network, made or not."""
+        """Return the Ed25519 wallet that a name has in this network, made or not."""
         return Wallet.derive(self._seed, name)
 
     def wallets(self) -> list[Wallet]:

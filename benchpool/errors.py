@@ -12,6 +12,8 @@ wrong, with which id or file, and what to do next.
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
      |   +- DuplicateMessage          this id was scheduled for this process before
+     |   +- DataItemError             bytes that are no data item, or not signed by their owner
+     |   +- ItemRefused               a data item that breaks a rule of the protocol; has `rule`
      |   +- LimitExceeded             more than the network's limits allow
      |   |   +- PushLimitExceeded     one message pushed on without end
      +- HandlerError                  what a handler raises to refuse a message
@@ -74,6 +76,23 @@ class UnknownModule(MessageError):
 
 class DuplicateMessage(MessageError):
     """A message with this id was already scheduled for this process."""
+
+
+class DataItemError(MessageError):
+    """Bytes that are no data item or bundle, or an item that its owner did not sign."""
+
+
+class ItemRefused(MessageError):
+    """A data item that breaks a rule of the protocol.
+
+    Args:
+        rule: `data-protocol`, `type`, `module`, `scheduler`, `target`, `link` or `signer`.
+        message: what is wrong, in the words of the reference units where they have any.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class LimitExceeded(MessageError):

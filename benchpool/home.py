@@ -41,6 +41,17 @@ class Home:
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made a home: {error.strerror}") from error
 
+    def protect(self) -> None:
+        """Let nobody else read the file that holds the keys; what SQLite lays beside it follows.
+
+        Raises: StoreError.
+        """
+        try:
+            self.database.touch(mode=0o600)
+            self.database.chmod(0o600)
+        except OSError as error:
+            raise StoreError(f"{self.database} cannot be protected: {error.strerror}") from error
+
     def lock(self, wait_s: float = LOCK_WAIT_S) -> None:
         """Keep other writers out until `unlock`.
 
@@ -91,6 +102,8 @@ def open_store(home: Home | None, *, read_only: bool) -> Store:
             f"{home.folder} holds no network yet; make one with: benchpool spawn MODULE"
         )
     try:
+        if not read_only:
+            home.protect()
         return SqliteStore(home.database, read_only=read_only)
     except BaseException:
         home.unlock()

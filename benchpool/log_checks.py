@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from benchpool.clock import block_height
+from benchpool.dataitem import decode, verify
+from benchpool.errors import DataItemError
 from benchpool.message import (
     Item,
     Message,
@@ -25,19 +29,24 @@ from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import root_of, spawn_item, spawn_notice
 from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
-
-PROCESS: Final = "Process"
+from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, data_of, mark_of
 
 
 class Links:
     """Follows one log from its first message: nonces, positions, hash chain, ids, ticks."""
 
-    __slots__ = ("_assignment", "_chain", "_info", "_party", "_store", "nonce", "position")
+    __slots__ = (
+        *("_assignment", "_chain", "_info", "_party", "_store", "_wire"),
+        *("nonce", "position", "signatures"),
+    )
 
     def __init__(self, store: Store, party: str) -> None:
         self._store = store
         self._party = party
         self._info = store.process(party)
+        self._wire = wire_of(store)
+        self.signatures = 0
+        """How many signatures were verified."""
         self._chain = b""
         self._assignment = b""
         self.nonce = -1
@@ -65,8 +74,9 @@ class Links:
         if message.hash_chain != encode_id(self._chain):
             return "its hash chain does not follow from the message before it"
         self._assignment = assignment_digest(message, self._chain)
-        if content_id(message) != message.id and not self._is_copy(message):
-            return f"its contents do not hash to its id {message.id}"
+        what = self._wrong_id(message)
+        if what is not None:
+            return what
         if self.nonce == 0 and self._info is not None:
             return _wrong_register(self._info, message)
         return None
@@ -90,12 +100,58 @@ class Links:
                 return None
         return "no Cron-Interval of its process gives this tick"
 
+    def _wrong_id(self, message: Message) -> str | None:
+        head = None if self._wire is None else self._store.item_head(message.id)
+        if self._wire is not None and head is not None:
+            self.signatures += 1
+            return wrong_item(message, head, self._wire)
+        if content_id(message) != message.id and not self._is_copy(message):
+            return f"its contents do not hash to its id {message.id}"
+        return None
+
     def _is_copy(self, message: Message) -> bool:
         """Tell whether it is the message of another log, assigned to this one."""
         if message.target == message.process:
             return False
         original = self._store.find(message.id, message.target)
         return original is not None and _said(original.message) == _said(message)
+
+
+def wire_of(store: Store) -> Wire | None:
+    """Return the wire of a network that has signed messages."""
+    if not store.has_items():
+        return None
+    return Wire(store.fact("messenger") or "", store.fact("scheduler") or "")
+
+
+def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
+    """Compare a message with the data item that it came as, whose signature is verified."""
+    try:
+        item = decode(head + data_of(message))
+        verify(item)
+    except DataItemError as error:
+        return f"its signature does not hold: {error}"
+    if item.id != message.id:
+        return f"the signature that is kept for it is that of {item.id}"
+    said = wire.read(item)
+    copied = message.process != message.target
+    if said.type == PROCESS:
+        if message.target != item.id:
+            return "the process that it makes is another one"
+        said = replace(said, target=message.target)
+    found = Item(
+        message.target,
+        message.owner,
+        message.sender,
+        message.tags,
+        message.data,
+        message.anchor,
+        message.reference,
+        message.pushed_for,
+        message.from_module,
+        said.type if copied else message.type,
+    )
+    return None if said == found else "it does not say what its signed data item says"
 
 
 def content_id(message: Message) -> str:
@@ -168,6 +224,8 @@ class Causes:
         self._store = store
         self._messenger = messenger
         self._limits = limits
+        self._wire = wire_of(store)
+        self._signed = store.fact("signed") is not None
         self._open: dict[tuple[str, str], Cause] = {}
         """By sender and reference."""
         self._made: dict[tuple[str, str], Cause] = {}
@@ -195,13 +253,18 @@ class Causes:
     ) -> None:
         item = spawn_item(spawn, info, self._messenger, root)
         at = (message.process, message.position, message.nonce, root, depth)
-        child = item.id()
+        child = self._find(item, PROCESS)
         if self._store.process(child) is None:
             self._refused[info.id, item.reference] = Cause(*at, item, "")
             return
         notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child))
         self._made[child, child] = Cause(*at, item, info.module)
-        self._made[info.id, notice.id()] = Cause(*at, notice, "")
+        self._made[info.id, self._find(notice, NOTICE)] = Cause(*at, notice, "")
+
+    def _find(self, item: Item, kind: str) -> str:
+        """Return the id that an item got; a mark only helps to find it, and proves nothing."""
+        mark = mark_of(kind, item.sender, item.reference)
+        return (self._store.marked(mark) if self._wire is not None else None) or item.id()
 
     def receive(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
         """Take a message of a log, whose id was checked."""
@@ -222,13 +285,20 @@ class Causes:
         return None
 
     def _take(self, message: Message) -> Cause | None:
-        made = self._made.pop((message.process, message.id), None) if self._made else None
+        signed = self._wire is not None and self._store.item_head(message.id) is not None
+        place = (message.process, message.id)
+        made = self._made.get(place) if self._made else None
         if made is not None:
-            return made
+            # Of an unsigned message, the id is the content.
+            if signed and not self._is_sent(made, message):
+                return None
+            return self._made.pop(place)
         key = (message.sender, message.reference)
         cause = self._open.get(key)
         if cause is not None and isinstance(cause.emitted, Outgoing):
             said = cause.emitted
+            if signed:
+                return self._open.pop(key) if self._is_sent(cause, message) else None
             if (
                 said.target == message.target
                 and said.tags.pairs == message.tags.pairs
@@ -242,6 +312,42 @@ class Causes:
             return self._refused.pop(key)
         return None
 
+    def _is_sent(self, cause: Cause, message: Message) -> bool:
+        """Tell whether a signed message is what an outbox became on the wire."""
+        said = self._on_the_wire(cause)
+        if said is None or (said.type, message.type) == (PROCESS, MESSAGE):
+            return False
+        target = message.process if said.type == PROCESS else said.target
+        return _said(message) == (
+            target,
+            said.owner,
+            said.sender,
+            said.tags,
+            said.data,
+            said.anchor,
+            said.reference,
+            said.pushed_for,
+        )
+
+    def _on_the_wire(self, cause: Cause) -> Item | None:
+        wire = self._wire or Wire(self._messenger, self._store.fact("scheduler") or "")
+        said = cause.emitted
+        if isinstance(said, Outgoing):
+            said = Item(
+                said.target,
+                self._messenger,
+                cause.process,
+                said.tags,
+                said.data,
+                reference=str(said.reference),
+                pushed_for=cause.root,
+                from_module=cause.module,
+            )
+        try:
+            return wire.as_sent(said)
+        except DataItemError:
+            return None
+
     def left(self) -> Iterator[Cause]:
         """Return the causes whose messages are missing, unless a limit stopped their chain."""
         waiting = [*self._open.values(), *self._made.values(), *self._refused.values()]
@@ -249,6 +355,8 @@ class Causes:
             return
         pushed = self._pushed({cause.root for cause in waiting})
         for cause in waiting:
+            if self._signed and self._on_the_wire(cause) is None:
+                continue  # as on AO, it stays in the result
             if pushed[cause.root] <= self._limits.pushed_messages:
                 yield cause
 

@@ -20,8 +20,9 @@ from typing import Self
 from msgspec.structs import replace
 
 from benchpool.clock import Clock, VirtualClock, parse_duration
+from benchpool.dataitem import DataItem, Signer
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
-from benchpool.errors import ConfigError, HandlerError, UnknownProcess
+from benchpool.errors import ConfigError, HandlerError, StoreError, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
@@ -36,6 +37,7 @@ from benchpool.message import (
     TagsInput,
 )
 from benchpool.process import Process
+from benchpool.reception import Reception
 from benchpool.registry import Registry
 from benchpool.sent import Sent
 from benchpool.store import DataStore, Store
@@ -45,11 +47,13 @@ from benchpool.units.cron import CronEntry, CronSchedule
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wallet import Wallet
+from benchpool.wallet import ED25519, Wallet
+from benchpool.wire import Wire
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
 _MESSENGER = "messenger unit"
+_SCHEDULER = "scheduler unit"
 
 
 class Network:
@@ -66,6 +70,8 @@ class Network:
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
+        signed: make it a signed network, which it then stays: every message that is sent or pushed
+            is a real signed data item, and its id is that of the signature.
 
     Raises:
         HomeLocked: another process writes to this home.
@@ -83,6 +89,7 @@ class Network:
         limits: Limits | None = None,
         threads: int | None = None,
         read_only: bool = False,
+        signed: bool = False,
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
@@ -95,6 +102,7 @@ class Network:
                 engine_factory=engine_factory,
                 limits=limits or find_limits(None if self.home is None else self.home.folder),
                 threads=threads,
+                signed=signed,
             )
         except BaseException:
             self._store.close()
@@ -111,6 +119,7 @@ class Network:
         engine_factory: EngineFactory,
         limits: Limits,
         threads: int | None,
+        signed: bool,
     ) -> None:
         self.clock: Clock = clock or VirtualClock(
             *map(int, filter(None, [self._store.fact("clock")]))
@@ -132,14 +141,31 @@ class Network:
             self._store, self.registry, self._host, threads=threads, limits=limits
         )
         self._scheduler = SchedulerUnit(self._store, self.clock)
+        address = self._unit_address("messenger", _MESSENGER)
+        self._wire = Wire(address, self._unit_address("scheduler", _SCHEDULER))
+        if signed and not self.read_only:
+            self._store.set_fact("signed", "1")
+        self.signed = self._store.fact("signed") is not None
+        """Whether everything that is sent or pushed is a signed data item."""
         self._messenger = MessengerUnit(
-            address=self._messenger_address(),
+            address=address,
             store=self._store,
             clock=self.clock,
             scheduler=self._scheduler,
             compute=self._compute,
             limits=limits,
             on_spawn=self._spawned,
+            wire=self._wire,
+            signer=self._unit_signer(address),
+        )
+        self._reception = Reception(
+            store=self._store,
+            messenger=self._messenger,
+            compute=self._compute,
+            directory=self._directory,
+            limits=limits,
+            wire=self._wire,
+            signed=self.signed,
         )
         for info in self._store.processes():
             self._cron.add(info, self.clock.now())
@@ -159,12 +185,24 @@ class Network:
             memory_bytes=limits.worker_memory_bytes or None,
         )
 
-    def _messenger_address(self) -> str:
-        kept = self._store.fact("messenger")
+    def _unit_address(self, fact: str, wallet: str) -> str:
+        kept = self._store.fact(fact)
         if kept is None:
-            kept = self._directory.derive(_MESSENGER).address
-            self._store.set_fact("messenger", kept)
+            kept = self._directory.derive(wallet).address
+            if not self.read_only:
+                self._store.set_fact(fact, kept)
         return kept
+
+    def _unit_signer(self, address: str) -> Signer | None:
+        if not self.signed or self.read_only:
+            return None
+        wallet = self._directory.derive(_MESSENGER)
+        if wallet.address != address:
+            raise StoreError(
+                "this home holds a signed network and not its keys: it can be looked at and"
+                " replayed, and not go on; export it again with --with-keys"
+            )
+        return wallet.signer()
 
     # -- wallets and names -------------------------------------------------------------------
 
@@ -173,9 +211,26 @@ class Network:
         """The messenger unit's address, which every process spawned here has as Authority."""
         return self._messenger.address
 
-    def new_wallet(self, name: str) -> Wallet:
-        """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
-        wallet = self._directory.new_wallet(name)
+    @property
+    def scheduler(self) -> Wallet:
+        """The scheduler unit's wallet, which signs assignments."""
+        return self._directory.derive(_SCHEDULER)
+
+    def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
+        """Make a wallet of type ed25519, arweave or ethereum.
+
+        Raises: ConfigError for a bad name or one that is taken, or another type.
+        """
+        return self._keep_wallet(self._directory.new_wallet(name, kind))
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """Take a wallet in that was made elsewhere.
+
+        Raises: ConfigError if its name is bad or taken, or its key is here already.
+        """
+        return self._keep_wallet(self._directory.add_wallet(wallet))
+
+    def _keep_wallet(self, wallet: Wallet) -> Wallet:
         self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
@@ -241,10 +296,11 @@ class Network:
         pairs.append(("Authority", self.messenger))
         with self._lock:
             self._finish_interrupted()
-            owner = self._sender(sender)
+            wallet = self._sender(sender)
+            owner = wallet.address
             item = Item("", owner, owner, Tags(pairs), data, type="Process")
             self._limits.check_item(item)
-            info = self._messenger.spawn(replace(item, anchor=self._next_anchor()))
+            info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
             if name is not None:
                 self._directory.set_name(name, info.id)
             self.run()
@@ -274,8 +330,9 @@ class Network:
         with self._lock:
             self._finish_interrupted()
             target_id = self.resolve(target)
-            item = self._item(target_id, action, tags, data, self._sender(sender))
-            message = self._messenger.post(item)
+            wallet = self._sender(sender)
+            item = self._item(target_id, action, tags, data, wallet.address)
+            message = self._reception.post(item, wallet)
             return self.sent(message.id, target_id, message.sender)
 
     def send(
@@ -336,7 +393,7 @@ class Network:
             if sender is None and DEFAULT_WALLET not in self._directory.names():
                 owner = self._directory.derive(DEFAULT_WALLET).address
             else:
-                owner = self._sender(sender)
+                owner = self._sender(sender).address
             item = self._item(target_id, action, tags, data, owner, keep=False)
             return self._compute.dry_run(self._scheduler.preview(item, target_id))
 
@@ -382,10 +439,30 @@ class Network:
         self._limits.check_item(item)
         return replace(item, anchor=self._next_anchor()) if keep else item
 
-    def _sender(self, sender: Party | None) -> str:
+    def _sender(self, sender: Party | None) -> Wallet:
         if isinstance(sender, Wallet):
-            return sender.address
-        return self.wallet(sender or DEFAULT_WALLET).address
+            return sender
+        return self.wallet(sender or DEFAULT_WALLET)
+
+    def accept(self, item: DataItem) -> Message:
+        """Schedule a signed data item from outside, and leave it pending for `run`.
+
+        Its id is the message's or process's id. From is its first From-Process tag, which earns no
+        trust, else its signer. Like all that is pending, it is durable once `run` has returned.
+
+        Returns: the message of the log; for an item of type Process, the process's first.
+
+        Raises: as `Reception.accept`; nothing is logged then.
+        """
+        # Before the lock: to verify a signature takes longer than all the rest.
+        said = self._reception.check(item)
+        with self._lock:
+            self._finish_interrupted()
+            return self._reception.accept(item, said)
+
+    def item(self, message_id: str) -> DataItem | None:
+        """Return the data item that a message came or was pushed as; None if it is not signed."""
+        return self._reception.item(message_id)
 
     def _next_anchor(self) -> str:
         self._sent += 1

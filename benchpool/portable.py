@@ -99,9 +99,10 @@ def export_home(
             with partial.open("wb") as out:
                 writer = LineWriter(out)
                 left_out = _write_registers(writer, run, with_keys=with_keys, with_data=with_data)
-                entries = 0
+                entries, signed = 0, run.store.has_items()
                 for line in run.store.lines():
-                    writer.write("entry", **_entry(line.message, line.result))
+                    entry = _entry(line.message, line.result)
+                    writer.write("entry", **entry, **(_item(run.store, entry) if signed else {}))
                     entries += 1
                     if entries % _COMMIT_ENTRIES == 0:
                         on_progress(entries)
@@ -130,7 +131,14 @@ def _write_registers(
         seed_digest=seed_digest,
         with_keys=with_keys,
     )
-    for name in ("clock", "messenger", "sent", *(_SECRET_FACTS if with_keys else ())):
+    for name in (
+        "clock",
+        "messenger",
+        "scheduler",
+        "signed",
+        "sent",
+        *(_SECRET_FACTS if with_keys else ()),
+    ):
         value = store.fact(name)
         if value is not None:
             writer.write("fact", name=name, value=value)
@@ -139,7 +147,8 @@ def _write_registers(
         writer.write("limits", text=limits.read_text(encoding="utf-8"))
     for wallet in store.wallets():
         secret = {"secret": wallet.secret.hex()} if with_keys else {}
-        writer.write("wallet", name=wallet.name, address=wallet.address, **secret)
+        named = {"name": wallet.name, "address": wallet.address, "type": wallet.kind}
+        writer.write("wallet", **named, **secret)
     for info in store.processes():
         fields = msgspec.structs.asdict(info)
         writer.write("process", **{**fields, "tags": info.tags.pairs})
@@ -198,6 +207,15 @@ def _entry(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]:
             if value != _RESULT_DEFAULTS[name]
         }
     return entry
+
+
+def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
+    """Return what is kept of a signed message's item, once: not with what it was assigned to."""
+    message = entry["message"]
+    head = store.item_head(message["id"]) if message["process"] == message["target"] else None
+    if head is None:
+        return {}
+    return {"item": _base64(head), "mark": store.item_mark(message["id"])}
 
 
 def _plain(value: Any) -> Any:
@@ -357,8 +375,8 @@ class _Maker:
     def _limits(self, *, text: str) -> None:
         (self.home.folder / LIMITS_FILE).write_text(text, encoding="utf-8")
 
-    def _wallet(self, *, name: str, address: str, secret: str = "") -> None:
-        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret)))
+    def _wallet(self, *, name: str, address: str, type: str, secret: str = "") -> None:  # noqa: A002
+        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret), type))
 
     def _process(self, *, tags: list[list[str]], **fields: Any) -> None:
         self.store.add_process(ProcessInfo(tags=_tags(tags), **fields))
@@ -387,10 +405,18 @@ class _Maker:
             raise StoreError(f"data {data_id} hashes to {found}")
 
     def _entry(
-        self, *, message: dict[str, Any], result: dict[str, Any] | None = None, mail: bool = False
+        self,
+        *,
+        message: dict[str, Any],
+        result: dict[str, Any] | None = None,
+        mail: bool = False,
+        item: str = "",
+        mark: str = "",
     ) -> None:
         made = Message(**{name: _rich(name, value) for name, value in message.items()})
         self.store.append(made, mail=mail)
+        if item:
+            self.store.add_item(made.id, b64decode(item, validate=True), mark)
         if result is not None:
             self.store.record(made, _result(result))
         if self.store.uncommitted >= _COMMIT_ENTRIES:

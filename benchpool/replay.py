@@ -118,6 +118,8 @@ class Replay:
     """Evaluated again."""
     mail: int = 0
     pending: int = 0
+    signatures: int = 0
+    """Verified."""
     seconds: float = 0.0
     difference: Difference | None = None
 
@@ -182,6 +184,7 @@ class Replayer:
         with _fewer_collections():
             self._go(replay, process, on_progress)
         replay.processes = [each for each in self._folded.values() if each is not None]
+        replay.signatures = sum(links.signatures for links in self._links.values())
         for each in replay.processes:
             each.memory = memory_of(each.instance)
         replay.seconds = perf_counter() - started

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from benchpool.errors import UnknownProcess
-from benchpool.message import Message, Result
+from benchpool.message import Item, Message, Result
 from benchpool.store import Store
 from benchpool.units.messenger import pushed_item, root_of, spawn_item, spawn_notice
+from benchpool.wire import MESSAGE, NOTICE, PROCESS, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +78,23 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
     if node.result is None or emitter is None:
         return
     root = root_of(node.message)
+    signed = store.has_items()
+
+    def find(kind: str, item: Item) -> str:
+        mark = mark_of(kind, item.sender, item.reference)
+        return (store.marked(mark) if signed else None) or item.id()
+
     for spawn in node.result.spawns:
         item = spawn_item(spawn, emitter, address, root)
-        child_id = item.id()
+        child_id = find(PROCESS, item)
         yield child_id, child_id
         if store.process(child_id) is not None:
             notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child_id))
-            yield notice.id(), emitter.id
+            yield find(NOTICE, notice), emitter.id
         else:
             yield from _spawn_error(store, node.message, item.reference)
     for outgoing in node.result.messages:
-        yield pushed_item(outgoing, emitter, address, root).id(), outgoing.target
+        yield find(MESSAGE, pushed_item(outgoing, emitter, address, root)), outgoing.target
     for assign in node.result.assignments:
         for process in assign.processes:
             yield assign.message, process

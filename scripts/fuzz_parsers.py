@@ -24,7 +24,17 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
     import yaml  # noqa: F401 - instrumented for the scenario target
 
     from benchpool.clock import format_duration, parse_duration
-    from benchpool.errors import BenchpoolError
+    from benchpool.dataitem import (
+        Ed25519Signer,
+        decode,
+        decode_bundle,
+        decode_tags,
+        encode_bundle,
+        encode_tags,
+        sign,
+        verify,
+    )
+    from benchpool.errors import BenchpoolError, DataItemError
     from benchpool.evaluation.sample import parse_samples, to_json
     from benchpool.inference.gguf_header import read_header
     from benchpool.message import Item, Message, Tags, decode_message, decode_result, encode
@@ -135,6 +145,28 @@ def fuzz_limits(data: bytes) -> None:
         read_limits(path)
 
 
+def fuzz_dataitem(data: bytes) -> None:
+    """Data items, their tags, and bundles."""
+    with suppress(DataItemError):
+        tags = decode_tags(data)
+        assert decode_tags(encode_tags(tags)) == tags
+    with suppress(DataItemError):
+        items = decode_bundle(data)
+        assert encode_bundle(items) == data
+    with suppress(DataItemError):
+        item = decode(data)
+        assert item.raw == data
+        verify(item)
+        # No input but the seeds' own content is signed: everything else was changed.
+        assert (item.target, item.tags, item.data) in _SIGNED
+
+
+_SIGNER = Ed25519Signer(bytes(32))
+_ITEMS = (
+    sign(_SIGNER, data=b"x"),
+    sign(_SIGNER, target="A" * 43, anchor=b"1" * 32, tags=[("Action", "Info"), ("", "é")]),
+)
+_SIGNED = {(item.target, item.tags, item.data) for item in _ITEMS}
 _ROW = b'{"context":"c","question":"q","answerA":"a","answerB":"b","answerC":"d","label":"1"}'
 TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
     "message": (
@@ -142,6 +174,10 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
         (encode(Message("i" * 43, "p", "t", "o", "s", Tags([("A", "b")]), b"x")),),
     ),
     "tags": (fuzz_tags, (b"Action\nTransfer\nX-a_b\n\xff", b"a\n1\nA\n2")),
+    "dataitem": (
+        fuzz_dataitem,
+        (*(item.raw for item in _ITEMS), encode_bundle(_ITEMS), _ITEMS[1].raw_tags),
+    ),
     "dataset": (fuzz_dataset, (_ROW, b"[" + _ROW + b",\n" + _ROW + b"]", b"PK\x03\x04")),
     "scenario": (
         fuzz_scenario,

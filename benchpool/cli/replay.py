@@ -67,6 +67,8 @@ def _show(done: Replay) -> None:
             f"{output.paint('✓', 'good')} {done.messages:,} results, {done.mail:,} messages to"
             f" wallets, every hash chain and {compared} kept states are what the replay gives"
         )
+        if done.signatures:
+            output.line(f"{output.paint('✓', 'good')} signatures that hold: {done.signatures:,}")
 
 
 def _state(each: Folded) -> str:
@@ -81,6 +83,7 @@ def _json(done: Replay) -> dict[str, Any]:
         "messages": done.messages,
         "mail": done.mail,
         "pending": done.pending,
+        "signatures": done.signatures,
         "seconds": round(done.seconds, 3),
         "state": done.digest,
         "processes": [

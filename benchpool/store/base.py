@@ -95,6 +95,32 @@ class Store(Protocol):
         """Return how many messages all logs hold."""
         ...
 
+    def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
+        """Keep what a signed message's data item has before its data.
+
+        Args:
+            message_id: the message's, and the item's.
+            head: its bytes up to the data.
+            mark: what else it can be found by.
+        """
+        ...
+
+    def item_head(self, message_id: str) -> bytes | None:
+        """Return what is kept of a signed message's item; None if it was not signed."""
+        ...
+
+    def item_mark(self, message_id: str) -> str:
+        """Return the mark of a signed message; empty if it has none."""
+        ...
+
+    def marked(self, mark: str) -> str | None:
+        """Return the id of the signed message with this mark."""
+        ...
+
+    def has_items(self) -> bool:
+        """Tell whether any message is signed."""
+        ...
+
     def add_process(self, info: ProcessInfo) -> None:
         """Keep the facts of a new process."""
         ...

@@ -32,6 +32,8 @@ class MemoryStore:
         self._wallets: list[Wallet] = []
         self._facts: dict[str, str] = {}
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._items: dict[str, tuple[bytes, str]] = {}
+        self._marks: dict[str, str] = {}
         self.uncommitted = 0
 
     def append(self, message: Message, *, mail: bool) -> None:
@@ -112,6 +114,28 @@ class MemoryStore:
     def count(self) -> int:
         """See `Store`."""
         return sum(map(len, self._messages.values()))
+
+    def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
+        """See `Store`."""
+        self._items[message_id] = (head, mark)
+        if mark:
+            self._marks[mark] = message_id
+
+    def item_head(self, message_id: str) -> bytes | None:
+        """See `Store`."""
+        return self._items.get(message_id, (None, ""))[0]
+
+    def item_mark(self, message_id: str) -> str:
+        """See `Store`."""
+        return self._items.get(message_id, (None, ""))[1]
+
+    def marked(self, mark: str) -> str | None:
+        """See `Store`."""
+        return self._marks.get(mark)
+
+    def has_items(self) -> bool:
+        """See `Store`."""
+        return bool(self._items)
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""

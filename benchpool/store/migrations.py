@@ -124,4 +124,22 @@ def _shorten_ids(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(2, _shorten_ids),)
+def _keep_signatures(connection: Connection) -> None:
+    """Version 3: wallets of several kinds, and what signed messages are rebuilt from."""
+    columns = {row.name for row in connection.execute(text("PRAGMA table_info(wallets)"))}
+    if "kind" not in columns:
+        connection.execute(
+            text("ALTER TABLE wallets ADD COLUMN kind VARCHAR NOT NULL DEFAULT 'ed25519'")
+        )
+    for statement in (
+        "CREATE TABLE IF NOT EXISTS items (message VARCHAR(43) NOT NULL PRIMARY KEY,"
+        " head BLOB NOT NULL, mark VARCHAR NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS items_mark ON items (mark) WHERE mark != ''",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(2, _shorten_ids),
+    Migration(3, _keep_signatures),
+)

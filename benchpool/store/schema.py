@@ -15,7 +15,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What this benchpool writes; `migrations` brings older homes here."""
 
 metadata = MetaData()
@@ -53,6 +53,7 @@ wallets = Table(
     Column("name", String, nullable=False, unique=True),
     Column("address", String(43), nullable=False, unique=True),
     Column("secret", LargeBinary, nullable=False),
+    Column("kind", String, nullable=False, server_default="ed25519"),
 )
 
 log = Table(
@@ -72,6 +73,18 @@ log = Table(
 log_place = Index("log_place", log.c.process, log.c.position, unique=True)
 log_id = Index("log_id", log.c.id_key)
 log_pending = Index("log_pending", log.c.sequence, sqlite_where=log.c.result.is_(None))
+
+items = Table(
+    "items",
+    metadata,
+    # A signed message's id.
+    Column("message", String(43), primary_key=True),
+    # The bytes of its data item before the data, which stands in the message.
+    Column("head", LargeBinary, nullable=False),
+    # What else it can be found by, see benchpool.wire; empty if by nothing.
+    Column("mark", String, nullable=False),
+)
+items_mark = Index("items_mark", items.c.mark, sqlite_where=items.c.mark != "")
 
 checkpoints = Table(
     "checkpoints",

@@ -101,6 +101,8 @@ class SqliteStore:
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
         self._fresh_results: dict[tuple[str, int], bytes] = {}
         self._late: list[dict[str, Any]] = []
+        self._items: dict[str, tuple[str, bytes, str]] = {}
+        self._marks: dict[str, str] = {}
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
         try:
@@ -159,6 +161,13 @@ class SqliteStore:
         if self._late:
             self._connection.execute(_RECORD, self._late)
             self._late.clear()
+        if self._items:
+            self._connection.exec_driver_sql(
+                "INSERT INTO items (message, head, mark) VALUES (?, ?, ?)",
+                list(self._items.values()),
+            )
+            self._items.clear()
+            self._marks.clear()
 
     def last_scheduled(self, process: str) -> Message | None:
         """See `Store`."""
@@ -241,6 +250,45 @@ class SqliteStore:
         self._flush()
         return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
 
+    def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
+        """See `Store`."""
+        self._items[message_id] = (message_id, head, mark)
+        if mark:
+            self._marks[mark] = message_id
+
+    def item_head(self, message_id: str) -> bytes | None:
+        """See `Store`."""
+        row = self._item("head", "message", message_id)
+        return None if row is None else bytes(row)
+
+    def item_mark(self, message_id: str) -> str:
+        """See `Store`."""
+        return str(self._item("mark", "message", message_id) or "")
+
+    def marked(self, mark: str) -> str | None:
+        """See `Store`."""
+        fresh = self._marks.get(mark)
+        found = fresh or self._item("message", "mark", mark)
+        return None if found is None else str(found)
+
+    def _item(self, column: str, by: str, value: str) -> Any:
+        fresh = self._items.get(value) if by == "message" else None
+        if fresh is not None:
+            return fresh[1] if column == "head" else fresh[2]
+        # SQLite takes the index of the marks only where the query says that there is one.
+        extra = " AND mark != ''" if by == "mark" else ""
+        row = self._connection.exec_driver_sql(
+            f"SELECT {column} FROM items WHERE {by} = ?{extra}",  # noqa: S608 - own names
+            (value,),
+        ).first()
+        return None if row is None else row[0]
+
+    def has_items(self) -> bool:
+        """See `Store`."""
+        return bool(self._items) or bool(
+            self._connection.exec_driver_sql("SELECT 1 FROM items LIMIT 1").first()
+        )
+
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""
         self._connection.execute(
@@ -288,7 +336,12 @@ class SqliteStore:
         """See `Store`."""
         self._connection.execute(
             insert(schema.wallets),
-            {"name": wallet.name, "address": wallet.address, "secret": wallet.secret},
+            {
+                "name": wallet.name,
+                "address": wallet.address,
+                "secret": wallet.secret,
+                "kind": wallet.kind,
+            },
         )
 
     def wallets(self) -> list[Wallet]:
@@ -296,7 +349,7 @@ class SqliteStore:
         rows = self._connection.execute(
             select(schema.wallets).order_by(schema.wallets.c.order)
         ).mappings()
-        return [Wallet(row["name"], row["address"], row["secret"]) for row in rows]
+        return [Wallet(row["name"], row["address"], row["secret"], row["kind"]) for row in rows]
 
     def set_fact(self, name: str, value: str) -> None:
         """See `Store`."""
@@ -337,6 +390,8 @@ class SqliteStore:
         self._fresh.clear()
         self._fresh_results.clear()
         self._late.clear()
+        self._items.clear()
+        self._marks.clear()
         self._connection.close()
         self._engine.dispose()
 

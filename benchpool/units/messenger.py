@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from benchpool.clock import Clock, block_height
-from benchpool.errors import BenchpoolError, LimitExceeded, PushLimitExceeded
+from benchpool.dataitem import Signer
+from benchpool.errors import BenchpoolError, DataItemError, LimitExceeded, PushLimitExceeded
 from benchpool.message import (
     AssignRequest,
     Item,
@@ -26,6 +28,7 @@ from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
+from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 
 PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
@@ -50,8 +53,13 @@ class MessengerUnit:
         compute: ComputeUnit,
         limits: Limits,
         on_spawn: Callable[[ProcessInfo], None],
+        wire: Wire,
+        signer: Signer | None = None,
     ) -> None:
         self.address = address
+        self._wire = wire
+        self._signer = signer
+        """The key of a signed network; without it, an item's id is the hash of its content."""
         self._store = store
         self._clock = clock
         self._scheduler = scheduler
@@ -82,27 +90,27 @@ class MessengerUnit:
 
     # -- scheduling --------------------------------------------------------------------------
 
-    def post(self, item: Item, *, process: str | None = None) -> Message:
-        """Schedule a message from outside for its target, or for a process it is assigned to.
+    def post(self, item: Item, message_id: str | None = None) -> Message:
+        """Schedule a message from outside for its target; a signed one has an id already.
 
         Raises: LimitExceeded if too much waits for it already; nothing is logged then.
         """
-        target = process or item.target
+        target = item.target
         most = self._limits.pending_per_process
         if self._waiting.get(target, 0) >= most:
             raise LimitExceeded(
                 f"{most:,} messages wait for process {target} already (pending_per_process);"
                 " run them first"
             )
-        return self._deliver(item, item.id(), target, depth=0)
+        return self._deliver(item, message_id or item.id(), target, depth=0)
 
-    def spawn(self, item: Item, *, depth: int = 0) -> ProcessInfo:
+    def spawn(self, item: Item, process_id: str | None = None, *, depth: int = 0) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
 
         Raises: ConfigError for bad cron tags.
         """
         parse_cron(item.tags)
-        process_id = item.id()
+        process_id = process_id or item.id()
         now_ms = self._clock.now()
         info = ProcessInfo(
             id=process_id,
@@ -201,7 +209,13 @@ class MessengerUnit:
             self._push_spawn(emitter, spawn, root, depth)
         for outgoing in result.messages:
             item = pushed_item(outgoing, emitter, self.address, root)
-            self._deliver(item, item.id(), outgoing.target, depth=depth)
+            if self._signer is None:
+                self._deliver(item, item.id(), outgoing.target, depth=depth)
+                continue
+            # As on AO, what no data item can hold stays in the result and goes nowhere.
+            with suppress(DataItemError):
+                signed, message_id = self._sign(item, MESSAGE)
+                self._deliver(signed, message_id, outgoing.target, depth=depth)
         for assign in result.assignments:
             self._push_assignment(assign, depth)
 
@@ -242,11 +256,22 @@ class MessengerUnit:
         try:
             self._families.check(emitter.id, self._limits.spawns_per_process)
             self._compute.check_module(spawn.module)
-            child = self.spawn(item, depth=depth)
+            signed, process_id = self._sign(item, PROCESS)
+            child = self.spawn(signed, process_id, depth=depth)
             answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
         except BenchpoolError as error:
             answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
-        self._deliver(answer, answer.id(), emitter.id, depth=depth)
+        answer, answer_id = self._sign(answer, NOTICE)
+        self._deliver(answer, answer_id, emitter.id, depth=depth)
+
+    def _sign(self, item: Item, kind: str) -> tuple[Item, str]:
+        """Return an item as it travels in this network, with its id. Raises: DataItemError."""
+        if self._signer is None:
+            return item, item.id()
+        made = self._wire.sign(item, self._signer)
+        mark = mark_of(kind, item.sender, item.reference)
+        self._store.add_item(made.id, head_of(made), mark)
+        return self._wire.read(made), made.id
 
     def _push_assignment(self, assign: AssignRequest, depth: int) -> None:
         entry = self._store.find(assign.message)

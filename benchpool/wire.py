@@ -1,0 +1,203 @@
+"""The wire: what an item of the network is as a signed data item, and the other way.
+
+Sources: the ao.TN.1 tags as aoconnect, the reference messenger and the reference scheduler write
+and check them (permaweb/ao, connect 0.0.98, servers/mu, servers/su).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from benchpool.dataitem import DataItem, Signer, deep_hash, encode_tags, sign
+from benchpool.errors import DataItemError, ItemRefused
+from benchpool.message import Item, Message, Pair, Tags, decode_id, encode_id, normalise_name
+from benchpool.signers import to_base64url
+
+PROTOCOL: Final = "ao"
+VARIANT: Final = "ao.TN.1"
+MESSAGE: Final = "Message"
+PROCESS: Final = "Process"
+NOTICE: Final = "Notice"
+_TYPES: Final = frozenset({MESSAGE, PROCESS})
+_OWN_WAY: Final = frozenset({"Data-Protocol", "Variant", "Type"})
+_PUSHED_WAY: Final = _OWN_WAY | {"From-Process", "From-Module", "Pushed-For", "Assignments"}
+"""Tags that the messenger writes itself, so that no process can claim them."""
+
+
+class _Parts(NamedTuple):
+    """The content of a data item."""
+
+    target: str
+    anchor: bytes
+    tags: tuple[Pair, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Turns items into data items and back, in a network with these two units."""
+
+    messenger: str
+    """The address that signs what processes send."""
+    scheduler: str
+    """The address that orders it."""
+
+    def sign(self, item: Item, signer: Signer) -> DataItem:
+        """Sign what a sender says.
+
+        Raises: DataItemError if no data item can hold it: tags above 4096 bytes, a target that is
+            not 43 characters long.
+        """
+        return sign(signer, **self._parts(item)._asdict())
+
+    def as_sent(self, item: Item) -> Item:
+        """Return an item as it reads once it was signed. Raises: DataItemError, see `sign`."""
+        parts = self._parts(item)
+        encode_tags(parts.tags)
+        return self._read(item.owner, parts)
+
+    def read(self, item: DataItem) -> Item:
+        """Return what a data item says.
+
+        From is its first From-Process tag, else its signer. Where it does not come from the
+        messenger, nothing else that it claims about its way is taken over, and a process belongs
+        to its signer (on AO, to its From-Process).
+        """
+        return self._read(item.address, _Parts(item.target, item.anchor, item.tags, item.data))
+
+    def _parts(self, item: Item) -> _Parts:
+        if item.target and encode_id(_id_bytes(item.target)) != item.target:
+            raise DataItemError(f"no data item can be sent to {item.target[:80]!r}")
+        anchor = item.anchor.encode()
+        if item.reference and not anchor:
+            anchor = item.reference.zfill(32).encode()
+        # As on AO, where every client and the messenger put a space in place of nothing.
+        data = item.data.encode() if isinstance(item.data, str) else item.data
+        return _Parts(item.target, anchor, tuple(self._tags(item)), data or b" ")
+
+    def _tags(self, item: Item) -> Iterable[Pair]:
+        protocol = (("Data-Protocol", PROTOCOL), ("Variant", VARIANT), ("Type", item.type))
+        pushed = bool(item.reference)
+        hidden = _PUSHED_WAY if pushed else _OWN_WAY
+        own = [pair for pair in item.tags.pairs if normalise_name(pair[0]) not in hidden]
+        if not pushed:
+            yield from own
+        yield from protocol
+        if pushed:
+            yield "Reference", item.reference
+            yield from own
+            yield "From-Process", item.sender
+            if item.from_module:
+                yield "From-Module", item.from_module
+            if item.pushed_for:
+                yield "Pushed-For", item.pushed_for
+        if item.type == PROCESS and "Scheduler" not in item.tags:
+            yield "Scheduler", self.scheduler
+
+    def _read(self, owner: str, parts: _Parts) -> Item:
+        tags = Tags(parts.tags)
+        kind = tags.get("Type") or MESSAGE
+        pushed = owner == self.messenger
+        sender = tags.get("From-Process") if pushed or kind != PROCESS else ""
+        return Item(
+            parts.target,
+            owner,
+            sender or owner,
+            tags,
+            _text(parts.data),
+            anchor=_anchor(parts.anchor),
+            reference=tags.get("Reference"),
+            pushed_for=tags.get("Pushed-For") if pushed else "",
+            from_module=tags.get("From-Module") if pushed else "",
+            type=kind,
+        )
+
+
+def _id_bytes(text: str) -> bytes:
+    try:
+        return decode_id(text)
+    except ValueError:
+        raise DataItemError(f"no data item can be sent to {text[:80]!r}") from None
+
+
+def _text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _anchor(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return to_base64url(raw)
+
+
+# -- keeping an item -------------------------------------------------------------------------
+
+
+def head_of(item: DataItem) -> bytes:
+    """Return the bytes of an item before its data, which the message of the log holds."""
+    return item.raw[: -len(item.data) or None]
+
+
+def data_of(message: Message) -> bytes:
+    """Return the data of a message as its item has it."""
+    return message.data.encode() if isinstance(message.data, str) else message.data
+
+
+def mark_of(kind: str, process: str, reference: str) -> str:
+    """Name what a process put out: the item of this kind with this reference."""
+    return f"{kind} {process} {reference}"
+
+
+def content_mark(item: DataItem) -> str:
+    """Name the content of an item, whoever signed it, as the reference scheduler compares it."""
+    tags = sorted(pair for pair in item.tags if pair[0] != "Pushed-For")
+    target = decode_id(item.target) if item.target else b""
+    flat = [part.encode() for pair in tags for part in pair]
+    return "content " + to_base64url(deep_hash([target, item.anchor, list(flat), item.data]))
+
+
+# -- the rules of the reference units --------------------------------------------------------
+
+
+def check_item(item: DataItem) -> None:
+    """Accept an item as one of the protocol. Raises: ItemRefused with the rule that it breaks."""
+    tags = Tags(item.tags)
+    if PROTOCOL not in tags.all("Data-Protocol"):
+        raise ItemRefused("data-protocol", "Tag 'Data-Protocol': must contain 'ao'")
+    if tags.get("Type") not in _TYPES:
+        raise ItemRefused("type", "Tag 'Type': must be either 'Process' or 'Message'")
+    if tags.get("Type") == PROCESS:
+        for name in ("Module", "Scheduler"):
+            if not tags.get(name):
+                raise ItemRefused(name.lower(), f"Tag '{name}': a process item must have it")
+    elif not item.target:
+        raise ItemRefused("target", "a message item must have a target")
+    if any(part.endswith("+link") for pair in item.tags for part in pair):
+        raise ItemRefused("link", "no name or value of a tag may end in '+link'")
+
+
+def assignment_item(message: Message, signer: Signer) -> DataItem:
+    """Make the scheduler's assignment of a message of a log, signed by it.
+
+    The same message and an Ed25519 key give the same item each time.
+    """
+    tags = [
+        ("Data-Protocol", PROTOCOL),
+        ("Variant", VARIANT),
+        ("Type", "Assignment"),
+        ("Process", message.process),
+        ("Epoch", str(message.epoch)),
+        ("Nonce", str(message.nonce)),
+        ("Hash-Chain", message.hash_chain),
+        ("Block-Height", f"{message.block_height:012d}"),
+        ("Timestamp", str(message.timestamp)),
+    ]
+    if message.id != message.process:
+        tags.append(("Message", message.id))
+    return sign(signer, tags=tags)
