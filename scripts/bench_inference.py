@@ -160,15 +160,16 @@ def main() -> int:
     samples = everything[:questions]
     requests = requests_of(samples)
     print(f"{len(requests)} questions, medians of {rounds} rounds, each by turns\n")
-    print("| model | computed in | way | questions/s | of the limit | times plain |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| model | computed in | way | questions/s | of the limit | plain | plain, stored |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     try:
         for model in options.model or MODELS:
             path = Catalogue().find(model)
             with contextlib.ExitStack() as stack:
                 peers = open_peers(options.lm_eval, path, requests, stack)
+                base = 0.0
                 for precision in ("stored", "bf16"):
-                    bench(model, path, precision, requests, rounds, peers)
+                    base = bench(model, path, precision, requests, rounds, peers, base)
         print()
         path = Catalogue().find((options.model or MODELS)[0])
         for precision in ("stored", "bf16"):
@@ -196,8 +197,15 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
     requests: Sequence[ChoicesRequest],
     rounds: int,
     peers: Mapping[str, LmEval],
-) -> None:
-    """Measure one model in one precision and print its rows."""
+    base: float,
+) -> float:
+    """Measure one model in one precision and print its rows.
+
+    Args:
+        base: questions a second of the plain method as stored; 0 if that is measured now.
+
+    Returns: the same.
+    """
 
     def engine(layout: LayoutName) -> IsolatedEngine:
         return IsolatedEngine(path, threads=1, precision=precision, layout=layout)
@@ -238,9 +246,10 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
     for name, rate in rates.items():
         print(
             f"| {model} | {precision} | {name} | {rate:.1f} | {rate / limit:.0%} |"
-            f" {rate / slowest:.1f} |",
+            f" {rate / slowest:.1f} x | {rate / (base or slowest):.1f} x |",
             flush=True,
         )
+    return base or slowest
 
 
 def build(engine: IsolatedEngine) -> str:
