@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from benchpool.clock import Clock, block_height
-from benchpool.errors import BenchpoolError, LimitExceeded, PushLimitExceeded
+from benchpool.errors import BenchpoolError, LimitExceeded, PushLimitExceeded, StoreError
 from benchpool.message import (
     AssignRequest,
     Item,
@@ -167,14 +167,18 @@ class MessengerUnit:
             self._compute.forget({message.process for message in batch})
             self._pending, self._waiting = batch, waiting
             raise
-        for message, result in zip(batch, results, strict=True):
-            self._store.record(message, result)
-            self._push(message, result)
-        if careful:
-            self._compute.save_databases()
-        if careful or self._store.uncommitted >= COMMIT_EVERY:
-            self._compute.checkpoint()
-            self._commit()
+        try:
+            for message, result in zip(batch, results, strict=True):
+                self._store.record(message, result)
+                self._push(message, result)
+            if careful:
+                self._compute.save_databases()
+            if careful or self._store.uncommitted >= COMMIT_EVERY:
+                self._compute.checkpoint()
+                self._commit()
+        except BaseException as error:
+            self._store.failure.note(error)  # the processes are ahead of the log
+            raise
 
     def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
         # A database commits by itself, and inference takes long: what they work on must be in the
@@ -244,6 +248,8 @@ class MessengerUnit:
             self._compute.check_module(spawn.module)
             child = self.spawn(item, depth=depth)
             answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
+        except StoreError:
+            raise  # a full disk is not the spawn's fault
         except BenchpoolError as error:
             answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
         self._deliver(answer, answer.id(), emitter.id, depth=depth)
