@@ -5,7 +5,7 @@ A check returns what is wrong in a few words, or None. It trusts nothing that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from benchpool.message import (
     decode_id,
     encode_id,
 )
+from benchpool.stopped_chains import stopped_chains
 from benchpool.store import Store
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
@@ -245,22 +246,9 @@ class Causes:
     def left(self) -> Iterator[Cause]:
         """Return the causes whose messages are missing, unless a limit stopped their chain."""
         waiting = [*self._open.values(), *self._made.values(), *self._refused.values()]
-        if not waiting:
-            return
-        pushed = self._pushed({cause.root for cause in waiting})
-        for cause in waiting:
-            if pushed[cause.root] <= self._limits.pushed_messages:
-                yield cause
-
-    def _pushed(self, roots: Iterable[str]) -> dict[str, int]:
-        """Count again what the chains of these roots put out in all."""
-        counts = dict.fromkeys(roots, 0)
-        for info in self._store.processes():
-            for message, result in self._store.entries(info.id):
-                if result is not None and root_of(message) in counts:
-                    put_out = len(result.messages) + len(result.spawns) + len(result.assignments)
-                    counts[root_of(message)] += put_out
-        return counts
+        if waiting:
+            stopped = stopped_chains(self._store, self._limits)
+            yield from (cause for cause in waiting if cause[:2] not in stopped)
 
 
 def missing(cause: Cause) -> str:

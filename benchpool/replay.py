@@ -304,7 +304,7 @@ def replay_home(
             replayer.close()
 
 
-def replay_network(network: Network, *, limits: Limits = DEFAULT_LIMITS) -> Replay:
+def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
     """Fold the logs of an open network and compare with its processes as they stand."""
     compute = network._compute
     replayer = Replayer(
@@ -312,7 +312,7 @@ def replay_network(network: Network, *, limits: Limits = DEFAULT_LIMITS) -> Repl
         network.data,
         registry=network.registry,
         kept=lambda process: memory_of(compute.instance(process)),
-        limits=limits,
+        limits=limits or network._limits,
     )
     try:
         return replayer.run()

@@ -22,6 +22,7 @@ from benchpool.message import (
     Tags,
 )
 from benchpool.store import Store
+from benchpool.units.chains import Chains
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
@@ -59,8 +60,7 @@ class MessengerUnit:
         self._limits = limits
         self._on_spawn = on_spawn
         self._pending: list[Message] = []
-        self._pushed: dict[str, int] = {}
-        self._pushed_bytes: dict[str, int] = {}
+        self._chains = Chains(limits)
         self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
@@ -77,7 +77,8 @@ class MessengerUnit:
         self._pending = self._store.pending()
         self._waiting = dict(Counter(message.process for message in self._pending))
         counts = json.loads(self._store.fact(PUSHED_FACT) or "[{}, {}]")
-        self._pushed, self._pushed_bytes = counts if self._pending else ({}, {})
+        if self._pending:
+            self._chains.messages, self._chains.data_bytes = counts
         return len(self._pending)
 
     # -- scheduling --------------------------------------------------------------------------
@@ -146,15 +147,16 @@ class MessengerUnit:
         self.problems.clear()
         while self._pending:
             self._round()
-        if self._pushed:
-            self._pushed.clear()
-            self._pushed_bytes.clear()
+        if self._chains.messages:
+            self._chains.clear()
             self._store.set_fact(PUSHED_FACT, "[{}, {}]")
         self._store.commit(self._clock.now())
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
-        self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
+        self._store.set_fact(
+            PUSHED_FACT, json.dumps([self._chains.messages, self._chains.data_bytes])
+        )
         self._store.commit(self._clock.now())
 
     def _round(self) -> None:
@@ -197,7 +199,7 @@ class MessengerUnit:
         emitter = self._processes[message.process]
         root = root_of(message)
         depth = message.depth + 1
-        why = self._excess(result, root, depth)
+        why = self._chains.excess(result, root, depth, self._waiting)
         if why:
             self._stop(message, why)
             return
@@ -208,29 +210,6 @@ class MessengerUnit:
             self._deliver(item, item.id(), outgoing.target, depth=depth)
         for assign in result.assignments:
             self._push_assignment(assign, depth)
-
-    def _excess(self, result: Result, root: str, depth: int) -> str:
-        """Count what a result brings into its chain; say which limit that breaks, if any."""
-        limits, messages = self._limits, result.messages
-        count = len(messages) + len(result.spawns)
-        count += sum(len(assign.processes) for assign in result.assignments)
-        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
-        size = self._pushed_bytes.get(root, 0)
-        for outgoing in messages:
-            size += len(outgoing.data)
-            if self._waiting.get(outgoing.target, 0) >= limits.pending_per_process:
-                return (
-                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
-                    " (limit pending_per_process)"
-                )
-        self._pushed_bytes[root] = size
-        if depth > limits.push_depth:
-            return f"{depth} pushes deep (limit {limits.push_depth})"
-        if pushed > limits.pushed_messages:
-            return f"{pushed} messages (limit {limits.pushed_messages})"
-        if size > limits.pushed_bytes:
-            return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
-        return ""
 
     def _stop(self, message: Message, why: str) -> None:
         self.problems.append(
