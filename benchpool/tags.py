@@ -67,21 +67,25 @@ class Tags:
 
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tuple(as_pairs(tags))
-        first: dict[str, str] = {}
         plain = True
-        for name, value in reversed(pairs):
-            if value.__class__ is not str:
-                pairs = tuple((name, str(value)) for name, value in pairs)
-                first = {normalise_name(name): value for name, value in reversed(pairs)}
+        for name, value in pairs:
+            if value.__class__ is not str or name.__class__ is not str:
+                pairs = tuple((_name(name), str(value)) for name, value in pairs)
                 plain = False
                 break
             if not value.isascii():
                 plain = False
-            first[normalise_name(name)] = value
         self.pairs: tuple[Pair, ...] = pairs
         self.ascii = plain
         """True if all values are known to be ASCII."""
-        self._first = first
+
+    def __getattr__(self, name: str) -> dict[str, str]:
+        # The table by which names are found is made when one is first looked up: the tags of what
+        # is sent are compared, hashed and written far more often than they are read.
+        if name != "_first":
+            raise AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
+        self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
+        return self._first
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of a tag, or the default."""
@@ -116,6 +120,12 @@ class Tags:
 
     def __repr__(self) -> str:
         return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a tag is text, not {type(name).__name__}")
+    return name
 
 
 NO_TAGS = Tags()
