@@ -17,6 +17,7 @@ from benchpool.message import (
     ProcessInfo,
     Result,
     SpawnRequest,
+    content_digest,
     decode_id,
     encode_id,
 )
@@ -33,7 +34,10 @@ PROCESS: Final = "Process"
 class Links:
     """Follows one log from its first message: nonces, positions, hash chain, ids, ticks."""
 
-    __slots__ = ("_assignment", "_chain", "_info", "_party", "_store", "nonce", "position")
+    __slots__ = (
+        *("_assignment", "_chain", "_height", "_info", "_party", "_store", "_time_ms"),
+        *("digest", "nonce", "position"),
+    )
 
     def __init__(self, store: Store, party: str) -> None:
         self._store = store
@@ -41,16 +45,23 @@ class Links:
         self._info = store.process(party)
         self._chain = b""
         self._assignment = b""
+        self._time_ms = -1
+        self._height = -1
+        self.digest = b""
+        """Of the contents of the last message, if its id was found to be that; else empty."""
         self.nonce = -1
         self.position = -1
 
     def follow(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
         """Take the next message of the log."""
+        self.digest = b""
         if message.process != self._party:
             return f"it says that it is in the log of {message.process}"
         if message.position != self.position + 1:
             return f"position {message.position} comes after {self.position}"
-        if message.block_height != block_height(message.timestamp):
+        if message.timestamp != self._time_ms:
+            self._time_ms, self._height = message.timestamp, block_height(message.timestamp)
+        if message.block_height != self._height:
             return f"block height {message.block_height} is not that of {message.timestamp}"
         self.position += 1
         if message.cron:
@@ -66,7 +77,10 @@ class Links:
         if message.hash_chain != encode_id(self._chain):
             return "its hash chain does not follow from the message before it"
         self._assignment = assignment_digest(message, self._chain)
-        if content_id(message) != message.id and not self._is_copy(message):
+        digest = content_digest(message, "" if message.type == PROCESS else message.target)
+        if encode_id(digest) == message.id:
+            self.digest = digest
+        elif not self._is_copy(message):
             return f"its contents do not hash to its id {message.id}"
         if self.nonce == 0 and self._info is not None:
             return _wrong_register(self._info, message)
@@ -99,25 +113,9 @@ class Links:
         return original is not None and _said(original.message) == _said(message)
 
 
-def content_id(message: Message) -> str:
-    """Hash what the sender said, which is the message's id."""
-    return Item(
-        "" if message.type == PROCESS else message.target,
-        message.owner,
-        message.sender,
-        message.tags,
-        message.data,
-        message.anchor,
-        message.reference,
-        message.pushed_for,
-        "",
-        message.type,
-    ).id()
-
-
-def id_key(message_id: str) -> int:
-    """Return what the index of ids has for an id."""
-    return int.from_bytes(decode_id(message_id)[:8], "big", signed=True)
+def id_key(message_id: str, digest: bytes = b"") -> int:
+    """Return what the index of ids has for an id, whose 32 bytes may be known already."""
+    return int.from_bytes((digest or decode_id(message_id))[:8], "big", signed=True)
 
 
 def _said(message: Message) -> tuple[object, ...]:
@@ -185,9 +183,12 @@ class Causes:
         root = root_of(message)
         for spawn in result.spawns:
             self._spawn(message, spawn, info, root, depth)
-        at = (message.process, message.position, message.nonce, root, depth)
+        process, position, nonce = message.process, message.position, message.nonce
+        sender, module, causes = info.id, info.module, self._open
         for outgoing in result.messages:
-            self._open[info.id, str(outgoing.reference)] = Cause(*at, outgoing, info.module)
+            causes[sender, str(outgoing.reference)] = Cause(
+                process, position, nonce, root, depth, outgoing, module
+            )
         for assign in result.assignments:
             self._assigned.update((assign.message, process) for process in assign.processes)
 

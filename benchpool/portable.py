@@ -289,10 +289,10 @@ class _Maker:
         self.store.commit(self.clock_ms)
 
     def _header(self, *, format: int, schema: int, seed_digest: str, **_: object) -> None:  # noqa: A002
-        if (format, schema) != (FORMAT, SCHEMA_VERSION):
+        if format != FORMAT or schema > SCHEMA_VERSION:
             raise StoreError(
                 f"the file has format {format} and schema {schema}; this benchpool reads format"
-                f" {FORMAT} and schema {SCHEMA_VERSION}"
+                f" {FORMAT} and schemas up to {SCHEMA_VERSION}"
             )
         # New wallets of the copy get keys of their own, unless the file brings the seed.
         self.store.set_fact("seed", os.urandom(32).hex())

@@ -7,9 +7,7 @@ checks.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +32,7 @@ from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Difference, Folded, Replay, compare
 from benchpool.store import DataStore, Line, Store
 from benchpool.units.compute import ComputeUnit, fold
+from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Replayer:
         """
         replay = Replay(verified=verify)
         started = perf_counter()
-        with _fewer_collections():
+        with fewer_collections():
             self._go(replay, process, on_progress)
         replay.processes = [each for each in self._folded.values() if each is not None]
         for each in replay.processes:
@@ -169,7 +168,7 @@ class Replayer:
             return f"the message stands at position {line.position} and says {message.position}"
         if line.cron is not None and bool(line.cron) != message.cron:
             return "the index of cron ticks differs from the message"
-        if line.id_key is not None and line.id_key != id_key(message.id):
+        if line.id_key is not None and line.id_key != id_key(message.id, links.digest):
             return "the index of ids differs from the message"
         return None
 
@@ -261,17 +260,6 @@ class Replayer:
             for extension in folded.instance.extensions if folded is not None else ():
                 extension.close()
         self._compute.close()
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    # What waits for its message is alive: to look at it again and again takes a fifth of the time.
-    thresholds = gc.get_threshold()
-    gc.set_threshold(200_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
 
 
 def replay_home(

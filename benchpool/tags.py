@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 Pair = tuple[str, str]
 TagsInput = Mapping[str, Any] | Iterable[Pair]
@@ -79,13 +79,23 @@ class Tags:
         self.ascii = plain
         """True if all values are known to be ASCII."""
 
-    def __getattr__(self, name: str) -> dict[str, str]:
+    @classmethod
+    def of(cls, pairs: tuple[Pair, ...]) -> Self:
+        """Make tags of pairs that are known to be text."""
+        tags = cls.__new__(cls)
+        tags.pairs = pairs
+        return tags
+
+    def __getattr__(self, name: str) -> Any:
         # The table by which names are found is made when one is first looked up: the tags of what
         # is sent are compared, hashed and written far more often than they are read.
-        if name != "_first":
-            raise AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
-        self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
-        return self._first
+        if name == "_first":
+            self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
+            return self._first
+        if name == "ascii":
+            self.ascii = all(value.isascii() for _, value in self.pairs)
+            return self.ascii
+        raise AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of a tag, or the default."""

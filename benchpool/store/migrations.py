@@ -124,4 +124,13 @@ def _shorten_ids(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (Migration(2, _shorten_ids),)
+def _index_by_stretch(connection: Connection) -> None:
+    """Version 4: the index of ids goes by stretches of the log."""
+    connection.execute(text("DROP INDEX IF EXISTS log_id"))
+    schema.log_id.create(connection)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(2, _shorten_ids),
+    Migration(4, _index_by_stretch),
+)

@@ -253,12 +253,8 @@ class SqliteStore:
         self._flush()
         if not is_id(message_id):
             return None
-        query = select(schema.log.c.message, schema.log.c.result).where(
-            schema.log.c.id_key == _id_key(message_id)
-        )
-        if process is not None:
-            query = query.where(schema.log.c.process == process)
-        rows = self._connection.execute(query.order_by(schema.log.c.sequence))
+        given = {"key": _id_key(message_id), "process": process}
+        rows = self._connection.execute(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
@@ -388,6 +384,13 @@ _RECORD = (
     .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
     .values(result=bindparam("r"))
 )
+_FIND = text(  # its only blank is a number of this program's
+    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"
+    f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
+    " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
+    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"  # noqa: S608
+)
+_FIND_IN = text(str(_FIND).replace("= :key", "= :key AND process = :process"))
 _SET_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -25,6 +25,7 @@ from benchpool.store import Store
 from benchpool.units.chains import Chains
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
 
@@ -145,8 +146,9 @@ class MessengerUnit:
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
         self.problems.clear()
-        while self._pending:
-            self._round()
+        with fewer_collections():
+            while self._pending:
+                self._round()
         if self._chains.messages:
             self._chains.clear()
             self._store.set_fact(PUSHED_FACT, "[{}, {}]")
