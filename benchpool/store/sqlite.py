@@ -384,11 +384,11 @@ _RECORD = (
     .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
     .values(result=bindparam("r"))
 )
-_FIND = text(  # its only blank is a number of this program's
-    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"
+_FIND = text(
+    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's
     f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
     " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
-    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"  # noqa: S608
+    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
 )
 _FIND_IN = text(str(_FIND).replace("= :key", "= :key AND process = :process"))
 _SET_FACT = text(
