@@ -47,8 +47,6 @@ from benchpool.store.migrations import id_key as _id_key
 from benchpool.store.migrations import open_schema
 from benchpool.wallet import Wallet
 
-CACHE_KIB = 64 << 10
-"""Pages of the file that SQLite may hold in memory."""
 _PAGE = 1_000
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
@@ -110,9 +108,6 @@ class SqliteStore:
         except DBAPIError as error:
             raise StoreError(f"{path} cannot be opened: {error.orig}") from error
         try:
-            # The index of ids is written at random: with SQLite's own 2 MiB of cache, a log of half
-            # a million messages is written at half the speed.
-            self._connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
             open_schema(self._connection, path, read_only=read_only)
         except DBAPIError as error:
             self.close()
