@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from benchpool.message import Result
 from benchpool.units.limits import Limits
@@ -49,6 +49,12 @@ class Chains:
         if size > limits.pushed_bytes:
             return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
         return ""
+
+    def keep(self, roots: Collection[str]) -> None:
+        """Forget all chains but those that have not come to their ends."""
+        for counts in (self.messages, self.data_bytes):
+            for root in [root for root in counts if root not in roots]:
+                del counts[root]
 
     def clear(self) -> None:
         """Begin anew: all chains have come to their ends."""
