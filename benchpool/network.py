@@ -62,6 +62,8 @@ from benchpool.wire import Wire
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
+_NAMING = "naming"
+"""The fact that keeps the name of a process that has not taken its first message yet."""
 _MESSENGER = "messenger unit"
 _SCHEDULER = "scheduler unit"
 
@@ -187,6 +189,9 @@ class Network:
         self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
+        self._naming = self._store.fact(_NAMING) or ""
+        if not (self.read_only or self._interrupted):
+            self._settle_name()
         if not self.read_only:
             self._store.commit(self.clock.now())
 
@@ -331,12 +336,11 @@ class Network:
             info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
             if name is not None:
                 self._directory.set_name(name, info.id)
+                self._naming = name
+                self._store.set_fact(_NAMING, name)
             self.run()
         error = self.result(info.id, info.id).error
         if error:
-            if name is not None:
-                self._directory.remove_name(name)
-                self._store.commit(self.clock.now())
             raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
         return info.id
 
@@ -476,8 +480,23 @@ class Network:
             self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
+            self._settle_name()
             if self._messenger.problems:
                 raise self._messenger.problems[0]
+
+    def _settle_name(self) -> None:
+        """Take the name of the last process back if it refused its first message."""
+        if not self._naming:
+            return
+        process = self._directory.names()[self._naming]
+        entry = self._store.find(process, process)
+        if entry is not None and entry.result is None:
+            return  # it thinks on, in a lane of its own
+        if entry is not None and entry.result is not None and entry.result.error:
+            self._directory.remove_name(self._naming)
+        self._naming = ""
+        self._store.set_fact(_NAMING, "")
+        self._store.commit(self.clock.now())
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when
