@@ -78,7 +78,7 @@ class Network:
         registry: modules beside the installed ones.
         engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
-        threads: how many heavy processes are evaluated at the same time; by default one a core.
+        threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
         signed: make it a signed network, which it then stays: every message that is sent or pushed
             is a real signed data item, and its id is that of the signature.
@@ -194,7 +194,12 @@ class Network:
         if factory is not default_engine:
             return factory
         answers = None if self.home is None or self.read_only else self.home.answers
-        return LlamaCppEngines(answers, limits.worker_memory_bytes or None)
+        return LlamaCppEngines(
+            answers,
+            workers=limits.workers or None,
+            models_memory_bytes=limits.models_memory_bytes or None,
+            memory_bytes=limits.worker_memory_bytes or None,
+        )
 
     def _unit_address(self, fact: str, wallet: str) -> str:
         kept = self._store.fact(fact)
@@ -742,6 +747,16 @@ class Network:
         """Return how many messages all logs hold."""
         return self._store.count()
 
+    def add_model(self, path: Path) -> str:
+        """Try a GGUF file in a process of its own, then keep it as data; return its data id.
+
+        Raises:
+            InferenceError: it is no model that computes numbers; nothing is kept of it.
+            OSError: it cannot be read.
+        """
+        self._host.admit(path)
+        return self.data.put_file(path)
+
     def on_inference(self, callback: InferenceProgress | None) -> None:
         """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
         self._host.engines.on_progress = callback
@@ -756,7 +771,7 @@ class Network:
                 next network that opens it.
         """
         try:
-            if not (abort or self.read_only):
+            if not (abort or self.read_only or self._store.failure.why):
                 self._store.set_fact("sent", str(self._sent))
                 self._compute.checkpoint(all_processes=True)
                 self._store.commit(self.clock.now())

@@ -24,7 +24,7 @@ from benchpool.cli import app
 from benchpool.clock import WallClock
 from benchpool.dataitem import DataItem, sign
 from benchpool.errors import InferenceError
-from benchpool.inference.engine import ChoicesAnswer, LogLikelihood, ModelCard
+from benchpool.inference.engine import ChoicesAnswer, LogLikelihood, ModelCard, Runtime
 from benchpool.network import Network
 from benchpool.replay import replay_home
 from benchpool.server.run import Options, Server
@@ -331,9 +331,20 @@ class PatientEngine:
     allowed = threading.Event()
     asked = threading.Event()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: str = "stored") -> None:
         self._closed = threading.Event()
-        self.card = ModelCard("patient", "none", 1, "F32", 64, 1, 2, "none", False, 1)
+        self.runtime = Runtime("patient", "any", "stored", "canonical-1")
+        self.card = ModelCard(
+            name="patient",
+            architecture="none",
+            parameters=1,
+            quantization="F32",
+            context_tokens=64,
+            layers=1,
+            vocabulary=2,
+            tokenizer="none",
+            size_bytes=1,
+        )
         self._path = path
 
     def answer(self, requests: Any, progress: Any = None) -> list[Any]:
@@ -359,10 +370,10 @@ def test_stopped_in_the_middle_of_inference_it_goes_on_at_the_next_start(
     ana = Client(first.url)
     weights = first.network.data.put(b"weights")
     worker = ana.spawn("LlamaWorker", Model_Data=weights)
-    ana.result(worker, worker)
+    assert ana.result(worker, worker).get("Error", "") == ""
     question = json.dumps({"prompt": "2 + 2 =", "choices": [" 4", " 5"]}).encode()
     asked = ana.send(worker, "Inference", question)
-    assert PatientEngine.asked.wait(20)
+    assert PatientEngine.asked.wait(3), ana.result(asked, worker)
     # The model thinks, and everybody else goes on.
     token = ana.spawn("WrappedAR")
     ana.send(token, "Mint", Quantity="8")
