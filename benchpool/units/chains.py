@@ -50,13 +50,13 @@ class Chains:
             return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
         return ""
 
-    def keep(self, roots: Collection[str]) -> None:
-        """Forget all chains but those that have not come to their ends."""
-        for counts in (self.messages, self.data_bytes):
-            for root in [root for root in counts if root not in roots]:
-                del counts[root]
-
     def clear(self) -> None:
         """Begin anew: all chains have come to their ends."""
         self.messages.clear()
         self.data_bytes.clear()
+
+    def keep(self, roots: Collection[str]) -> None:
+        """Forget all chains but these: the others have come to their ends."""
+        for counts in (self.messages, self.data_bytes):
+            for root in [each for each in counts if each not in roots]:
+                del counts[root]

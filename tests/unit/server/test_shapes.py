@@ -1,5 +1,6 @@
 import base64
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -29,11 +30,9 @@ def test_a_cursor_may_be_a_time():
 
 
 @given(st.text())
-def test_what_is_no_cursor_is_refused(text):
-    try:
+def test_what_is_no_cursor_is_refused_and_nothing_worse_happens(text):
+    with suppress(ConfigError):
         read_cursor(text)
-    except ConfigError as error:
-        assert "not a cursor" in str(error)
 
 
 def test_a_result_has_aos_shape_and_an_error_only_if_there_is_one():
