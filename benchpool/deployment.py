@@ -79,12 +79,12 @@ def upload_model(
 
     Returns: the id of the model process.
 
-    Raises: HandlerError if the worker refuses the file.
+    Raises: InferenceError if the file is no usable model.
     """
     return network.spawn(
         "LlamaWorker",
         [
-            ("Model-Data", network.data.put_file(path)),
+            ("Model-Data", network.add_model(path)),
             ("Model-Name", name),
             ("Router", network.resolve(router)),
         ],

@@ -62,6 +62,8 @@ from benchpool.wire import Wire
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
+_NAMING = "naming"
+"""The fact that keeps the name of a process that has not taken its first message yet."""
 _MESSENGER = "messenger unit"
 _SCHEDULER = "scheduler unit"
 
@@ -78,7 +80,7 @@ class Network:
         registry: modules beside the installed ones.
         engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
-        threads: how many heavy processes are evaluated at the same time; by default one a core.
+        threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
         signed: make it a signed network, which it then stays: every message that is sent or pushed
             is a real signed data item, and its id is that of the signature.
@@ -187,6 +189,9 @@ class Network:
         self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
+        self._naming = self._store.fact(_NAMING) or ""
+        if not (self.read_only or self._interrupted):
+            self._settle_name()
         if not self.read_only:
             self._store.commit(self.clock.now())
 
@@ -194,7 +199,12 @@ class Network:
         if factory is not default_engine:
             return factory
         answers = None if self.home is None or self.read_only else self.home.answers
-        return LlamaCppEngines(answers, limits.worker_memory_bytes or None)
+        return LlamaCppEngines(
+            answers,
+            workers=limits.workers or None,
+            models_memory_bytes=limits.models_memory_bytes or None,
+            memory_bytes=limits.worker_memory_bytes or None,
+        )
 
     def _unit_address(self, fact: str, wallet: str) -> str:
         kept = self._store.fact(fact)
@@ -326,12 +336,11 @@ class Network:
             info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
             if name is not None:
                 self._directory.set_name(name, info.id)
+                self._naming = name
+                self._store.set_fact(_NAMING, name)
             self.run()
         error = self.result(info.id, info.id).error
         if error:
-            if name is not None:
-                self._directory.remove_name(name)
-                self._store.commit(self.clock.now())
             raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
         return info.id
 
@@ -471,8 +480,23 @@ class Network:
             self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
+            self._settle_name()
             if self._messenger.problems:
                 raise self._messenger.problems[0]
+
+    def _settle_name(self) -> None:
+        """Take the name of the last process back if it refused its first message."""
+        if not self._naming:
+            return
+        process = self._directory.names()[self._naming]
+        entry = self._store.find(process, process)
+        if entry is not None and entry.result is None:
+            return  # it thinks on, in a lane of its own
+        if entry is not None and entry.result is not None and entry.result.error:
+            self._directory.remove_name(self._naming)
+        self._naming = ""
+        self._store.set_fact(_NAMING, "")
+        self._store.commit(self.clock.now())
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when
@@ -742,6 +766,16 @@ class Network:
         """Return how many messages all logs hold."""
         return self._store.count()
 
+    def add_model(self, path: Path) -> str:
+        """Try a GGUF file in a process of its own, then keep it as data; return its data id.
+
+        Raises:
+            InferenceError: it is no model that computes numbers; nothing is kept of it.
+            OSError: it cannot be read.
+        """
+        self._host.admit(path)
+        return self.data.put_file(path)
+
     def on_inference(self, callback: InferenceProgress | None) -> None:
         """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
         self._host.engines.on_progress = callback
@@ -756,7 +790,7 @@ class Network:
                 next network that opens it.
         """
         try:
-            if not (abort or self.read_only):
+            if not (abort or self.read_only or self._store.failure.why):
                 self._store.set_fact("sent", str(self._sent))
                 self._compute.checkpoint(all_processes=True)
                 self._store.commit(self.clock.now())

@@ -15,16 +15,18 @@ from pydantic import Field
 
 from benchpool import Message, Process, State, handler
 from benchpool.clock import HOUR_MS
-from benchpool.errors import BenchpoolError, HandlerError, NotAuthorized
+from benchpool.errors import BenchpoolError, DatasetError, HandlerError, NotAuthorized
+from benchpool.evaluation.protocol import PRECISIONS, STORED, Protocol
 from benchpool.evaluation.sample import Sample
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
-from benchpool.message import Tags, encode_id
+from benchpool.message import Pair, Tags, encode_id
 from benchpool.winston import Winston, parse_quantity
 from processes.counts import write_counts
 from processes.dataset_parts import DatasetParts
 from processes.dataset_tables import tables
 from processes.evaluations import Evaluations, Model, Task, statements
+from processes.reports import report
 from processes.tag_values import duration_ms
 
 PER_TICK: Final = 1000
@@ -105,7 +107,7 @@ class Dataset(DatasetParts, Process):
                 "Name": self.card.name,
                 "Samples": self._records().sample_count(),
                 "Chance": self.card.chance,
-                "Protocols": ",".join(self.card.protocols),
+                "Protocols": self._protocols(),
                 "LlamaRouter": self.state.router,
                 "DataTxID": self.state.data_tx_id,
                 "Models": len(self._records().models()),
@@ -138,7 +140,7 @@ class Dataset(DatasetParts, Process):
                 f"Benchmark is for the owner and for the Benchmark process, not {message.sender}"
             )
         tags = message.tags
-        protocol = self._protocol(tags)
+        protocol = str(self._protocol(tags))
         rows = self._records()
         model = rows.find_model(tags["Model"], protocol)
         if model is None:
@@ -185,7 +187,10 @@ class Dataset(DatasetParts, Process):
             answer = message.json()
             if not isinstance(answer, dict):
                 raise HandlerError("the answer is not a JSON object")
-            seen = self.retrieve(answer, task.sample, task.protocol)
+            protocol = Protocol.parse(task.protocol)
+            if answer.get("precision", STORED) != protocol.precision:
+                raise HandlerError(f"it was not computed in {protocol.precision}")
+            seen = self.retrieve(answer, task.sample, protocol.method)
         except BenchpoolError as error:
             self._records().fail(task, f"the answer cannot be read: {error}"[:500])
             return
@@ -211,17 +216,23 @@ class Dataset(DatasetParts, Process):
     @handler("Score", requires=("Model",))
     def score(self, message: Message) -> None:
         """Report how far a model is."""
-        protocol = message.tags.get("Protocol") or self.card.protocols[0]
-        named = {"Model": message.tags["Model"], "Protocol": protocol}
-        rows = self._records()
-        model = rows.find_model(named["Model"], protocol)
-        if model is None:
-            reason = f"model {named['Model']} is not evaluated here by {protocol}"
-            self.reply(message, "Score-Error", {**named, "Error": reason})
-            return
-        counts = rows.counts(model)
-        numbers = write_counts(counts, self.calculate_score(counts))
-        self.reply(message, "Score-Response", [*named.items(), *numbers])
+        model = self._known(message, "Score-Error")
+        if model is not None:
+            counts = self._records().counts(model)
+            numbers = write_counts(counts, self.calculate_score(counts))
+            self.reply(message, "Score-Response", [*_named(message, model.protocol), *numbers])
+
+    @handler("Get-Report", requires=("Model",))
+    def get_report(self, message: Message) -> None:
+        """Report what a model's answers show beside their score."""
+        model = self._known(message, "Get-Report-Error")
+        if model is not None:
+            rows = self._records()
+            counts = rows.counts(model)
+            numbers = write_counts(counts, self.calculate_score(counts))
+            shown = report(rows.outcomes(model), self.card.choices)
+            tags = [*_named(message, model.protocol), ("Weights", model.data_tx), *numbers]
+            self.reply(message, "Get-Report-Response", tags, shown)
 
     @handler("Transfer-Error", name="LlamaHerder.Transfer-Error")
     def transfer_error(self, message: Message) -> None:
@@ -288,7 +299,7 @@ class Dataset(DatasetParts, Process):
                     "Name": self.card.name,
                     "Samples": self._records().sample_count(),
                     "Chance": self.card.chance,
-                    "Protocols": ",".join(self.card.protocols),
+                    "Protocols": self._protocols(),
                     "LlamaRouter": self.state.router,
                 },
             )
@@ -311,27 +322,56 @@ class Dataset(DatasetParts, Process):
         return len(samples)
 
     def _add_rows(self, model: Model, questions: Sequence[tuple[int, Sample]]) -> None:
-        prompts = [self.build_request(s, model.protocol)["prompt"] for _, s in questions]
+        method = Protocol.parse(model.protocol).method
+        prompts = [self.build_request(sample, method)["prompt"] for _, sample in questions]
         self._records().add_rows(model, questions, prompts)
 
-    def _protocol(self, tags: Tags) -> str:
-        protocol = tags.get("Protocol") or self.card.protocols[0]
-        if protocol not in self.card.protocols:
+    def _protocols(self) -> str:
+        """List every protocol: each method in each precision."""
+        return ",".join(
+            str(Protocol(method, precision))
+            for precision in PRECISIONS
+            for method in self.card.protocols
+        )
+
+    def _protocol(self, tags: Tags) -> Protocol:
+        named = tags.get("Protocol") or self.card.protocols[0]
+        protocol = Protocol.parse(named)
+        if protocol.method not in self.card.protocols:
             raise HandlerError(
-                f"{self.card.name} has no protocol {protocol[:40]!r}; there are"
-                f" {', '.join(self.card.protocols)}"
+                f"{self.card.name} has no protocol {named[:40]!r}; there are {self._protocols()}"
             )
         return protocol
 
+    def _known(self, message: Message, error: str) -> Model | None:
+        """Return the model that a message asks about; else reply with an error."""
+        named = message.tags.get("Protocol") or self.card.protocols[0]
+        try:
+            protocol = str(Protocol.parse(named))
+            model = self._records().find_model(message.tags["Model"], protocol)
+            reason = f"model {message.tags['Model']} is not evaluated here by {protocol}"
+        except DatasetError as wrong:
+            model, reason = None, str(wrong)
+        if model is None:
+            self.reply(message, error, [*_named(message, named), ("Error", reason)])
+        return model
+
     # -- asking ------------------------------------------------------------------------------
 
+    def _request(self, task: Task) -> dict[str, Any]:
+        protocol = Protocol.parse(task.protocol)
+        request = self.build_request(task.sample, protocol.method)
+        if protocol.precision != STORED:
+            request["precision"] = protocol.precision
+        return request
+
     def _ask(self, task: Task) -> tuple[Task, int, int | None]:
-        request = self.build_request(task.sample, task.protocol)
+        request = self._request(task)
         tags = {"Model": task.model, "X-Reference": self.next_reference}
         return task, self.send(self.state.router, "Inference", tags, request), None
 
     def _buy(self, task: Task) -> tuple[Task, int, int | None]:
-        request = self.build_request(task.sample, task.protocol)
+        request = self._request(task)
         price = max(task.price or 0, self._price(request))
         reference = self.send(
             self.state.token,
@@ -380,3 +420,7 @@ class Dataset(DatasetParts, Process):
 
     def _records(self) -> Evaluations:
         return Evaluations(statements(self.card.choices), self.database.session)
+
+
+def _named(message: Message, protocol: str) -> list[Pair]:
+    return [("Model", message.tags["Model"]), ("Protocol", protocol)]

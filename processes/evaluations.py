@@ -6,7 +6,7 @@ or a lease that ran out; and to unscored after `MAX_FAILURES` errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from benchpool.evaluation.sample import Sample
 from processes.counts import Counts
 from processes.dataset_tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
+from processes.reports import Outcome
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""
@@ -276,6 +277,23 @@ class Evaluations:
             self._statements.counts, {"model_id": model.id}
         ).one()
         return Counts(correct, evaluated, unscored, total, per_character)
+
+    def outcomes(self, model: Model) -> Iterator[Outcome]:
+        """Go through a model's rows, in the order of the questions."""
+        rows = self._tables.evaluations.c
+        found = self._session.execute(
+            select(
+                rows.status,
+                rows.correct_answer,
+                rows.prediction,
+                rows.margin_nats,
+                rows.error,
+                rows.answer,
+            )
+            .where(rows.model_id == model.id)
+            .order_by(rows.dataset_id)
+        )
+        return (Outcome(*row) for row in found)
 
     def _set(self, task: Task, values: Mapping[str, Any]) -> None:
         table = self._tables.evaluations

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from benchpool.errors import HandlerError
-from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Request
+from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Precision, Request
 
 DEFAULT_MAX_TOKENS: Final = 4
 """Tokens generated where neither the request nor the worker says how many."""
@@ -23,6 +23,8 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     choices: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     system: str | None = None
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)] | None = None
+    precision: Precision = "stored"
+    """In what the model must compute."""
 
     def request(self, *, system_prompt: str, max_tokens: int) -> Request:
         """Fill in the worker's own settings where the request leaves them open."""

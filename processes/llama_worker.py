@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,10 +14,28 @@ from benchpool import Message, Process, State, handler
 from benchpool.errors import HandlerError, InferenceError, NotAuthorized, StoreError
 from benchpool.extensions.llama import Llama
 from benchpool.extensions.weavedrive import WeaveDrive
-from benchpool.inference.engine import Answer, ChoicesAnswer, Generation, Request, Unanswered
+from benchpool.inference.engine import (
+    Answer,
+    ChoicesAnswer,
+    Generation,
+    Precision,
+    Request,
+    Runtime,
+    Unanswered,
+)
 from benchpool.message import Tags, is_id
 from processes.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 from processes.tag_values import check_address, whole_number
+
+
+class Computing(State):
+    """What beside model and request decides the bits of an answer; see `Runtime`."""
+
+    id: str
+    """16 hexadecimal digits of its SHA-256: equal ids give equal bits."""
+    build: str
+    cpu: str
+    layout: str
 
 
 class Loaded(State):
@@ -38,6 +57,10 @@ class Loaded(State):
     """Tokens."""
     max_tokens: int = DEFAULT_MAX_TOKENS
     system_prompt: str = ""
+    chat_template: str = ""
+    """SHA-256 of the file's chat template in hexadecimal digits; empty if it has none."""
+    runtimes: dict[str, Computing] = Field(default_factory=dict)
+    """By precision, from the first request in it on."""
 
 
 class LlamaWorker(Process):
@@ -62,15 +85,17 @@ class LlamaWorker(Process):
 
     def prepare(self, batch: Sequence[Message]) -> None:
         """Ask for all pending inferences at once: a batch takes far less time than its parts."""
-        requests: list[Request] = []
+        requests: dict[Precision, list[Request]] = {}
         for message in batch:
             if message.action.lower() == "inference" and self._may_ask(message):
                 try:
-                    requests.append(self._read(message))
+                    request, precision = self._read(message)
                 except HandlerError:
                     continue  # its handler says what is wrong with it
+                requests.setdefault(precision, []).append(request)
         if self.state.weights:
-            self.llama.prepare(self.state.weights, requests)
+            for precision, asked in requests.items():
+                self.llama.prepare(self.state.weights, asked, precision)
 
     @handler("loadModel", "Load-Model")
     def load_model(self, message: Message) -> None:
@@ -124,8 +149,11 @@ class LlamaWorker(Process):
         self._require_asker(message)
         weights = self.state.weights
         try:
-            answer = self.llama.answer(self._weights(), self._read(message))
-            data = msgspec.json.encode(_written(answer)).decode()
+            request, precision = self._read(message)
+            answer = _written(self.llama.answer(self._weights(), request, precision))
+            computing = self._computing(precision)
+            facts = {"precision": precision, "layout": computing.layout, "runtime": computing.id}
+            data = msgspec.json.encode(answer | facts).decode()
         except (HandlerError, InferenceError, StoreError) as error:
             self.reply(message, "Inference-Error", {"Error": str(error), "Weights": weights})
             return
@@ -152,6 +180,10 @@ class LlamaWorker(Process):
             raise HandlerError(f"not the data id of a model: {data_id[:60]!a}")
         card = self.llama.load(data_id)
         state = self.state
+        state.runtimes = {}
+        if card.runtime is not None:
+            state.runtimes["stored"] = _computing(card.runtime)
+        state.chat_template = card.chat_template_sha256 or ""
         state.weights = data_id
         state.name = name or card.name
         state.architecture = card.architecture
@@ -189,6 +221,11 @@ class LlamaWorker(Process):
             "Parameters": state.parameters,
             "Quantization": state.quantization,
             "Context": state.context,
+            "Chat-Template": state.chat_template,
+            **{
+                f"Runtime-{precision}": f"{each.id}: {each.build}; {each.layout}; {each.cpu}"
+                for precision, each in state.runtimes.items()
+            },
         }
 
     def _weights(self) -> str:
@@ -196,10 +233,21 @@ class LlamaWorker(Process):
             raise HandlerError("no model is loaded")
         return self.state.weights
 
-    def _read(self, message: Message) -> Request:
-        return read_request(message.text).request(
+    def _computing(self, precision: Precision) -> Computing:
+        known = self.state.runtimes.get(precision)
+        if known is None:
+            runtime = self.llama.load(self.state.weights, precision).runtime
+            if runtime is None:
+                raise InferenceError(f"the engine does not say how it computes in {precision}")
+            known = self.state.runtimes[precision] = _computing(runtime)
+        return known
+
+    def _read(self, message: Message) -> tuple[Request, Precision]:
+        asked = read_request(message.text)
+        request = asked.request(
             system_prompt=self.state.system_prompt, max_tokens=self.state.max_tokens
         )
+        return request, asked.precision
 
     def _may_ask(self, message: Message) -> bool:
         return message.sender in (self.state.router, self.owner, self.id)
@@ -214,6 +262,11 @@ class LlamaWorker(Process):
 
 def _max_tokens(tags: Tags) -> int:
     return whole_number(tags, "Max-Tokens", default=DEFAULT_MAX_TOKENS, least=1, most=MOST_TOKENS)
+
+
+def _computing(runtime: Runtime) -> Computing:
+    digest = sha256(msgspec.json.encode(runtime)).hexdigest()[:16]
+    return Computing(id=digest, build=runtime.build, cpu=runtime.cpu, layout=runtime.layout)
 
 
 def _written(answer: Answer) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
     python scripts/bench_inference.py
     python scripts/bench_inference.py --quick
+    python scripts/bench_inference.py --lm-eval ENV/bin/python --full-dev
+
+ENV is another environment with lm-eval, torch, transformers, gguf and llama-cpp-python[server].
 
 Ways take turns, round after round, and a figure is the median of its rounds: other work on the
 machine then hurts all alike. The questions are Social IqA's dev split where $BENCHPOOL_SIQA or
@@ -11,28 +14,32 @@ machine then hurts all alike. The questions are Social IqA's dev split where $BE
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
+from inference_figures import print_bus, print_full, print_workers, requests_of
+from inference_peers import LmEval, open_peers
 from llama_cpp import llama_cpp as native
 
 from benchpool.errors import BenchpoolError
-from benchpool.evaluation.prompts import cloze
-from benchpool.evaluation.sample import load_samples
+from benchpool.evaluation.sample import Sample, load_samples
 from benchpool.inference import ChoicesRequest
 from benchpool.inference.catalogue import Catalogue
 from benchpool.inference.engine import EngineStats, LayoutName, Precision
+from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.gguf_header import read_header
 from benchpool.inference.isolated import IsolatedEngine
-from benchpool.inference.parallel import ParallelEngine
+from benchpool.inference.machine import usable_cores
 from benchpool.inference.transcoding import bf16_copy, hash_file
 
 MODELS = ("smollm2-135m", "gemma-3-270m")
@@ -41,8 +48,6 @@ DEV = Path(__file__).resolve().parents[2] / "shared/datasets/siqa/socialiqa-trai
 CONTEXT = 512
 
 Ask = Callable[[Sequence[ChoicesRequest]], object]
-PEERS: dict[str, Callable[[Path, Precision], Ask]] = {}
-"""Other programs to measure on the same items, by name; each opens a model file."""
 
 
 @dataclass
@@ -146,46 +151,70 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", choices=MODELS, action="append")
+    parser.add_argument("--lm-eval", type=Path, metavar="PYTHON", help="lm-eval's interpreter")
+    parser.add_argument("--full-dev", action="store_true", help="also ask everything in BF16")
     options = parser.parse_args()
     questions, rounds = (24, 1) if options.quick else (options.questions, options.rounds)
     silence()
-    requests = load_requests()[:questions]
+    everything = load_questions()
+    samples = everything[:questions]
+    requests = requests_of(samples)
     print(f"{len(requests)} questions, medians of {rounds} rounds, each by turns\n")
-    print("| model | computed in | way | questions/s | of the limit | times plain |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| model | computed in | way | questions/s | of the limit | plain | plain, stored |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     try:
         for model in options.model or MODELS:
             path = Catalogue().find(model)
-            for precision in ("stored", "bf16"):
-                bench(model, path, precision, requests, rounds)
+            with contextlib.ExitStack() as stack:
+                peers = open_peers(options.lm_eval, path, requests, stack)
+                base = 0.0
+                for precision in ("stored", "bf16"):
+                    base = bench(model, path, precision, requests, rounds, peers, base)
+        print()
+        path = Catalogue().find((options.model or MODELS)[0])
+        for precision in ("stored", "bf16"):
+            print_workers(path, precision, requests)
+        print_bus(path, samples, rounds, workers=usable_cores())
+        if options.full_dev:
+            print_full(path, everything)
     except BenchpoolError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def load_requests() -> list[ChoicesRequest]:
+def load_questions() -> list[Sample]:
     """Read the questions."""
     given = os.environ.get("BENCHPOOL_SIQA")
     path = Path(given) if given else DEV if DEV.exists() else SAMPLE
-    prompts = [cloze(sample) for sample in load_samples(path)]
-    return [ChoicesRequest(prompt.prompt, prompt.continuations) for prompt in prompts]
+    return list(load_samples(path))
 
 
-def bench(
-    model: str, path: Path, precision: Precision, requests: Sequence[ChoicesRequest], rounds: int
-) -> None:
-    """Measure one model in one precision and print its rows."""
+def bench(  # noqa: PLR0917 - one for each thing that varies
+    model: str,
+    path: Path,
+    precision: Precision,
+    requests: Sequence[ChoicesRequest],
+    rounds: int,
+    peers: Mapping[str, LmEval],
+    base: float,
+) -> float:
+    """Measure one model in one precision and print its rows.
+
+    `base` is what the plain method reached as stored, 0 if that is measured now; it is returned.
+    """
 
     def engine(layout: LayoutName) -> IsolatedEngine:
         return IsolatedEngine(path, threads=1, precision=precision, layout=layout)
 
     with (
         engine("canonical-2") as one,
-        ParallelEngine([engine("canonical-2"), engine("canonical-2")]) as two,
+        closing(EnginePool(workers=2)) as pool,
+        pool.open(path, precision) as two,
         engine("canonical-1") as alone,
     ):
         one.answer(requests)  # warms up, and tells the limit how much there is to do
+        two.answer(requests)
         file = path
         if precision == "bf16":
             file = bf16_copy(
@@ -199,19 +228,25 @@ def bench(
             Way("canonical-2: packed, 1 worker", one.answer),
             Way("canonical-2: packed, 2 workers", two.answer),
             Way("limit of llama.cpp, 1 thread", Limit(file, one.stats).ask),
-            *(Way(name, open_peer(file, precision)) for name, open_peer in PEERS.items()),
+            *(
+                Way(name, peer.ask, share=0.02 if "gguf" in name else 0.5)
+                for name, peer in peers.items()
+            ),
         ]
         for _ in range(rounds):
             for way in ways:
-                way.measure(requests)
+                # A server that takes seconds a question is asked once.
+                if not (way.rates and "gguf" in way.name):
+                    way.measure(requests)
     rates = {way.name: statistics.median(way.rates or [0.0]) for way in ways}
     limit, slowest = rates["limit of llama.cpp, 1 thread"], rates[ways[0].name]
     for name, rate in rates.items():
         print(
             f"| {model} | {precision} | {name} | {rate:.1f} | {rate / limit:.0%} |"
-            f" {rate / slowest:.1f} |",
+            f" {rate / slowest:.1f} x | {rate / (base or slowest):.1f} x |",
             flush=True,
         )
+    return base or slowest
 
 
 def build(engine: IsolatedEngine) -> str:

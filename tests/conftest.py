@@ -19,8 +19,10 @@ from benchpool.inference.engine import (
     Generation,
     LogLikelihood,
     ModelCard,
+    Precision,
     Progress,
     Request,
+    Runtime,
     Unanswered,
 )
 from benchpool.network import Network
@@ -57,10 +59,11 @@ class ScriptedEngine:
     likelihood that is none, "crash" ends the model.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: Precision = "stored") -> None:
         self._seed = path.read_bytes()
         self.batches: list[list[Request]] = []
         self.closed = False
+        self.runtime = Runtime("scripted", "any", precision, "canonical-1")
 
     @property
     def card(self) -> ModelCard:
@@ -76,7 +79,6 @@ class ScriptedEngine:
             layers=1,
             vocabulary=2,
             tokenizer="none",
-            chat_template=False,
             size_bytes=len(self._seed),
         )
 
@@ -134,8 +136,8 @@ def engines() -> list[ScriptedEngine]:
 def network(engines: list[ScriptedEngine]) -> Iterator[Network]:
     """A network in memory whose models are stand-ins."""
 
-    def open_engine(path: Path) -> ScriptedEngine:
-        engines.append(ScriptedEngine(path))
+    def open_engine(path: Path, precision: Precision) -> ScriptedEngine:
+        engines.append(ScriptedEngine(path, precision))
         return engines[-1]
 
     with Network(seed=1, registry=SourceRegistry(), engine_factory=open_engine) as network:
@@ -146,8 +148,8 @@ def network(engines: list[ScriptedEngine]) -> Iterator[Network]:
 def open_network(engines: list[ScriptedEngine]) -> Callable[[Path], Network]:
     """Open the network of a home folder, with the same stand-ins; a second time, go on there."""
 
-    def open_engine(path: Path) -> ScriptedEngine:
-        engines.append(ScriptedEngine(path))
+    def open_engine(path: Path, precision: Precision) -> ScriptedEngine:
+        engines.append(ScriptedEngine(path, precision))
         return engines[-1]
 
     return lambda home: Network(home, seed=1, registry=SourceRegistry(), engine_factory=open_engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,7 @@ from benchpool.cli import (
     up,
     wallet,
 )
+from benchpool.cli.arguments import shield_ids
 from benchpool.errors import BenchpoolError
 
 __all__ = ["app", "main"]
@@ -39,6 +41,10 @@ _BROKEN_PIPE = 141
 
 class Root(typer.core.TyperGroup):
     """The command group in which every failure becomes one line and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run a command line."""
+        return super().main(shield_ids(sys.argv[1:] if args is None else args), *rest, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""

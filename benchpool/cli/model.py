@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchpool.cli import output
-from benchpool.cli.options import JsonOption
+from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from benchpool.inference.catalogue import InstalledModel
+    from benchpool.inference.runs import RunTotals
 
 app = typer.Typer(
     help="Pull, add and list models.\n\nExample: benchpool model pull smollm2-135m",
@@ -121,6 +123,138 @@ def catalogue(as_json: JsonOption = False) -> None:
             ],
             right=["Size"],
         )
+
+
+@app.command("stats")
+def stats(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="A name, or the first of a SHA-256.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how fast models answered in this home, and on what they ran.
+
+    Example: benchpool model stats
+    """
+    from benchpool.home import Home, find_home
+    from benchpool.inference.answer_cache import FILE_NAME, AnswerCache
+
+    folder = Home(find_home(home)).answers
+    found: list[RunTotals] = []
+    if (folder / FILE_NAME).exists():
+        cache = AnswerCache(folder)
+        try:
+            found = cache.runs()
+        finally:
+            cache.close()
+    if model is not None:
+        found = [one for one in found if one.name == model or one.model.startswith(model)]
+    if as_json:
+        output.print_json([_stats_json(one) for one in found])
+    elif found:
+        _show_stats(found)
+    else:
+        output.note("no model was asked in this home yet" if model is None else f"none of {model}")
+
+
+def _stats_json(one: RunTotals) -> dict[str, Any]:
+    import msgspec
+
+    known: dict[str, Any] = msgspec.to_builtins(one)
+    return known | {
+        "tokens_per_second": round(one.tokens_per_second, 1),
+        "questions_per_second": round(one.questions_per_second, 2),
+    }
+
+
+def _show_stats(found: Sequence[RunTotals]) -> None:
+    headers = ["Model", "SHA-256", "Weights", "Precision", "Layout", "Answered", "Cached"]
+    numbers = ["Unanswered", "Tokens", "Tokens/s a worker", "Questions/s"]
+    output.table(
+        [*headers, *numbers],
+        [
+            (
+                output.short_id(one.name),
+                one.model[:12],
+                one.quantization,
+                one.runtime.precision,
+                one.runtime.layout,
+                one.answered,
+                one.cached,
+                one.unanswered,
+                one.tokens,
+                output.rate(one.tokens_per_second),
+                output.rate(one.questions_per_second),
+            )
+            for one in found
+        ],
+        right=["Answered", "Cached", *numbers],
+    )
+    for runtime in dict.fromkeys((one.runtime.build, one.runtime.cpu) for one in found):
+        output.note(f"{runtime[0]}; {runtime[1]}")
+
+
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    precision: Annotated[
+        bool,
+        typer.Option(
+            "--precision/--no-precision", help="Measure stored weights against a BF16 copy."
+        ),
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a GGUF file in a process of its own: does it load, does it answer, how fast.
+
+    Example: benchpool model check ~/Downloads/tiny.gguf
+    """
+    from benchpool.inference.admission import admit, compare_precisions
+
+    admission = admit(file)
+    trial = compare_precisions(file) if precision else None
+    card, runtime = admission.card, admission.runtime
+    faster = None if trial is None else "bf16" if trial.bf16_pays_off else "stored"
+    if as_json:
+        output.print_json(
+            {
+                "file": str(file),
+                "sha256": card.sha256,
+                "architecture": card.architecture,
+                "parameters": card.parameters,
+                "quantization": card.quantization,
+                "context_tokens": card.context_tokens,
+                "chat_template_sha256": card.chat_template_sha256,
+                "build": runtime.build,
+                "cpu": runtime.cpu,
+                "layout": runtime.layout,
+                "tokens_per_second": None
+                if trial is None
+                else {"stored": round(trial.stored, 1), "bf16": round(trial.bf16, 1)},
+                "faster": faster,
+            }
+        )
+        return
+    shown: list[tuple[str, object]] = [
+        ("File", file),
+        ("SHA-256", card.sha256),
+        ("Architecture", card.architecture),
+        ("Parameters", _millions(card.parameters)),
+        ("Quantization", card.quantization),
+        ("Context", f"{card.context_tokens} tokens"),
+        ("Chat template", card.chat_template_sha256 or "none"),
+        ("Build", runtime.build),
+        ("Processor", runtime.cpu),
+        ("Layout", runtime.layout),
+    ]
+    if trial is not None:
+        shown += [
+            ("Stored", f"{output.rate(trial.stored)} tokens/s, one core"),
+            ("BF16 copy", f"{output.rate(trial.bf16)} tokens/s, one core"),
+            ("Faster here", faster),
+        ]
+    output.fields(shown)
 
 
 def _show_one(model: InstalledModel, *, as_json: bool) -> None:

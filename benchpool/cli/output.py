@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -143,6 +144,11 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
         line(f"{paint(name.ljust(size), 'faint')}  {clean(str(value))}".rstrip())
 
 
+def rate(value: float) -> str:
+    """Write how many a second, in few digits."""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
 @contextmanager
 def progress() -> Iterator[Report]:
     """Show how long work goes on, if people look at stderr."""
@@ -162,13 +168,20 @@ class _Bar:
     def __init__(self) -> None:
         self._progress: RichProgress | None = None
         self._tasks: dict[str, Any] = {}
+        self._done: dict[str, int] = {}
+        self._lock = Lock()
 
     def report(self, done: int, total: int, text: str) -> None:
-        if self._progress is None:
-            self._progress = self._start()
-        if text not in self._tasks:
-            self._tasks[text] = self._progress.add_task(clean(text), total=total)
-        self._progress.update(self._tasks[text], completed=done, total=total)
+        with self._lock:  # models report from threads of their own
+            if self._progress is None:
+                self._progress = self._start()
+            if text not in self._tasks:
+                self._tasks[text] = self._progress.add_task(clean(text), total=total)
+            task = self._tasks[text]
+            if done < self._done.get(text, 0):  # something new under the same name
+                self._progress.reset(task, total=total)
+            self._done[text] = done
+            self._progress.update(task, completed=done, total=total)
 
     def stop(self) -> None:
         if self._progress is not None:
@@ -177,12 +190,26 @@ class _Bar:
     @staticmethod
     def _start() -> RichProgress:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                speed = task.finished_speed or task.speed
+                return Text("" if not speed else f"{rate(speed)}/s", style="progress.data.speed")
 
         shown = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            Rate(),
             TimeRemainingColumn(),
             console=Console(stderr=True, color_system="auto" if in_colour(sys.stderr) else None),
             transient=True,

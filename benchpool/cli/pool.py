@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,7 +52,11 @@ def create(
     ],
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="cloze (default) or letters.")
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="cloze (default) or letters; cloze/bf16 or letters/bf16 to compute in BF16.",
+        ),
     ] = None,
     duration: Annotated[
         str | None, typer.Option("--duration", help="How long it is open; default 30d.")
@@ -213,6 +217,7 @@ def leaderboard(
             [leaderboard_row(row, name_of) for row in rows],
             right=["Rank", "Score", "Std. error", "Evaluated", "Reward"],
         )
+        output.note(f"by {rows[0]['protocol']}; more of it: benchpool pool report")
     else:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
 
@@ -251,3 +256,60 @@ def show(
             for name, value in found.facts.items()
         ]
     )
+
+
+@app.command("report")
+def report(
+    pool: PoolArgument,
+    benchmark: BenchmarkOption = "Benchmark",
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show what the answers say beside the scores: letters, near ties, tokens, runtimes, failures.
+
+    Example: benchpool pool report 4fT9
+    """
+    with session.reading(home) as network:
+        client = _client(network, benchmark, verbose=verbose)
+        reports = client.reports(client.find(pool).id)
+    if as_json:
+        output.print_json(reports)
+        return
+    if not reports:
+        output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
+    for each in reports:
+        output.line(each["name"])
+        output.fields([(name, value) for name, value in _report_lines(each) if value])
+
+
+def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write a report as names and values for people; what is empty is left out."""
+    evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
+
+    def letters(counts: dict[str, int]) -> str:
+        return "  ".join(f"{letter} {count}" for letter, count in counts.items())
+
+    near = "; ".join(f"{count} within {nats}" for nats, count in margins["near_ties"].items())
+    lines = [
+        ("Protocol", facts["protocol"]),
+        ("Weights", facts["weights"]),
+        ("Quantization", computing.get("Quantization", "")),
+        ("Chat template", computing.get("Chat-Template", "")),
+        ("Score", f"{facts['score']:.4f}  ({facts['correct']} of {evaluated})"),
+        ("Standard error", f"{facts['standard_error']:.4f}" if facts["standard_error"] else ""),
+        ("Answers taken", letters(facts["predictions"])),
+        ("Right answers", letters(facts["labels"])),
+        (
+            "Margin",
+            f"median {margins['median_nats']:.3f} nats; {near}" if margins["answers"] else "",
+        ),
+        ("Tokens", f"{facts['tokens']['prompt']:,} + {facts['tokens']['answered']:,}"),
+    ]
+    for each in facts["runtimes"]:
+        said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
+        lines.append(("Runtime", f"{each['precision']}, {each['answers']} answers: {said}"))
+    lines += [
+        ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
+    ]
+    return lines

@@ -23,6 +23,13 @@ _TIMES = {"start_time", "end_time", "joined_at"}
 _AMOUNTS = {"funds", "reward"}
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
 _LEAST_PREFIX = 4
+_COUNTS = {
+    "correct": "Correct",
+    "correct_per_character": "Correct-Per-Character",
+    "evaluated": "Evaluated",
+    "unscored": "Unscored",
+    "total": "Total",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,40 @@ class PoolClient:
         )
         return [{name: _number(name, value) for name, value in row.items()} for row in rows]
 
+    def reports(self, pool: str) -> list[dict[str, Any]]:
+        """Return what the data set reports of each entry, in the order of joining.
+
+        Raises: PoolError.
+        """
+        found = self.get(pool)
+        reports = []
+        for entry in found.facts["models"]:
+            named = {"Model": entry["model"], "Protocol": found.text("protocol")}
+            answer = self._ask(found.dataset, "Get-Report", named)
+            reports.append(
+                {
+                    "model": entry["model"],
+                    "name": entry["name"],
+                    "weights": entry["weights"],
+                    "protocol": named["Protocol"],
+                    **{name: int(answer.tags[tag]) for name, tag in _COUNTS.items()},
+                    "score": float(answer.tags["Score"]),
+                    "standard_error": _error(answer.tags.get("Standard-Error")),
+                    **json.loads(answer.data),
+                    "computing": self._computing(entry["model"]),
+                }
+            )
+        return reports
+
+    def _computing(self, model: str) -> dict[str, str]:
+        """Return what the model process says it runs on, by precision; nothing if it is silent."""
+        try:
+            tags = self._ask(model, "Info").tags
+        except PoolError:
+            return {}
+        known = {name: tags.get(name) for name in ("Quantization", "Chat-Template")}
+        return known | {name: value for name, value in tags if name.startswith("Runtime-")}
+
     def find(self, text: str) -> Pool:
         """Find a pool by its id, the beginning of it, or its title.
 
@@ -169,7 +210,7 @@ class PoolClient:
         except UnknownProcess:
             file, name = _model_file(model)
         router_id = network.resolve(router) if router else self._router_of(pool)
-        tags = {"Router": router_id, "Model-Data": network.data.put_file(file), "Model-Name": name}
+        tags = {"Router": router_id, "Model-Data": network.add_model(file), "Model-Name": name}
         for info in network.processes():
             same = all(info.tags.get(key) == value for key, value in tags.items())
             if same and info.owner == owner.address:
@@ -212,6 +253,10 @@ def is_name(text: str) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def _error(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _number(name: str, value: Any) -> Any:

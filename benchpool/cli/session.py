@@ -80,15 +80,40 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
 def working(network: Network) -> Iterator[output.Report]:
     """Show inference while the block runs."""
     with output.progress() as report:
-        network.on_inference(
-            lambda process, done, total: report(
-                done, total, f"inference of {network.name_of(process)[:20]}"
-            )
-        )
+        overall = _Overall()
+
+        def show(process: str, done: int, total: int) -> None:
+            report(done, total, f"questions to {network.name_of(process)[:20]}")
+            if overall.add(process, done, total) > 1:
+                report(*overall.sums(), "questions to all models")
+
+        network.on_inference(show)
         try:
             yield report
         finally:
             network.on_inference(None)
+
+
+class _Overall:
+    """Adds up the batches of all models; those that ended count on."""
+
+    def __init__(self) -> None:
+        self._batches: dict[str, tuple[int, int]] = {}
+        self._ended = 0
+
+    def add(self, process: str, done: int, total: int) -> int:
+        """Note how a batch goes on; return how many models were asked so far."""
+        before = self._batches.get(process, (0, 0))
+        if done < before[0]:
+            self._ended += before[0]
+        self._batches[process] = (done, total)
+        return len(self._batches)
+
+    def sums(self) -> tuple[int, int]:
+        """(answered, asked), of all batches that were begun."""
+        batches = list(self._batches.values())
+        answered, asked = (sum(column) for column in zip(*batches, strict=True))
+        return self._ended + answered, self._ended + asked
 
 
 def signer(network: Network, name: str | None) -> Wallet:

@@ -26,6 +26,7 @@ _HIDDEN_TAGS = {
     "X-Reference",
     "Authority",
     "Module",
+    *("Data-Protocol", "Variant", "Type", "Scheduler", "From-Process", "From-Module", "Pushed-For"),
 }
 
 NameOf = Callable[[str], str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,6 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.inference.gguf_header import read_header
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.transcoding import hash_file
 
@@ -34,8 +32,6 @@ class Admission(msgspec.Struct, frozen=True):
 
     card: ModelCard
     runtime: Runtime
-    chat_template_sha256: str | None
-    """Hash of the template's text; None for a model without one."""
 
 
 class PrecisionTrial(msgspec.Struct, frozen=True):
@@ -61,7 +57,6 @@ def admit(
         ModelFileError: Not a model, or one that computes no numbers.
         ModelDied: Loading or answering ended the child process, or took too long.
     """
-    template = read_header(path).metadata.get("tokenizer.chat_template")
     sha256 = hash_file(path)
     with IsolatedEngine(
         path,
@@ -76,9 +71,6 @@ def admit(
         return Admission(
             card=msgspec.structs.replace(engine.card, sha256=sha256),
             runtime=engine.runtime,
-            chat_template_sha256=hashlib.sha256(template.encode()).hexdigest()
-            if isinstance(template, str) and template
-            else None,
         )
 
 

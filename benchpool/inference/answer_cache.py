@@ -2,7 +2,8 @@
 
 An answer is a pure function of the model's bytes, the runtime and the request: these three are
 its key. The request stands for its tokens, which the model's bytes make of it. What a model could
-not answer is not kept: that may depend on the context that the engine was opened with.
+not answer is not kept: that may depend on the context that the engine was opened with. Beside
+the answers stand the facts of each run (see ``runs``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 import msgspec
 
 from benchpool.errors import InferenceError
+from benchpool.inference import runs
 from benchpool.inference.engine import Answer, Request, Runtime, Unanswered
+from benchpool.inference.runs import Run, RunTotals
 
 FILE_NAME = "answers-1.sqlite"
 _ANSWER: Any = Answer  # a union, which msgspec takes and its type hints do not
@@ -44,6 +47,7 @@ class AnswerCache:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(_SCHEMA)
+            self._database.execute(runs.SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise InferenceError(
                 f"{self.path}: the answer cache cannot be used: {error}"
@@ -79,6 +83,16 @@ class AnswerCache:
         ]
         with self._lock, self._database:
             self._database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", rows)
+
+    def note(self, run: Run) -> None:
+        """Write the facts of a run."""
+        with self._lock, self._database:
+            runs.write(self._database, run)
+
+    def runs(self) -> list[RunTotals]:
+        """All runs, added up by model and runtime."""
+        with self._lock:
+            return runs.total(runs.read(self._database))
 
     def close(self) -> None:
         """Close the file."""

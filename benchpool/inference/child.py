@@ -50,6 +50,16 @@ class _Outbox:
             os._exit(0)  # nobody listens any more
 
 
+class _Done:
+    """What the heartbeat tells of the work: a long evaluation is not a wedged one."""
+
+    def __init__(self) -> None:
+        self.engine: LlamaCppEngine | None = None
+
+    def decodes(self) -> int:
+        return 0 if self.engine is None else self.engine.stats.decodes
+
+
 def main(arguments: list[str]) -> int:
     """Load the model, then answer until the parent is gone.
 
@@ -66,9 +76,10 @@ def main(arguments: list[str]) -> int:
     outbox = _Outbox(frames)
     asks: queue.SimpleQueue[Ask] = queue.SimpleQueue()
     _start(_read_asks, asks)
-    _start(_beat, outbox, settings.heartbeat_s, parent)
+    done = _Done()
+    _start(_beat, outbox, settings.heartbeat_s, parent, done)
     try:
-        engine = _open(settings)
+        engine = done.engine = _open(settings)
     except (InferenceError, ImportError, MemoryError) as error:
         outbox.send(Refused(str(error) or "out of memory"))
         return 1
@@ -122,13 +133,13 @@ def _read_asks(asks: queue.SimpleQueue[Ask]) -> None:
     os._exit(0)  # the worker may be inside a long evaluation
 
 
-def _beat(outbox: _Outbox, heartbeat_s: float, parent: int) -> None:
+def _beat(outbox: _Outbox, heartbeat_s: float, parent: int, done: _Done) -> None:
     pause = threading.Event()
     while not pause.wait(heartbeat_s):
         # Another child of the parent may hold our stdin open after the parent's death.
         if os.getppid() != parent:
             os._exit(0)
-        outbox.send(Alive())
+        outbox.send(Alive(done.decodes()))
 
 
 def _start(target: object, *arguments: object) -> None:

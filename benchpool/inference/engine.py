@@ -95,9 +95,10 @@ class ModelCard(msgspec.Struct, frozen=True):
     vocabulary: int
     """Number of tokens."""
     tokenizer: str
-    chat_template: bool
     size_bytes: int
     sha256: str | None = None
+    chat_template_sha256: str | None = None
+    """Hash of the chat template's text; None for a model without one."""
 
 
 Precision = Literal["stored", "bf16"]
@@ -119,6 +120,13 @@ class Runtime(msgspec.Struct, frozen=True):
     """The instruction sets that llama.cpp was built for and found."""
     precision: Precision
     layout: LayoutName
+
+
+class LoadedModel(ModelCard, frozen=True):
+    """What a file says of its model, and what decides the bits of its answers here."""
+
+    runtime: Runtime | None = None
+    """None in logs of before runtimes were recorded."""
 
 
 class EngineStats(msgspec.Struct):
@@ -153,6 +161,10 @@ class Engine(Protocol):
     @property
     def card(self) -> ModelCard:
         """The model this engine runs."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What besides model and request decides the bits of its answers."""
 
     def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
         """Answer every request, in order; each answer depends on its own request alone.

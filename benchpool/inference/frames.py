@@ -70,7 +70,9 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: a heartbeat."""
+    """Child to parent: a heartbeat, and how many evaluations were done so far."""
+
+    decodes: int = 0
 
 
 FromChild = Loaded | Refused | Answered | Failed | Alive

@@ -9,6 +9,7 @@ Source: ggml's docs/gguf.md (versions 2 and 3, little-endian) and the checks in 
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import struct
 from collections import Counter
@@ -102,14 +103,20 @@ class GgufHeader(NamedTuple):
             layers=self._integer("block_count"),
             vocabulary=self.array_lengths.get("tokenizer.ggml.tokens", 0),
             tokenizer=str(self.metadata.get("tokenizer.ggml.model", "")),
-            chat_template=bool(self.metadata.get("tokenizer.chat_template")),
             size_bytes=self.size_bytes,
             sha256=sha256,
+            chat_template_sha256=self._chat_template_sha256(),
         )
 
     def _integer(self, key: str) -> int:
         value = self.metadata.get(f"{self.architecture}.{key}", 0)
         return value if isinstance(value, int) else 0
+
+    def _chat_template_sha256(self) -> str | None:
+        template = self.metadata.get("tokenizer.chat_template")
+        if not isinstance(template, str) or not template:
+            return None
+        return hashlib.sha256(template.encode(errors="surrogatepass")).hexdigest()
 
     def _quantization(self) -> str:
         file_type = self.metadata.get("general.file_type")

@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, Self
@@ -23,7 +24,7 @@ from typing import BinaryIO, NoReturn, Self
 import msgspec
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
-from benchpool.inference.answer_cache import AnswerCache
+from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import (
     Answer,
     EngineStats,
@@ -52,25 +53,24 @@ _STDERR_LINES = 50
 _SHOWN_LINES = 8
 _END_S = 5.0
 _BASE_BYTES = 3 << 30
-_FIRST_PAUSE_S = 0.5
-_MOST_PAUSE_S = 30.0
 
 
 class IsolatedEngine:
-    """A model in a child process, loaded when this returns.
+    """A model in a child process.
 
     Args:
         path: The GGUF file; its header is read before any child is started.
         threads: Threads of llama.cpp; None for every core this process may use.
         context_tokens: Longest request, if the model was trained on that much.
         load_timeout_s: Time for the child to start and load the model, and to transcode it.
-        answer_timeout_s: Time for the answers that are computed together: some 250 tokens.
+        answer_timeout_s: Time for one evaluation, of 256 tokens at most.
         heartbeat_s: Pause between the child's heartbeats; ten missing in a row mean it hangs.
         name: The model's name in messages and on its card.
         precision: "bf16" computes with a BF16 copy of the file, made once.
         layout: How requests meet; None for the best that this model and build can do.
         copies: Folder of BF16 copies; None for one beside the model cache.
-        cache: Where answers are kept and found; the caller closes it.
+        sha256: The file's hash if it is known; a BF16 copy is kept under it.
+        load: Whether to load the model now, rather than for the first answer.
         memory_bytes: What the child may allocate beside the mapped file; None for 3 GiB and
             twice the file's size.
 
@@ -92,14 +92,15 @@ class IsolatedEngine:
         precision: Precision = "stored",
         layout: LayoutName | None = None,
         copies: Path | None = None,
-        cache: AnswerCache | None = None,
+        sha256: str | None = None,
         memory_bytes: int | None = None,
+        load: bool = True,
     ) -> None:
         self.path = path
         header = read_header(path)
-        self._file = _fingerprint(path)
-        # Hashing takes as long as loading: only what is kept under the hash needs it.
-        sha256 = hash_file(path) if cache is not None or precision != "stored" else None
+        self._file = fingerprint(path)
+        if sha256 is None and precision != "stored":
+            sha256 = hash_file(path)
         self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
         self._settings = Settings(
             path=str(path),
@@ -116,14 +117,13 @@ class IsolatedEngine:
         self._load_timeout_s = load_timeout_s
         self._answer_timeout_s = answer_timeout_s
         self._silence_s = max(10 * heartbeat_s, 5.0)
-        self._cache = cache
         self._child: _Child | None = None
         self._closed = False
-        self._deaths = 0
-        self._died_at = 0.0
+        self._backoff = Backoff()
         self.stats = EngineStats()
         self.runtime: Runtime
-        self._running()
+        if load:
+            self.load()
 
     @property
     def pid(self) -> int | None:
@@ -137,52 +137,57 @@ class IsolatedEngine:
             ModelDied: The child ended or hung; the next call starts another one.
             InferenceError: llama.cpp failed; the next call starts another child.
         """
-        if self._closed:
-            raise InferenceError(f"{self.card.name}: the engine is closed")
-        answers = self._find(requests)
-        self.stats.cached += len(answers)
-        if progress is not None:
-            for count in range(1, len(answers) + 1):
-                progress(count, len(requests))
-        missing = [number for number in range(len(requests)) if number not in answers]
-        if missing:
-            child = self._running()
-            try:
-                child.send(Ask(tuple(requests[number] for number in missing)))
-                while len(answers) < len(requests):
-                    for place, answer in self._next_answers(child, requests, missing):
-                        answers[missing[place]] = answer
+        answers: dict[int, Answer] = {}
+        try:
+            with closing(self.stream(requests)) as stream:
+                for numbered in stream:
+                    for number, answer in numbered:
+                        answers[number] = answer
                         if progress is not None:
                             progress(len(answers), len(requests))
-            except BaseException:
-                # What this child might still send would be taken for the answers to the next call.
-                self._end()
-                raise
+        except InferenceError as error:
+            error.answered = answers
+            raise
         return [answers[number] for number in range(len(requests))]
 
-    def _find(self, requests: Sequence[Request]) -> dict[int, Answer]:
-        if self._cache is None:
-            return {}
-        self._check_file()
-        return self._cache.find(self.card.sha256 or "", self.runtime, requests)
+    def stream(self, requests: Sequence[Request]) -> Generator[Sequence[tuple[int, Answer]]]:
+        """Answer every request, each with its place in the list, as the answers come.
 
-    def _next_answers(
-        self, child: _Child, requests: Sequence[Request], missing: Sequence[int]
-    ) -> Iterable[tuple[int, Answer]]:
+        A stream that is closed before its end ends the child.
+
+        Raises:
+            ModelDied: The child ended or hung; the next call starts another one.
+            InferenceError: llama.cpp failed; the next call starts another child.
+        """
+        if self._closed:
+            raise InferenceError(f"{self.card.name}: the engine is closed")
+        missing = len(requests)
+        if not missing:
+            return
+        child = self._running()
+        try:
+            child.send(Ask(tuple(requests)))
+            while missing:
+                answers = self._next_answers(child)
+                missing -= len(answers)
+                yield answers
+        except BaseException:
+            # What this child might still send would be taken for the answers to the next call.
+            self._end()
+            raise
+
+    def _next_answers(self, child: _Child) -> Sequence[tuple[int, Answer]]:
         message = self._receive(child, self._answer_timeout_s, "the next answers")
         if isinstance(message, Failed):
             raise InferenceError(message.reason)
         if not isinstance(message, Answered):
             self._die(child, f"it sent {message} instead of an answer")
-        self._deaths = 0
+        self._backoff.answered()
         self.stats.add(message.stats)
-        if self._cache is not None:
-            named = [(requests[missing[place]], answer) for place, answer in message.answers]
-            self._cache.keep(self.card.sha256 or "", self.runtime, named)
         return message.answers
 
     def _check_file(self) -> None:
-        if _fingerprint(self.path) != self._file:
+        if fingerprint(self.path) != self._file:
             raise ModelFileError(f"{self.path} was changed while it was in use; open it again")
 
     def close(self) -> None:
@@ -201,17 +206,26 @@ class IsolatedEngine:
     ) -> None:
         self.close()
 
+    def load(self) -> None:
+        """Load the model, if it is not loaded.
+
+        Raises:
+            ModelFileError: Not a model that llama.cpp can load.
+            ModelDied: The child ended, or did not load the model in time.
+        """
+        self._running()
+
     def _running(self) -> _Child:
         """Return the child, after starting it and waiting for its model if need be."""
         if self._child is not None and self._child.process.poll() is None:
             return self._child
         self._end()
         self._check_file()
-        if self._deaths > 1:
-            pause_s = min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._deaths - 2))
-            time.sleep(max(0.0, self._died_at + pause_s - time.monotonic()))
+        time.sleep(self._backoff.left_s())
         child = self._child = _Child(self._settings)
         try:
+            if self._closed:  # by another thread, which saw no child to end
+                self._die(child, "the engine was closed", ended=False)
             self._await_model(child)
         except BaseException:
             self._end()
@@ -228,6 +242,7 @@ class IsolatedEngine:
 
     def _receive(self, child: _Child, timeout_s: float, awaited: str) -> FromChild:
         deadline = time.monotonic() + timeout_s
+        decodes: int | None = None
         while True:
             remaining_s = deadline - time.monotonic()
             try:
@@ -235,7 +250,7 @@ class IsolatedEngine:
             except queue.Empty:
                 late = remaining_s <= self._silence_s
                 reason = (
-                    f"no end of {awaited} within {timeout_s:g} s"
+                    f"no progress with {awaited} for {timeout_s:g} s"
                     if late
                     else f"no heartbeat for {self._silence_s:g} s"
                 )
@@ -244,12 +259,14 @@ class IsolatedEngine:
                 self._die(child, f"it ended during {awaited}")
             if not isinstance(message, Alive):
                 return message
+            if decodes is not None and message.decodes > decodes:
+                deadline = time.monotonic() + timeout_s
+            decodes = message.decodes
 
     def _die(self, child: _Child, reason: str, *, ended: bool = True) -> NoReturn:
         how = child.end() if ended else ""
         self._end()
-        self._deaths += 1
-        self._died_at = time.monotonic()
+        self._backoff.died()
         said = "".join(f"\n  {line}" for line in list(child.stderr)[-_SHOWN_LINES:])
         raise ModelDied(
             f"model {self.card.name}: the process that ran it is gone: {reason}"
@@ -338,7 +355,12 @@ class _Child:
                 self.stderr.append(text)
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int]:
+def fingerprint(path: Path) -> tuple[int, int, int]:
+    """What tells that a file is still the same: its number, size and time of change.
+
+    Raises:
+        ModelFileError: There is no such file.
+    """
     try:
         status = path.stat()
     except OSError as error:

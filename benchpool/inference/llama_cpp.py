@@ -39,6 +39,7 @@ from benchpool.inference.engine import (
 )
 from benchpool.inference.evaluator import Evaluator, Numbered
 from benchpool.inference.gguf_header import GgufHeader, read_header
+from benchpool.inference.machine import usable_cores
 from benchpool.inference.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
 from benchpool.inference.transcoding import bf16_copy
 
@@ -93,7 +94,7 @@ class LlamaCppEngine:
         if precision == "bf16":
             path = bf16_copy(header, _quantize, build=_build(), folder=copies, sha256=sha256)
             header = read_header(path)
-        weights = _Weights(header, threads or _usable_cores(), context_tokens)
+        weights = _Weights(header, threads or usable_cores(), context_tokens)
         self._model, self._evaluator = _open(weights, layout)
         self.runtime = Runtime(
             build=_build(),
@@ -334,7 +335,7 @@ class _NativeModel:
 def _quantize(source: Path, target: Path) -> None:
     parameters = native.llama_model_quantize_default_params()
     parameters.ftype = native.LLAMA_FTYPE_MOSTLY_BF16
-    parameters.nthread = _usable_cores()
+    parameters.nthread = usable_cores()
     parameters.allow_requantize = True
     status = native.llama_model_quantize(
         os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)
@@ -352,10 +353,6 @@ def _cpu() -> str:
     words = native.llama_print_system_info().decode().split("|")
     found = (word.split("=") for word in words if word.count("=") == 1)
     return " ".join(name.split(":")[-1].strip() for name, value in found if value.strip() == "1")
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _log_tail(lines: int = 5) -> str:

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from benchpool.clock import HOUR_MS, parse_duration
-from benchpool.errors import BenchpoolError, InferenceError
+from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import prompts
+from benchpool.evaluation import protocol as evaluation_protocol
 from benchpool.evaluation.sample import Sample, parse_samples
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
 from benchpool.message import Message, Outgoing, ProcessInfo, Result, Tags, encode_id
@@ -115,7 +116,8 @@ class Row:
     sample: Sample
     model: str
     weights: str
-    protocol: str
+    method: str
+    precision: str
     status: str = "pending"
     attempts: int = 0
     failures: int = 0
@@ -149,7 +151,7 @@ class DatasetRecount:
     """Answers that came when none was awaited; they count nothing."""
     problems: list[str] = field(default_factory=list)
     _rows: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
-    _asked: dict[tuple[str, str, tuple[str, ...]], list[Row]] = field(default_factory=dict)
+    _asked: dict[tuple[str, str, tuple[str, ...], str], list[Row]] = field(default_factory=dict)
     _waiting: dict[str, Row] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
     _router: str = ""
@@ -212,7 +214,8 @@ class DatasetRecount:
             self._add(model, rows[0].weights if rows else "", protocol, samples)
 
     def _take_up(self, tags: Tags) -> None:
-        key = (tags["Model"], tags.get("Protocol") or self.judge.default())
+        named = tags.get("Protocol") or self.judge.default()
+        key = (tags["Model"], str(evaluation_protocol.Protocol.parse(named)))
         rows = self._rows.get(key)
         if rows is None:
             self._rows[key] = []
@@ -223,10 +226,12 @@ class DatasetRecount:
                 row.status, row.failures = "pending", 0
 
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
+        method, precision = evaluation_protocol.Protocol.parse(protocol)
         for sample in samples:
-            row = Row(sample, model, weights, protocol)
+            row = Row(sample, model, weights, method, precision)
             self._rows[model, protocol].append(row)
-            self._asked.setdefault((model, *self.judge.ask(sample, protocol)), []).append(row)
+            key = (model, *self.judge.ask(sample, method), precision)
+            self._asked.setdefault(key, []).append(row)
 
     # -- requests and answers ----------------------------------------------------------------
 
@@ -238,8 +243,8 @@ class DatasetRecount:
             request = _request(outgoing)
             if request is None:
                 continue
-            model, prompt, choices = request
-            rows = self._asked.get((model, prompt, choices), [])
+            model = request[0]
+            rows = self._asked.get(request, [])
             pending = [row for row in rows if row.status == "pending"]
             if not pending:
                 self._report(message, f"asked {model} a question that was not open")
@@ -269,7 +274,9 @@ class DatasetRecount:
             answer = message.json()
             if not isinstance(answer, dict):
                 raise InferenceError("the answer is not a JSON object")
-            row.correct = self.judge.correct(answer, row.sample, row.protocol)
+            if answer.get("precision", evaluation_protocol.STORED) != row.precision:
+                raise InferenceError(f"it was not computed in {row.precision}")
+            row.correct = self.judge.correct(answer, row.sample, row.method)
         except BenchpoolError:
             self._fail(row)
             return
@@ -303,7 +310,11 @@ class DatasetRecount:
     # -- scores ------------------------------------------------------------------------------
 
     def _score(self, message: Message, result: Result) -> None:
-        protocol = message.tags.get("Protocol") or self.judge.default()
+        named = message.tags.get("Protocol") or self.judge.default()
+        try:
+            protocol = str(evaluation_protocol.Protocol.parse(named))
+        except DatasetError:
+            protocol = named  # nothing was ever counted under it
         counted = self.count(message.tags["Model"], protocol)
         said = None
         for outgoing in result.messages:
@@ -331,8 +342,8 @@ def _said(outgoing: Outgoing) -> Count | None:
         return None
 
 
-def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...]] | None:
-    """Return the model and what it is asked; None for a message that is no request."""
+def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...], str] | None:
+    """Return the model, what it is asked and in what precision; None if it is no request."""
     tags, action = outgoing.tags, outgoing.tags.get("Action")
     if action == "Inference":
         model, text = tags.get("Model"), outgoing.data
@@ -341,7 +352,9 @@ def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...]] | None:
     else:
         return None
     try:
-        return model, *_asked(msgspec.json.decode(text))
+        request = msgspec.json.decode(text)
+        precision = request.get("precision", evaluation_protocol.STORED)
+        return model, *_asked(request), str(precision)
     except (msgspec.MsgspecError, KeyError, TypeError):
         return None
 

@@ -9,7 +9,7 @@ import msgspec
 
 from benchpool.clock import HOUR_MS
 from benchpool.errors import InferenceError
-from benchpool.inference.engine import Answer, Engine, Progress, Request
+from benchpool.inference.engine import Answer, Engine, Precision, Progress, Request
 from benchpool.simulation.faults import CrashPoints, Faults
 from benchpool.simulation.scripted_engine import ScriptedEngine, ScriptedEngines
 
@@ -23,15 +23,15 @@ class FaultyEngines(ScriptedEngines):
         self.points = points
         self.now = now
 
-    def __call__(self, path: Path) -> Engine:
+    def __call__(self, path: Path, precision: Precision = "stored") -> Engine:
         """Open a model. Raises: InferenceError if it is none."""
-        super().__call__(path)
-        return _FaultyEngine(path.read_bytes(), self)
+        super().__call__(path, precision)
+        return _FaultyEngine(path.read_bytes(), self, precision)
 
 
 class _FaultyEngine(ScriptedEngine):
-    def __init__(self, script: bytes, engines: FaultyEngines) -> None:
-        super().__init__(script, engines.is_dead)
+    def __init__(self, script: bytes, engines: FaultyEngines, precision: Precision) -> None:
+        super().__init__(script, engines.is_dead, precision)
         self._engines = engines
 
     def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
@@ -45,5 +45,5 @@ class _FaultyEngine(ScriptedEngine):
         return super().answer(requests, progress)
 
 
-def _refuse(path: Path) -> Engine:
+def _refuse(path: Path, _precision: Precision) -> Engine:
     raise InferenceError(f"{path.name} is no scripted model; a simulation runs no other")

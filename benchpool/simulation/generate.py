@@ -138,7 +138,7 @@ class _Generator:
             "Quantity": str(random.choice((1, 2, 7, 1000, random.randrange(1, 200_000)))),
             "X-Dataset": f"@{random.choice(self._datasets)}",
             "X-Allocation": random.choice(_RULES),
-            "X-Protocol": random.choice(("cloze", "letters")),
+            "X-Protocol": random.choice(("cloze", "letters", "cloze/bf16")),
             "X-Duration": f"{hours}h",
         }
         self._say(random.choice(("funder", "sponsor")), "WrappedAR", "Transfer", tags)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchpool.evaluation import prompts
+from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.evaluation.sample import Sample
 from benchpool.message import Message, Result, Tags
 from benchpool.simulation.ledger_check import BENCHMARK, TOKEN, actions_of
@@ -93,7 +94,8 @@ class Recount:
 
     def _asked(self, model: str, data: Any, reference: str, price: int) -> None:
         request = json.loads(data)
-        protocol = "cloze" if "choices" in request else "letters"
+        method = "cloze" if "choices" in request else "letters"
+        protocol = str(Protocol(method, request.get("precision", STORED)))
         key = (model, protocol, request["prompt"])
         row = self.rows.setdefault(key, _Row(self.golds.get(request["prompt"], 0)))
         if row.status in ("done", "unscored"):
@@ -157,7 +159,7 @@ class Recount:
 def _choice(message: Message, protocol: str) -> int | None:
     try:
         answer = json.loads(message.data)
-        if protocol == "letters":
+        if Protocol.parse(protocol).method == "letters":
             text = answer["text"]
             return {"A": 1, "B": 2, "C": 3}.get(text, 0) if isinstance(text, str) else None
         nats = [float(each["nats"]) for each in answer["log_likelihoods"]]
@@ -206,7 +208,7 @@ def check_board(record: Record, samples: tuple[Sample, ...]) -> Iterator[str]:
         told = counts[pool.dataset].told if pool.dataset in counts else []
         for entry in pool.models.values():
             numbers = (entry.correct, entry.evaluated, entry.unscored, entry.total)
-            since = pool.end_time if entry.final else 0
+            since = pool.end_time if entry.final and not pool.reason else 0
             possible = {
                 each[3]
                 for each in told

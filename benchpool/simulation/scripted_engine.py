@@ -18,6 +18,7 @@ from benchpool.errors import ModelDied, ModelFileError
 from benchpool.evaluation import prompts
 from benchpool.evaluation.sample import Sample
 from benchpool.extensions.host import default_engine
+from benchpool.extensions.llama import EngineFactory
 from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
@@ -26,8 +27,10 @@ from benchpool.inference.engine import (
     Generation,
     LogLikelihood,
     ModelCard,
+    Precision,
     Progress,
     Request,
+    Runtime,
     Unanswered,
 )
 
@@ -68,16 +71,16 @@ def choose(samples: Sequence[Sample], correct: int, *, seed: str) -> list[int]:
 class ScriptedEngines:
     """Opens scripted models, and GGUF files by the usual engine; knows how to kill them."""
 
-    def __init__(self, fallback: Callable[[Path], Engine] = default_engine) -> None:
+    def __init__(self, fallback: EngineFactory = default_engine) -> None:
         self._fallback = fallback
         self._dead: set[str] = set()
 
-    def __call__(self, path: Path) -> Engine:
+    def __call__(self, path: Path, precision: Precision = "stored") -> Engine:
         """Open a model. Raises: InferenceError if it is none."""
         with path.open("rb") as file:
             if file.read(len(MARK)) != MARK:
-                return self._fallback(path)
-        return ScriptedEngine(path.read_bytes(), self.is_dead)
+                return self._fallback(path, precision)
+        return ScriptedEngine(path.read_bytes(), self.is_dead, precision)
 
     def kill(self, name: str) -> None:
         """From now on the engines of this model fail."""
@@ -95,7 +98,12 @@ class ScriptedEngines:
 class ScriptedEngine:
     """Answers from a table."""
 
-    def __init__(self, script: bytes, is_dead: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        script: bytes,
+        is_dead: Callable[[str], bool] = lambda _: False,
+        precision: Precision = "stored",
+    ) -> None:
         try:
             content = json.loads(script)
             self._answers: Mapping[str, int] = content["answers"]
@@ -103,6 +111,7 @@ class ScriptedEngine:
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"not a scripted model: {error}") from None
         self._is_dead = is_dead
+        self._runtime = Runtime("scripted", "any", precision, "canonical-1")
         self._card = ModelCard(
             name=self._name,
             architecture="scripted",
@@ -112,7 +121,6 @@ class ScriptedEngine:
             layers=0,
             vocabulary=0,
             tokenizer="none",
-            chat_template=True,
             size_bytes=len(script),
             sha256=hashlib.sha256(script).hexdigest(),
         )
@@ -121,6 +129,11 @@ class ScriptedEngine:
     def card(self) -> ModelCard:
         """What the script says of itself."""
         return self._card
+
+    @property
+    def runtime(self) -> Runtime:
+        """A script gives the same answers in every precision, on every machine."""
+        return self._runtime
 
     def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
         """Answer every request from the table. Raises: ModelDied if it was killed."""

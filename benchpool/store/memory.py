@@ -13,7 +13,7 @@ from benchpool.message import (
     encode,
     encode_result,
 )
-from benchpool.store.base import MAIL, Checkpoint, Entry, Line
+from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.wallet import Wallet
 
 
@@ -35,9 +35,12 @@ class MemoryStore:
         self._items: dict[str, tuple[bytes, str]] = {}
         self._marks: dict[str, str] = {}
         self.uncommitted = 0
+        self.failure = Failure()
 
     def append(self, message: Message, *, mail: bool) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         log = self._messages.get(message.process)
         if log is None:
             log = self._messages[message.process] = []
@@ -54,11 +57,14 @@ class MemoryStore:
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         self._results[message.process][message.position] = encode_result(result)
         self._unevaluated.pop((message.process, message.position), None)
 
     def commit(self, now_ms: int) -> None:
         """See `Store`. Memory is never durable; only the time is noted."""
+        self.failure.check()
         self._facts["clock"] = str(now_ms)
 
     def last_scheduled(self, process: str) -> Message | None:
@@ -73,6 +79,7 @@ class MemoryStore:
         self, process: str, *, after: int = -1, limit: int | None = None
     ) -> Iterator[Entry]:
         """See `Store`."""
+        self.failure.check()
         end = len(self._messages.get(process, ()))
         if limit is not None:
             end = min(end, after + 1 + limit)
@@ -91,6 +98,7 @@ class MemoryStore:
 
     def find(self, message_id: str, process: str | None = None) -> Entry | None:
         """See `Store`."""
+        self.failure.check()
         place = self._places.get(message_id)
         if place is None:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -31,6 +30,9 @@ __all__ = ["ComputeUnit", "Instance", "fold"]
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
 
+_HEAVY_THREADS = 16
+"""They mostly wait for their models, which share the cores."""
+
 
 class ComputeUnit:
     """Holds the processes and folds their logs.
@@ -52,7 +54,7 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or _HEAVY_THREADS
         self._executor: ThreadPoolExecutor | None = None
         self._limits = limits
         self._budget = TimeBudget(limits.evaluation_seconds)
@@ -60,7 +62,8 @@ class ComputeUnit:
         """Held while the store is read on a lane's thread."""
 
     def process(self, process_id: str) -> Process:
-        """Return a process as it stands. Raises: UnknownProcess."""
+        """Return a process as it stands. Raises: UnknownProcess, StoreError."""
+        self._store.failure.check()
         return self.instance(process_id).process
 
     def instance(self, process_id: str) -> Instance:
@@ -84,6 +87,7 @@ class ComputeUnit:
 
         Returns: results in the order of the batch, whatever was completed first.
         """
+        self._store.failure.check()
         heavy: dict[str, list[Message]] = {
             process: []
             for process in dict.fromkeys(message.process for message in batch)
@@ -162,6 +166,7 @@ class ComputeUnit:
 
     def dry_run(self, message: Message) -> Result:
         """Evaluate a message and take back all that it did."""
+        self._store.failure.check()
         instance = self.instance(message.process)
         watch = self._budget.enter()
         try:
@@ -214,8 +219,8 @@ class ComputeUnit:
     def forget(self, processes: Iterable[str]) -> None:
         """Let go of processes whose evaluation was interrupted; the log has them as they were."""
         if self._executor is not None:
-            self._host.engines.close()
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            with self._host.engines.stopped():
+                self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         for process in processes:
             self._let_go(process)
@@ -236,7 +241,6 @@ class ComputeUnit:
 
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
-        self._host.engines.close()
         self.forget(list(self._instances))
         self._host.close()
         self._budget.close()

@@ -29,6 +29,7 @@ _MIB: Final = 1 << 20
 _MOST: Final = 1 << 53
 _MOST_SECONDS: Final = 1_000_000
 _SHOWN: Final = 60
+_NONE_IS_A_DEFAULT: Final = ("worker_memory_bytes", "workers", "models_memory_bytes")
 _MOST_BYTES_A_CHARACTER: Final = 4
 
 
@@ -64,6 +65,10 @@ class Limits:
     """Time of the wall in one handler, without waiting for a model; 0 is without end."""
     worker_memory_bytes: int = 0
     """Memory of one model's child process beside its file; 0: 3 GiB and twice the file."""
+    workers: int = 0
+    """Child processes that compute at a time, for all models; 0: one a core."""
+    models_memory_bytes: int = 0
+    """Memory of all loaded models, with their files; 0: half of what the machine has."""
 
     _plain: int = field(init=False, repr=False, compare=False, default=0)
     """Tags with no more characters than this are within the limits for sure."""
@@ -182,7 +187,7 @@ def _check_value(path: Path, key: str, value: Any) -> None:
                 f" {ascii(value)[:_SHOWN]}"
             )
         return
-    least = 0 if key == "worker_memory_bytes" else 1
+    least = 0 if key in _NONE_IS_A_DEFAULT else 1
     if type(value) is not int or not least <= value <= _MOST:
         raise ConfigError(
             f"{path}: {key} must be a whole number from {least} to {_MOST}, not"

@@ -12,7 +12,13 @@ from msgspec.structs import replace
 
 from benchpool.clock import Clock
 from benchpool.dataitem import Signer
-from benchpool.errors import BenchpoolError, DataItemError, LimitExceeded, PushLimitExceeded
+from benchpool.errors import (
+    BenchpoolError,
+    DataItemError,
+    LimitExceeded,
+    PushLimitExceeded,
+    StoreError,
+)
 from benchpool.message import (
     AssignRequest,
     Item,
@@ -25,8 +31,10 @@ from benchpool.message import (
     Tags,
 )
 from benchpool.store import Store
+from benchpool.units.chains import Chains
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.garbage import fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
@@ -71,8 +79,7 @@ class MessengerUnit:
         self._limits = limits
         self._on_spawn = on_spawn
         self._pending: list[Message] = []
-        self._pushed: dict[str, int] = {}
-        self._pushed_bytes: dict[str, int] = {}
+        self._chains = Chains(limits)
         self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
@@ -92,7 +99,8 @@ class MessengerUnit:
         self._pending = self._store.pending()
         self._waiting = dict(Counter(message.process for message in self._pending))
         counts = json.loads(self._store.fact(PUSHED_FACT) or "[{}, {}]")
-        self._pushed, self._pushed_bytes = counts if self._pending else ({}, {})
+        if self._pending:
+            self._chains.messages, self._chains.data_bytes = counts
         return len(self._pending)
 
     # -- scheduling --------------------------------------------------------------------------
@@ -160,13 +168,13 @@ class MessengerUnit:
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
         self.problems.clear()
-        while self._pending:
-            self._round()
-        if self._pushed:
-            alive = self.roots()
-            self._pushed = {r: n for r, n in self._pushed.items() if r in alive}
-            self._pushed_bytes = {r: n for r, n in self._pushed_bytes.items() if r in alive}
-            self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
+        with fewer_collections():
+            while self._pending:
+                self._round()
+        if self._chains.messages:
+            self._chains.keep(self.roots())
+            counts = [self._chains.messages, self._chains.data_bytes]
+            self._store.set_fact(PUSHED_FACT, json.dumps(counts))
         self._store.commit(self._clock.now())
         if self.lanes is not None:
             self.lanes.start()
@@ -189,16 +197,22 @@ class MessengerUnit:
         process = batch[0].process
         if self.observe is not None:
             self.observe("heavy", batch, outcome, seconds)
-        for message, result in zip(batch, outcome, strict=True):
-            self._store.record(message, result)
-            self._push(message, result)
-        self.lanes.leave(process)
-        self._waiting[process] = self._waiting.get(process, 0) - len(batch)
-        self._compute.save_databases(self.lanes.busy())
+        try:
+            for message, result in zip(batch, outcome, strict=True):
+                self._store.record(message, result)
+                self._push(message, result)
+            self.lanes.leave(process)
+            self._waiting[process] = self._waiting.get(process, 0) - len(batch)
+            self._compute.save_databases(self.lanes.busy())
+        except BaseException as error:
+            self._store.failure.note(error)  # the processes are ahead of the log
+            raise
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
-        self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
+        self._store.set_fact(
+            PUSHED_FACT, json.dumps([self._chains.messages, self._chains.data_bytes])
+        )
         self._store.commit(self._clock.now())
 
     def _round(self) -> None:
@@ -219,14 +233,18 @@ class MessengerUnit:
             raise
         if self.observe is not None and batch:
             self.observe("light", batch, results, perf_counter() - started)
-        for message, result in zip(batch, results, strict=True):
-            self._store.record(message, result)
-            self._push(message, result)
-        if careful:
-            self._compute.save_databases(busy)
-        if careful or self._store.uncommitted >= COMMIT_EVERY:
-            self._compute.checkpoint(busy)
-            self._commit()
+        try:
+            for message, result in zip(batch, results, strict=True):
+                self._store.record(message, result)
+                self._push(message, result)
+            if careful:
+                self._compute.save_databases(busy)
+            if careful or self._store.uncommitted >= COMMIT_EVERY:
+                self._compute.checkpoint(busy)
+                self._commit()
+        except BaseException as error:
+            self._store.failure.note(error)  # the processes are ahead of the log
+            raise
 
     def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
         # A database commits by itself, and inference takes long: what they work on must be in the
@@ -245,7 +263,7 @@ class MessengerUnit:
         emitter = self._processes[message.process]
         root = root_of(message)
         depth = message.depth + 1
-        why = self._excess(result, root, depth)
+        why = self._chains.excess(result, root, depth, self._waiting)
         if why:
             self._stop(message, why)
             return
@@ -262,29 +280,6 @@ class MessengerUnit:
                 self._deliver(signed, message_id, outgoing.target, depth=depth)
         for assign in result.assignments:
             self._push_assignment(assign, depth)
-
-    def _excess(self, result: Result, root: str, depth: int) -> str:
-        """Count what a result brings into its chain; say which limit that breaks, if any."""
-        limits, messages = self._limits, result.messages
-        count = len(messages) + len(result.spawns)
-        count += sum(len(assign.processes) for assign in result.assignments)
-        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
-        size = self._pushed_bytes.get(root, 0)
-        for outgoing in messages:
-            size += len(outgoing.data)
-            if self._waiting.get(outgoing.target, 0) >= limits.pending_per_process:
-                return (
-                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
-                    " (limit pending_per_process)"
-                )
-        self._pushed_bytes[root] = size
-        if depth > limits.push_depth:
-            return f"{depth} pushes deep (limit {limits.push_depth})"
-        if pushed > limits.pushed_messages:
-            return f"{pushed} messages (limit {limits.pushed_messages})"
-        if size > limits.pushed_bytes:
-            return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
-        return ""
 
     def _stop(self, message: Message, why: str) -> None:
         self.problems.append(
@@ -303,6 +298,8 @@ class MessengerUnit:
             signed, process_id = self._sign(item, PROCESS)
             child = self.spawn(signed, process_id, depth=depth)
             answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
+        except StoreError:
+            raise  # a full disk is not the spawn's fault
         except BenchpoolError as error:
             answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
         answer, answer_id = self._sign(answer, NOTICE)

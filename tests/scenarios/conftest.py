@@ -54,10 +54,10 @@ class Pools:
         self.network.send("Benchmark", "Join-Pool", data=data, sender=who).reply("Joined-Pool")
 
 
-@pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    with Network(folder / "home", seed=1, engine_factory=ScriptedEngines()) as network:
+def finish(folder: Path, **options: Any) -> Path:
+    """Run four pools to their end: paid and topped up, tied, refunded, open."""
+    engines = ScriptedEngines()
+    with Network(folder / "home", seed=1, engine_factory=engines, **options) as network:
         pools = Pools(network, folder)
         happy = pools.fund(WAR + 1, **{"X-Title": "happy", "X-Duration": "3d"})
         tie = pools.fund(WAR + 1, **{"X-Title": "tie", "X-Duration": "2d"})
@@ -72,6 +72,11 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pools.transfer(3, **{"X-Pool": "nowhere"})
         network.advance("4d")
     return folder / "home"
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finish(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
@@ -90,3 +95,9 @@ def open_pools(tmp_path: Path) -> Callable[[], Pools]:
         return Pools(opened[-1], tmp_path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def signed_and_finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run in a network that signs everything."""
+    return finish(tmp_path_factory.mktemp("signed"), signed=True)

@@ -150,7 +150,7 @@ def test_it_registers_with_the_benchmark_when_spawned_and_when_it_grows(world):
         "Name": "Social IQa",
         "Samples": "6",
         "Chance": "1/3",
-        "Protocols": "cloze,letters",
+        "Protocols": "cloze,letters,cloze/bf16,letters/bf16",
         "LlamaRouter": world.router,
     }
     assert first.tags["Samples"] == "0"
@@ -164,7 +164,7 @@ def test_info_describes_it(world):
         "Name": "Social IQa",
         "Samples": "6",
         "Chance": "1/3",
-        "Protocols": "cloze,letters",
+        "Protocols": "cloze,letters,cloze/bf16,letters/bf16",
         "LlamaRouter": world.router,
         "DataTxID": "",
         "Models": "1",
@@ -644,3 +644,58 @@ def test_a_tick_asks_for_at_most_a_thousand_oldest_first(network):
     assert world.rows() == ["done"] * 1000 + ["pending"] * 200
     assert world.score("m2")["Evaluated"] == "400"
     assert seconds < 5
+
+
+# -- precision and reports ---------------------------------------------------------------------
+
+
+def test_a_model_is_evaluated_in_each_precision_by_itself(world):
+    world.benchmark_model()
+    world.benchmark_model(Protocol="cloze/bf16")
+    asked = world.tick()
+    assert [json.loads(each.data).get("precision", "stored") for each in asked] == [
+        *["stored"] * 6,
+        *["bf16"] * 6,
+    ]
+    for each in asked[5:]:
+        answer = {"log_likelihoods": [{"nats": -n, "tokens": 1} for n in (1, 2, 3)]}
+        world.answer(each, data=answer | {"precision": "bf16"})
+    world.answer(asked[0])
+    assert world.rows("status, error") == [
+        ("done", None),
+        *[("started", None)] * 4,
+        ("pending", "the answer cannot be read: it was not computed in stored"),
+        *[("done", None)] * 6,
+    ]
+    assert world.score()["Evaluated"] == "1"
+    assert world.score(Protocol="cloze/stored")["Protocol"] == "cloze"
+    assert world.score(Protocol="cloze/bf16")["Evaluated"] == "6"
+    wrong = world.send("Score", {"Model": "m1", "Protocol": "cloze/f8"}).reply()
+    assert wrong.action == "Score-Error"
+    assert "not a protocol" in wrong.tags["Error"]
+
+
+def test_a_report_tells_what_the_score_does_not(world):
+    world.benchmark_model()
+    asked = world.tick()
+    runtime = {"precision": "stored", "layout": "canonical-2", "runtime": "0123"}
+    for each, nats in zip(asked, [(-1.0, -1.005, -9.0), (-3.0, -1.0, -2.0)], strict=False):
+        likelihoods = [{"nats": one, "tokens": 2} for one in nats]
+        world.answer(each, data={"log_likelihoods": likelihoods, "prompt_tokens": 10, **runtime})
+    world.fail(asked[2])
+    reply = world.send("Get-Report", {"Model": "m1"}).reply()
+    assert (reply.action, reply.tags["Weights"], reply.tags["Evaluated"]) == (
+        "Get-Report-Response",
+        "w-m1",
+        "2",
+    )
+    shown = json.loads(reply.data)
+    assert shown["predictions"] == {"A": 1, "B": 1, "C": 0}
+    assert shown["labels"] == {"A": 1, "B": 1, "C": 0}
+    assert shown["margins"]["near_ties"] == {"0.01": 1, "0.1": 1, "1.0": 1}
+    assert shown["margins"]["median_nats"] == pytest.approx((0.005 + 1.0) / 2)
+    assert shown["tokens"] == {"prompt": 20, "answered": 12}
+    assert shown["runtimes"] == [{**runtime, "answers": 2}]
+    assert shown["not_answered"] == [{"reason": "no memory", "rows": 1}]
+    unknown = world.send("Get-Report", {"Model": "nobody"}).reply()
+    assert unknown.action == "Get-Report-Error"

@@ -2,12 +2,14 @@
 
 import json
 import math
+from hashlib import sha256
 
+import msgspec
 import pytest
 
 from benchpool.errors import HandlerError, PrerequisiteError
 from benchpool.inference.catalogue import Catalogue
-from benchpool.inference.engine import ChoicesRequest, GenerateRequest
+from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Runtime
 from benchpool.network import Network
 from benchpool.process import Process, handler
 
@@ -62,7 +64,14 @@ def card(worker, weights, name="Tiny"):
         "Parameters": "1000",
         "Quantization": "F32",
         "Context": "64",
+        "Chat-Template": "",
+        "Runtime-stored": f"{runtime_id()}: scripted; canonical-1; any",
     }
+
+
+def runtime_id(precision="stored"):
+    runtime = Runtime("scripted", "any", precision, "canonical-1")
+    return sha256(msgspec.json.encode(runtime)).hexdigest()[:16]
 
 
 def heard(network, router, action):
@@ -170,11 +179,15 @@ def test_likelihoods_are_written_so_that_they_read_back_exactly(network, owner, 
             {"nats": each.nats, "tokens": each.tokens} for each in expected.log_likelihoods
         ],
         "prompt_tokens": 3,
+        "precision": "stored",
+        "layout": "canonical-1",
+        "runtime": runtime_id(),
     }
     nats = [each["nats"] for each in json.loads(reply.data)["log_likelihoods"]]
     assert reply.data == (
         f'{{"log_likelihoods":[{{"nats":{nats[0]!r},"tokens":1}},{{"nats":{nats[1]!r},"tokens":2}}],'
-        '"prompt_tokens":3}'
+        '"prompt_tokens":3,"precision":"stored","layout":"canonical-1",'
+        f'"runtime":"{runtime_id()}"}}'
     )
 
 
@@ -183,7 +196,7 @@ def test_text_is_generated_with_the_requests_settings_or_the_workers(
 ):
     reply = ask(network, worker, owner, '{"prompt": "Say A", "system": "Be kind", "max_tokens": 2}')
     text = json.loads(reply.data)
-    assert list(text) == ["text", "tokens", "prompt_tokens", "finish"]
+    assert list(text)[:4] == ["text", "tokens", "prompt_tokens", "finish"]
     assert (text["tokens"], text["prompt_tokens"], text["finish"]) == (2, 2, "length")
     network.send(worker, "Set-System-Prompt", data="Be brief", sender=owner)
     network.send(worker, "Set-Max-Tokens", {"Max-Tokens": "7"}, sender=owner)
@@ -194,6 +207,27 @@ def test_text_is_generated_with_the_requests_settings_or_the_workers(
         GenerateRequest("Say A", "Be brief", 7),
         GenerateRequest("Say A", "", 7),
     ]
+
+
+def test_a_request_may_ask_for_bf16_beside_others_as_stored(network, owner, worker, engines):
+    for precision in ("bf16", "stored", "bf16"):
+        data = json.dumps({"prompt": f"Say {precision}", "precision": precision})
+        network.post(worker, "Inference", data=data, sender=owner)
+    network.run()
+    answers = [json.loads(message.data) for message in network.inbox(owner.address)]
+    assert [(each["precision"], each["runtime"]) for each in answers] == [
+        ("bf16", runtime_id("bf16")),
+        ("stored", runtime_id()),
+        ("bf16", runtime_id("bf16")),
+    ]
+    assert [(engine.runtime.precision, len(engine.batches)) for engine in engines] == [
+        ("stored", 1),
+        ("bf16", 1),
+    ]
+    info = network.send(worker, "Info").reply()
+    assert info.tags["Runtime-bf16"].startswith(runtime_id("bf16"))
+    refused = ask(network, worker, owner, '{"prompt": "Say A", "precision": "f8"}')
+    assert "precision" in refused.tags["Error"]
 
 
 @pytest.mark.parametrize("data", ["Say A", '"quoted"', "[1, 2]", "{no json", "12", "[" * 5000])

@@ -24,7 +24,13 @@ from benchpool.cli import app
 from benchpool.clock import WallClock
 from benchpool.dataitem import DataItem, sign
 from benchpool.errors import InferenceError
-from benchpool.inference.engine import ChoicesAnswer, LogLikelihood, ModelCard
+from benchpool.inference.engine import (
+    ChoicesAnswer,
+    LogLikelihood,
+    ModelCard,
+    Precision,
+    Runtime,
+)
 from benchpool.network import Network
 from benchpool.replay import replay_home
 from benchpool.server.run import Options, Server
@@ -331,9 +337,10 @@ class PatientEngine:
     allowed = threading.Event()
     asked = threading.Event()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: Precision) -> None:
         self._closed = threading.Event()
-        self.card = ModelCard("patient", "none", 1, "F32", 64, 1, 2, "none", False, 1)
+        self.card = ModelCard("patient", "none", 1, "F32", 64, 1, 2, "none", 1)
+        self.runtime = Runtime("patient", "any", precision, "canonical-1")
         self._path = path
 
     def answer(self, requests: Any, progress: Any = None) -> list[Any]:

@@ -439,6 +439,19 @@ def test_an_export_carries_the_signatures(home, tmp_path):
         verify(net.item(net.send("first", "Ping", sender="alice").reply().id))
 
 
+def test_an_assigned_message_keeps_its_signature(tmp_path):
+    with network(tmp_path / "home", signed=True) as net:
+        first, second = net.spawn("Echo"), net.spawn("Echo")
+        sent = net.send(first, "Ping")
+        net.assign(sent.id, [second])
+        net.assign(first, [second])
+        assert [message.id for message, _ in net.log(second)] == [second, sent.id, first]
+        assert replay_network(net).difference is None
+    export_home(tmp_path / "home", tmp_path / "file")
+    done = import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
+    assert done.signatures == 6
+
+
 def test_an_assignment_is_an_item_of_the_scheduler():
     with network(signed=True) as net:
         echo = net.spawn("Echo")

@@ -6,6 +6,15 @@ from typing import Any
 
 import pytest
 
+from benchpool.errors import PrerequisiteError
+from benchpool.inference.answer_cache import AnswerCache
+from benchpool.inference.catalogue import Catalogue, default_cache
+from benchpool.inference.engine import Runtime
+from benchpool.inference.runs import Run
+
+MODELS = default_cache()
+"""Of this user; the tests of commands have a folder of their own."""
+
 
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
@@ -63,3 +72,56 @@ def test_pull_shows_the_licence_and_says_what_is_missing(
     assert "licence: MIT" in done.stderr
     assert done.stdout.split()[0] == "mine"
     assert "no model 'nothing'" in run("model", "pull", "nothing", code=3).stderr
+
+
+def test_stats_tell_how_fast_models_answered(run: Any, run_json: Any, home: Path) -> None:
+    assert "no model was asked" in run("model", "stats").stderr
+    assert run_json("model", "stats") == []
+    runtime = Runtime("llama.cpp 1", "AVX512", "bf16", "canonical-2")
+    cache = AnswerCache(home / "answers")
+    cache.note(
+        Run(
+            model="ab" * 32,
+            name="tiny",
+            runtime=runtime,
+            quantization="Q4_1",
+            chat_template_sha256=None,
+            requests=30,
+            answered=20,
+            cached=10,
+            unanswered=1,
+            tokens=900,
+            rows=200,
+            milliseconds=3000.0,
+            started=1000,
+            ended=3000,
+        )
+    )
+    cache.close()
+    (found,) = run_json("model", "stats")
+    assert (found["tokens_per_second"], found["questions_per_second"]) == (300.0, 10.0)
+    assert (found["cached"], found["runtime"]["precision"]) == (10, "bf16")
+    shown = run("model", "stats", "abab")
+    assert "Q4_1" in shown.stdout
+    assert "AVX512" in shown.stderr
+    assert run_json("model", "stats", "other") == []
+
+
+def test_check_says_what_is_wrong_with_a_file(run: Any, gguf: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.gguf"
+    text.write_text("this is no model at all")
+    assert "GGUF" in run("model", "check", str(text), code=1).stderr
+    assert run("model", "check", str(tmp_path / "none.gguf"), code=1).stderr.startswith("error:")
+    assert "llama.cpp refused" in run("model", "check", str(gguf), code=1).stderr
+
+
+@pytest.mark.model
+def test_check_tells_what_a_model_is_and_which_precision_is_faster(run_json: Any) -> None:
+    try:
+        path = Catalogue(MODELS).find("smollm2-135m")
+    except PrerequisiteError as missing:
+        pytest.skip(str(missing))
+    found = run_json("model", "check", str(path))
+    assert (found["quantization"], len(found["chat_template_sha256"])) == ("Q4_1", 64)
+    assert found["faster"] in ("stored", "bf16")
+    assert min(found["tokens_per_second"].values()) > 0

@@ -137,6 +137,20 @@ def test_the_leaderboard(
     assert "1.5 wAR" in run("pool", "show", "First").stdout
 
 
+def test_the_report(run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]) -> None:
+    assert "no entries yet" in run("pool", "report", "First").stderr
+    run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
+    run("advance", "2h")
+    (facts,) = run_json("pool", "report", "First")
+    assert (facts["name"], facts["correct"], facts["evaluated"]) == ("good", 8, 9)
+    assert sum(facts["predictions"].values()) == 9
+    assert facts["labels"] == {"A": 3, "B": 3, "C": 3}
+    assert [each["answers"] for each in facts["runtimes"]] == [9]
+    shown = run("pool", "report", "First").stdout
+    assert "0.8889  (8 of 9)" in shown
+    assert "stored, 9 answers: " + facts["runtimes"][0]["runtime"] in shown
+
+
 def test_join_says_why_not(run: Any, pool: str, tmp_path: Path) -> None:
     join = ["pool", "join", "First", "--from", "alice", "--model"]
     assert "is no file" in run(*join, str(tmp_path / "none.gguf"), code=2).stderr

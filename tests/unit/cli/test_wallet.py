@@ -42,6 +42,17 @@ def test_other_keys_go_out_and_come_in_again(run, run_json, tmp_path, kind):
     assert "is there already" in stopped.stderr
 
 
+def test_a_message_from_a_key_file_is_signed_and_verified(run, run_json, greeter, tmp_path):
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(JWK))
+    run("wallet", "import", "alice", str(file))
+    sent = run("send", "--target", "greeter", "--action", "Hello", "--from", "alice")
+    assert JWK["d"] not in sent.stdout
+    assert "Data-Protocol" not in sent.stdout
+    assert run_json("replay", "--verify")["signatures"] == 1
+    assert "signatures that hold: 1" in run("replay", "--verify").stdout
+
+
 @pytest.mark.slow
 def test_a_new_arweave_wallet(run, run_json):
     made = run_json("wallet", "new", "alice", "--type", "arweave")

@@ -1,21 +1,31 @@
 # ruff: noqa: RUF012 - pydantic copies the defaults of a state
 
+import msgspec
 import pytest
 
 from benchpool.errors import InferenceError
 from benchpool.extensions.base import Recorder
-from benchpool.inference.engine import ChoicesAnswer, ChoicesRequest, LogLikelihood, ModelCard
+from benchpool.extensions.llama import Llama
+from benchpool.inference.engine import (
+    ChoicesAnswer,
+    ChoicesRequest,
+    LoadedModel,
+    LogLikelihood,
+    ModelCard,
+    Runtime,
+)
 from benchpool.message import Message
 from benchpool.process import Process, State, handler
 
 REQUEST_ENDS = "abc"
-CARD = ModelCard("tiny", "a", 1, "F32", 8, 1, 2, "none", chat_template=False, size_bytes=1)
+CARD = ModelCard("tiny", "a", 1, "F32", 8, 1, 2, "none", size_bytes=1)
 
 
 class Scripted:
     card = CARD
 
-    def __init__(self):
+    def __init__(self, precision="stored"):
+        self.runtime = Runtime("scripted", "any", precision, "canonical-1")
         self.batches = []
         self.closed = 0
         self.fail = None
@@ -84,12 +94,12 @@ def engine():
 
 @pytest.fixture
 def network(make_network, engine, tmp_path):
-    network = make_network(Worker, engine_factory=lambda path: engine, home=tmp_path)
+    network = make_network(Worker, engine_factory=lambda path, precision: engine, home=tmp_path)
     network.spawn("Worker", {"Model": network.data.put(b"model")}, name="worker")
     return network
 
 
-def broken(path):
+def broken(path, precision):
     raise AssertionError("a replay must not open a model")
 
 
@@ -169,8 +179,8 @@ def test_a_batch_that_could_not_be_prepared_is_answered_one_by_one(network, engi
 def test_each_process_has_an_engine_of_its_own_which_is_closed_at_the_end(make_network):
     opened = []
 
-    def factory(path):
-        opened.append(Scripted())
+    def factory(path, precision):
+        opened.append(Scripted(precision))
         return opened[-1]
 
     network = make_network(Worker, engine_factory=factory)
@@ -201,3 +211,56 @@ def test_a_recorder_gives_back_live_and_recorded_answers_alike():
     recorder.start(kept)
     assert [recorder.ask(broken, failure=InferenceError) for _ in kept] == live
     assert recorder.finish() == kept
+
+
+class Recorded:
+    """An extension's own view of a host that always returns the same engine."""
+
+    def __init__(self, engine):
+        self.engines = []
+        self._engine = engine
+        self.on_progress = None
+
+    def engine(self, process, data_id, precision="stored"):
+        self.engines.append(precision)
+        return self._engine
+
+
+def test_a_process_chooses_the_precision_and_learns_the_runtime():
+    opened = Recorded(Scripted("bf16"))
+    recorder = Recorder()
+    llama = Llama("process", opened, recorder)
+    recorder.start(None)
+    model = llama.load("id", "bf16")
+    llama.prepare("id", [ChoicesRequest("a", (" x",))], "bf16")
+    llama.answer("id", ChoicesRequest("a", (" x",)), "bf16")
+    assert (model.name, model.runtime) == ("tiny", opened._engine.runtime)
+    assert set(opened.engines) == {"bf16"}
+    assert len(opened._engine.batches) == 1
+    llama.answer("id", ChoicesRequest("a", (" x",)))
+    assert opened.engines[-1] == "stored", "what was prepared in BF16 answers nothing else"
+
+    kept = recorder.finish()
+    recorder.start(kept)
+    assert llama.load("id", "bf16") == model
+
+
+def test_a_card_recorded_before_runtimes_were_is_read():
+    recorder = Recorder()
+    old = {
+        "name": "tiny",
+        "architecture": "a",
+        "parameters": 1,
+        "quantization": "F32",
+        "context_tokens": 8,
+        "layers": 1,
+        "vocabulary": 2,
+        "tokenizer": "none",
+        "chat_template": False,
+        "size_bytes": 1,
+        "sha256": None,
+    }
+    recorder.start((msgspec.msgpack.encode((True, old)),))
+    model = Llama("process", None, recorder).load("id")
+    assert model == LoadedModel(*(getattr(CARD, field) for field in CARD.__struct_fields__))
+    assert model.runtime is None

@@ -10,12 +10,12 @@ STRING, U32 = 8, 4
 def test_a_model_is_admitted_with_what_it_is(tiny, write_gguf, tmp_path):
     admission = admit(tiny)
     assert admission.card.sha256 == hash_file(tiny)
-    assert admission.chat_template_sha256 is None
+    assert admission.card.chat_template_sha256 is None
     assert admission.runtime.build.startswith("llama-cpp-python ")
     chatty = write_gguf(
         tmp_path / "chat.gguf", metadata={"tokenizer.chat_template": (STRING, "{{ 1 }}")}
     )
-    assert len(admit(chatty).chat_template_sha256) == 64
+    assert len(admit(chatty).card.chat_template_sha256) == 64
 
 
 def test_a_model_that_computes_no_numbers_is_not_admitted(write_gguf, tmp_path):

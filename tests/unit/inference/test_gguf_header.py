@@ -19,7 +19,7 @@ def test_header_tells_what_the_model_is(tiny):
     assert (card.layers, card.context_tokens, card.vocabulary) == (1, 1024, 259)
     assert card.parameters == 2 * 32 * 259 + 3 * 32 + 4 * 32 * 32 + 3 * 32 * 64
     assert card.size_bytes == tiny.stat().st_size
-    assert not card.chat_template
+    assert card.chat_template_sha256 is None
     assert header.array_lengths["tokenizer.ggml.tokens"] == 259
 
 

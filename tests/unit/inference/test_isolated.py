@@ -101,7 +101,7 @@ def test_one_long_operation_of_a_template_runs_into_the_time_limit(write_gguf, t
         tmp_path / "long.gguf", metadata={"tokenizer.chat_template": (STRING, source)}
     )
     with IsolatedEngine(path, threads=1, answer_timeout_s=0.5) as engine:
-        with pytest.raises(ModelDied, match=r"no end of the next answers within 0\.5 s"):
+        with pytest.raises(ModelDied, match=r"no progress with the next answers for 0\.5 s"):
             engine.answer([QUESTION, GenerateRequest("hi")])
         assert len(engine.answer([QUESTION])) == 1
 
@@ -121,12 +121,12 @@ def test_restarts_back_off(engine, monkeypatch):
     pauses = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     for _ in range(4):
-        engine._running()
+        engine.load()
         with pytest.raises(ModelDied):
             engine._die(engine._child, "a test ended it", ended=False)
     engine.answer([QUESTION])
     assert [round(pause, 1) for pause in pauses if pause > 0.1] == [0.5, 1.0, 2.0]
-    assert engine._deaths == 0
+    assert engine._backoff.deaths == 0
 
 
 def test_a_file_that_changes_is_not_taken_for_the_same_model(tiny, tmp_path, write_gguf):

@@ -265,7 +265,7 @@ def test_the_real_model_speaks_as_with_the_librarys_own_chat(smol, smol_engine):
     request = GenerateRequest(user, system=system, max_tokens=16)
     first, again = smol_engine.answer([request, request])
     assert first == again == Generation("The capital of France is Paris.", 27, 7, "stop")
-    assert smol_engine.card.chat_template
+    assert smol_engine.card.chat_template_sha256
     model = llama_cpp.Llama(str(smol), n_ctx=512, flash_attn=True, verbose=False)
     turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     reply = model.create_chat_completion(turns, max_tokens=16, temperature=0, repeat_penalty=1)

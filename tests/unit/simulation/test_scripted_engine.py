@@ -13,6 +13,7 @@ from benchpool.inference.engine import (
     ChoicesRequest,
     GenerateRequest,
     Generation,
+    Precision,
     Unanswered,
 )
 from benchpool.simulation.scripted_engine import (
@@ -76,13 +77,13 @@ def test_other_files_go_to_the_usual_engine(tmp_path: Path) -> None:
     file.write_bytes(b"GGUF")
     asked = []
 
-    def usual(path: Path) -> ScriptedEngine:
-        asked.append(path)
+    def usual(path: Path, precision: Precision) -> ScriptedEngine:
+        asked.append((path, precision))
         raise ModelFileError("no model")
 
     with pytest.raises(ModelFileError):
-        ScriptedEngines(usual)(file)
-    assert asked == [file]
+        ScriptedEngines(usual)(file, "bf16")
+    assert asked == [(file, "bf16")]
 
 
 def test_a_damaged_script() -> None:
