@@ -19,7 +19,6 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.slow
 @pytest.mark.model
 def test_aoconnect(file: str, name: str, outcome: Callable[[str, str], Any], facts: Path):
     if file == "pool.test.mjs" and "model" not in json.loads(facts.read_text())["data"]:
@@ -46,7 +45,6 @@ def test_the_client_is_pinned_and_the_lock_file_names_no_host():
     assert "://" not in lock
 
 
-@pytest.mark.slow
 def test_the_script_of_the_how_to_does_what_it_says(node: str, server: Any):
     page = (HERE.parents[1] / "docs" / "how-to" / "use-aoconnect.md").read_text()
     (script,) = re.findall(r"^```js\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
