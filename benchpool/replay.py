@@ -119,7 +119,9 @@ class Replay:
     mail: int = 0
     pending: int = 0
     signatures: int = 0
-    """Verified."""
+    """Of messages, verified."""
+    assignments: int = 0
+    """Of the scheduler, verified."""
     seconds: float = 0.0
     difference: Difference | None = None
 
@@ -185,6 +187,7 @@ class Replayer:
             self._go(replay, process, on_progress)
         replay.processes = [each for each in self._folded.values() if each is not None]
         replay.signatures = sum(links.signatures for links in self._links.values())
+        replay.assignments = sum(links.assignments for links in self._links.values())
         for each in replay.processes:
             each.memory = memory_of(each.instance)
         replay.seconds = perf_counter() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -135,9 +135,19 @@ class MessengerUnit:
         self._wait(message)
         return message
 
-    def _deliver(self, item: Item, message_id: str, process: str, *, depth: int) -> Message:
+    def _deliver(
+        self,
+        item: Item,
+        message_id: str,
+        process: str,
+        *,
+        depth: int,
+        exclude: Sequence[str] = (),
+    ) -> Message:
         mail = process not in self._processes
-        message = self._scheduler.schedule(item, message_id, process, mail=mail, depth=depth)
+        message = self._scheduler.schedule(
+            item, message_id, process, mail=mail, depth=depth, exclude=exclude
+        )
         if not mail:
             self._wait(message)
         return message
@@ -278,10 +288,20 @@ class MessengerUnit:
         if entry is not None:
             self.assign(entry.message, assign.processes, depth=depth)
 
-    def assign(self, message: Message, processes: Iterable[str], *, depth: int = 0) -> None:
+    def assign(
+        self,
+        message: Message,
+        processes: Iterable[str],
+        *,
+        depth: int = 0,
+        exclude: Sequence[str] = (),
+    ) -> None:
         """Give an existing message a further place in the logs of other processes.
 
-        A process that has it already gets no second one.
+        A process that has it already gets no second one. A signed assignment names the fields that
+        it excludes; the evaluation sees them all, as on AO.
+
+        Raises: DataItemError for `exclude`, see `wire.assignment_item`.
         """
         item = Item(
             message.target,
@@ -296,7 +316,7 @@ class MessengerUnit:
         )
         for process in processes:
             if process in self._processes and self._store.find(message.id, process) is None:
-                self._deliver(item, message.id, process, depth=depth)
+                self._deliver(item, message.id, process, depth=depth, exclude=exclude)
 
 
 class Families:
