@@ -8,13 +8,12 @@ time (`benchpool.recounts`) and the pure functions of `benchpool.evaluation` and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
+from benchpool.home import open_run
 from benchpool.log_checks import Links
 from benchpool.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.pools.allocation import allocate
@@ -23,107 +22,8 @@ from benchpool.recounts.dataset import Count, DatasetRecount, judge_of
 from benchpool.recounts.pools import BenchmarkRecount, Entry, Pool
 from benchpool.recounts.token import LedgerRecount, Transfer
 from benchpool.registry import Registry
-from benchpool.replay import open_run
+from benchpool.statement import Check, Paid, Row, Statement, check, due
 from benchpool.store import DataStore, Store
-
-MAX_PROBLEMS = 3
-"""How many faults of one check are told."""
-
-
-class Check(NamedTuple):
-    """One thing that must hold."""
-
-    name: str
-    passed: bool | None
-    """None while it is not due yet."""
-    detail: str
-
-
-class Row(NamedTuple):
-    """One entry of the statement, best first."""
-
-    rank: int
-    model: str
-    name: str
-    participant: str
-    joined_ms: int
-    correct: int
-    evaluated: int
-    unscored: int
-    total: int
-    standard_error: float | None
-    """Of the accuracy over what was evaluated; None for fewer than two answers."""
-    reward: int
-    """What the rule gives it, in winston; of an open pool by its present numbers."""
-
-
-class Paid(NamedTuple):
-    """A Transfer that took place for the pool."""
-
-    time_ms: int
-    recipient: str
-    quantity: int
-    model: str
-    """Empty for a refund."""
-    transfer: str
-    """The id of the Transfer in the token's log."""
-
-
-@dataclass(slots=True)
-class Statement:
-    """What a funder gets to read."""
-
-    pool: Pool
-    token: str
-    benchmark: str
-    names: dict[str, str]
-    status: str = "open"
-    rows: list[Row] = field(default_factory=list)
-    paid: list[Paid] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    answers: int = 0
-    supply: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether no check failed."""
-        return all(check.passed is not False for check in self.checks)
-
-    def name_of(self, identity: str) -> str:
-        """Return the name of an id, or the id."""
-        return self.names.get(identity, identity)
-
-    def view(self) -> dict[str, Any]:
-        """Show it as JSON: amounts as decimal strings of winston, times in milliseconds."""
-        pool = self.pool
-        deposits = [
-            {**each._asdict(), "quantity": str(each.quantity), "name": self.names.get(each.sender)}
-            for each in pool.deposits
-        ]
-        return {
-            "schema": "audit/1",
-            "passed": self.passed,
-            "pool": {
-                "id": pool.id,
-                "title": pool.title,
-                "status": self.status,
-                "funder": pool.funder,
-                "funds": str(pool.funds),
-                "dataset": pool.dataset,
-                "dataset_name": pool.dataset_name,
-                "benchmark": self.benchmark,
-                "token": self.token,
-                "allocation": pool.allocation,
-                "protocol": pool.protocol,
-                "start_time": pool.start_ms,
-                "end_time": pool.end_ms,
-            },
-            "deposits": deposits,
-            "entries": [{**row._asdict(), "reward": str(row.reward)} for row in self.rows],
-            "payments": [{**paid._asdict(), "quantity": str(paid.quantity)} for paid in self.paid],
-            "token_supply": str(self.supply),
-            "checks": [check._asdict() for check in self.checks],
-        }
 
 
 def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
@@ -179,23 +79,17 @@ class _Audit:
         statement.supply = self._ledger.supply
         statement.status = self._status(moved)
         add = statement.checks.append
-        add(_check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
-        add(_check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
-        add(_check("the terms are those that the funder asked for", pool.terms, ""))
-        add(_check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
+        add(check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
+        add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
+        add(check("the terms are those that the funder asked for", pool.terms, ""))
+        add(check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
         add(self._scores())
         add(self._once(counts))
         settled = pool.settled >= 0
-        add(
-            _due(settled, _check("ranks and shares are those of the rule", *self._shares(expected)))
-        )
-        add(
-            _due(
-                settled, _check("each was transferred and confirmed once", *self._transfers(moved))
-            )
-        )
-        add(_due(settled, _check("payouts and refunds add up to the funds", *self._sum(moved))))
-        add(_check("no winston was made or lost in the token", *self._supply()))
+        add(due(settled, check("ranks and shares are those of the rule", *self._shares(expected))))
+        add(due(settled, check("each was transferred and confirmed once", *self._transfers(moved))))
+        add(due(settled, check("payouts and refunds add up to the funds", *self._sum(moved))))
+        add(check("no winston was made or lost in the token", *self._supply()))
         return statement
 
     # -- reading -----------------------------------------------------------------------------
@@ -354,7 +248,7 @@ class _Audit:
                     f" {score.model}, the answers give {_numbers(score.counted)}"
                 )
         detail = f"{asked} scores, judged again from the answers"
-        return _check("every score is what the answers give", problems, detail)
+        return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
         questions = len(self._dataset.samples)
@@ -367,7 +261,7 @@ class _Audit:
         detail = f"{counted:,} answers counted"
         if self._dataset.repeated:
             detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
-        return _check("one answer counts for each question and entry", problems, detail)
+        return check("one answer counts for each question and entry", problems, detail)
 
     def _shares(self, expected: dict[tuple[str, str], tuple[int, int]]) -> tuple[list[str], str]:
         """Compare what the Benchmark settled with what the rule gives."""
@@ -424,18 +318,6 @@ class _Audit:
             problems.append(f"the supply is {self._ledger.supply}, the balances add up to {held}")
         holders = sum(1 for amount in self._ledger.balances.values() if amount)
         return problems, f"supply {held} winston, {holders} accounts"
-
-
-def _check(name: str, problems: list[str], detail: str) -> Check:
-    if not problems:
-        return Check(name, passed=True, detail=detail)
-    told = "; ".join(problems[:MAX_PROBLEMS])
-    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
-    return Check(name, passed=False, detail=told + more)
-
-
-def _due(settled: bool, check: Check) -> Check:
-    return check if settled else Check(check.name, None, "not due before the pool is settled")
 
 
 def _numbers(count: Count | None) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from benchpool.errors import HomeLocked, StoreError
-from benchpool.store import MemoryStore, Store
+from benchpool.store import DataStore, MemoryStore, Store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
@@ -108,6 +110,25 @@ def open_store(home: Home | None, *, read_only: bool) -> Store:
     except BaseException:
         home.unlock()
         raise
+
+
+class Run(NamedTuple):
+    """What a home holds, opened to look."""
+
+    home: Home
+    store: Store
+    data: DataStore
+
+
+@contextmanager
+def open_run(folder: Path) -> Iterator[Run]:
+    """Open a home to look, without loading any process. Raises: StoreError if there is none."""
+    home = Home(folder)
+    store = open_store(home, read_only=True)
+    try:
+        yield Run(home, store, DataStore(home.data))
+    finally:
+        store.close()
 
 
 def find_home(given: Path | None = None) -> Path:

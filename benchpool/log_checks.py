@@ -5,7 +5,7 @@ A check returns what is wrong in a few words, or None. It trusts nothing that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -21,10 +21,12 @@ from benchpool.message import (
     ProcessInfo,
     Result,
     SpawnRequest,
+    content_digest,
     decode_id,
     encode_id,
 )
 from benchpool.signers import from_base64url
+from benchpool.stopped_chains import stopped_chains
 from benchpool.store import Store
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
@@ -47,8 +49,9 @@ class Links:
     """Follows one log from its first message: nonces, positions, hash chain, ids, ticks."""
 
     __slots__ = (
-        *("_assignment", "_chain", "_info", "_party", "_scheduler", "_sealed", "_store", "_wire"),
-        *("assignments", "nonce", "position", "signatures"),
+        *("_assignment", "_chain", "_height", "_info", "_party", "_scheduler", "_sealed", "_store"),
+        *("_time_ms", "_wire"),
+        *("assignments", "digest", "nonce", "position", "signatures"),
     )
 
     def __init__(self, store: Store, party: str) -> None:
@@ -65,16 +68,23 @@ class Links:
         """How many signatures of assignments were verified."""
         self._chain = b""
         self._assignment = b""
+        self._time_ms = -1
+        self._height = -1
+        self.digest = b""
+        """Of the contents of the last message, if its id was found to be that; else empty."""
         self.nonce = -1
         self.position = -1
 
     def follow(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
         """Take the next message of the log."""
+        self.digest = b""
         if message.process != self._party:
             return f"it says that it is in the log of {message.process}"
         if message.position != self.position + 1:
             return f"position {message.position} comes after {self.position}"
-        if message.block_height != block_height(message.timestamp):
+        if message.timestamp != self._time_ms:
+            self._time_ms, self._height = message.timestamp, block_height(message.timestamp)
+        if message.block_height != self._height:
             return f"block height {message.block_height} is not that of {message.timestamp}"
         self.position += 1
         if message.cron:
@@ -120,7 +130,10 @@ class Links:
         if self._wire is not None and head is not None:
             self.signatures += 1
             return wrong_item(message, head, self._wire)
-        if content_id(message) != message.id and not self._is_copy(message):
+        digest = content_digest(message, "" if message.type == PROCESS else message.target)
+        if encode_id(digest) == message.id:
+            self.digest = digest
+        elif not self._is_copy(message):
             return f"its contents do not hash to its id {message.id}"
         return None
 
@@ -203,25 +216,9 @@ def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
     return None if said == found else "it does not say what its signed data item says"
 
 
-def content_id(message: Message) -> str:
-    """Hash what the sender said, which is the message's id."""
-    return Item(
-        "" if message.type == PROCESS else message.target,
-        message.owner,
-        message.sender,
-        message.tags,
-        message.data,
-        message.anchor,
-        message.reference,
-        message.pushed_for,
-        "",
-        message.type,
-    ).id()
-
-
-def id_key(message_id: str) -> int:
-    """Return what the index of ids has for an id."""
-    return int.from_bytes(decode_id(message_id)[:8], "big", signed=True)
+def id_key(message_id: str, digest: bytes = b"") -> int:
+    """Return what the index of ids has for an id, whose 32 bytes may be known already."""
+    return int.from_bytes((digest or decode_id(message_id))[:8], "big", signed=True)
 
 
 def _said(message: Message) -> tuple[object, ...]:
@@ -291,9 +288,12 @@ class Causes:
         root = root_of(message)
         for spawn in result.spawns:
             self._spawn(message, spawn, info, root, depth)
-        at = (message.process, message.position, message.nonce, root, depth)
+        process, position, nonce = message.process, message.position, message.nonce
+        sender, module, causes = info.id, info.module, self._open
         for outgoing in result.messages:
-            self._open[info.id, str(outgoing.reference)] = Cause(*at, outgoing, info.module)
+            causes[sender, str(outgoing.reference)] = Cause(
+                process, position, nonce, root, depth, outgoing, module
+            )
         for assign in result.assignments:
             self._assigned.update((assign.message, process) for process in assign.processes)
 
@@ -402,22 +402,17 @@ class Causes:
         waiting = [*self._open.values(), *self._made.values(), *self._refused.values()]
         if not waiting:
             return
-        pushed = self._pushed({cause.root for cause in waiting})
+        sends = self._sends if self._signed else None
+        stopped = stopped_chains(self._store, self._limits, self._find, sends)
         for cause in waiting:
             if self._signed and self._on_the_wire(cause) is None:
                 continue  # as on AO, it stays in the result
-            if pushed[cause.root] <= self._limits.pushed_messages:
+            if cause[:2] not in stopped:
                 yield cause
 
-    def _pushed(self, roots: Iterable[str]) -> dict[str, int]:
-        """Count again what the chains of these roots put out in all."""
-        counts = dict.fromkeys(roots, 0)
-        for info in self._store.processes():
-            for message, result in self._store.entries(info.id):
-                if result is not None and root_of(message) in counts:
-                    put_out = len(result.messages) + len(result.spawns) + len(result.assignments)
-                    counts[root_of(message)] += put_out
-        return counts
+    def _sends(self, outgoing: Outgoing, emitter: ProcessInfo, root: str) -> bool:
+        cause = Cause(emitter.id, 0, 0, root, 0, outgoing, emitter.module)
+        return self._on_the_wire(cause) is not None
 
 
 def missing(cause: Cause) -> str:

@@ -625,7 +625,7 @@ class Network:
                 next network that opens it.
         """
         try:
-            if not (abort or self.read_only):
+            if not (abort or self.read_only or self._store.failure.why):
                 self._store.set_fact("sent", str(self._sent))
                 self._compute.checkpoint(all_processes=True)
                 self._store.commit(self.clock.now())

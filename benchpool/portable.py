@@ -21,22 +21,17 @@ import msgspec
 from benchpool import __version__
 from benchpool.chained_lines import Line, LineWriter, read_lines
 from benchpool.errors import StoreError
-from benchpool.home import Home
+from benchpool.home import Home, Run, open_run
+from benchpool.memories import Memory, kept_in
 from benchpool.message import (
-    EMPTY_RESULT,
-    AssignRequest,
-    Message,
-    Outgoing,
     ProcessInfo,
-    Result,
-    SpawnRequest,
-    Tags,
-    decode_message,
-    decode_result,
     is_id,
 )
+from benchpool.portable_entries import entry_fields, read_message, read_result, read_tags
 from benchpool.registry import Registry
-from benchpool.replay import Memory, Replay, Replayer, ReplayHost, Run, kept_in, open_run
+from benchpool.replay import Replayer
+from benchpool.replay_host import ReplayHost
+from benchpool.replay_report import Replay
 from benchpool.store import Checkpoint, DataStore, Store
 from benchpool.store import Line as LogLine
 from benchpool.store.schema import SCHEMA_VERSION
@@ -54,10 +49,6 @@ _COMMIT_ENTRIES: Final = 5_000
 _SEED_DIGEST: Final = "seed_digest"
 _SECRET_FACTS: Final = frozenset({"seed"})
 """Every key is made from the seed."""
-
-_MESSAGE_FIELDS: Final = Message.__struct_fields__
-_MESSAGE_DEFAULTS: Final = msgspec.structs.asdict(Message("", "", "", "", ""))
-_RESULT_DEFAULTS: Final = msgspec.structs.asdict(EMPTY_RESULT)
 
 
 class Exported(NamedTuple):
@@ -107,7 +98,7 @@ def export_home(
                 left_out = _write_registers(writer, run, with_keys=with_keys, with_data=with_data)
                 entries, signed = 0, run.store.has_items()
                 for line in run.store.lines():
-                    entry = _entry(line.message, line.result)
+                    entry = entry_fields(line.message, line.result)
                     if signed:
                         entry |= _item(run.store, entry) | _seal(run.store, line)
                     writer.write("entry", **entry)
@@ -192,39 +183,13 @@ def _write_memories(writer: LineWriter, home: Home, store: Store) -> None:
             writer.write("state", process=info.id, position=position, state=state, tables=tables)
 
 
-def _entry(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]:
-    """Return a log entry as JSON that has all that it has."""
-    try:
-        message = decode_message(raw_message)
-        result = decode_result(raw_result) if raw_result else None
-    except (ValueError, TypeError) as error:
-        raise StoreError(
-            f"a log entry cannot be read: {error}; see where with: benchpool replay --verify"
-        ) from error
-    fields = {
-        name: _plain(value)
-        for name in _MESSAGE_FIELDS
-        if (value := getattr(message, name)) != _MESSAGE_DEFAULTS[name]
-    }
-    entry: dict[str, Any] = {"message": fields}
-    if raw_result is not None and result is None:
-        entry["mail"] = True
-    if result is not None:
-        entry["result"] = {
-            name: _plain(value)
-            for name, value in msgspec.structs.asdict(result).items()
-            if value != _RESULT_DEFAULTS[name]
-        }
-    return entry
-
-
 def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
     """Return what is kept of a signed message's item, once: not with what it was assigned to."""
     message = entry["message"]
     head = store.item_head(message["id"]) if message["process"] == message["target"] else None
     if head is None:
         return {}
-    return {"item": _base64(head), "mark": store.item_mark(message["id"])}
+    return {"item": b64encode(head).decode(), "mark": store.item_mark(message["id"])}
 
 
 def _seal(store: Store, line: LogLine) -> dict[str, Any]:
@@ -233,23 +198,7 @@ def _seal(store: Store, line: LogLine) -> dict[str, Any]:
     if seal is None:
         return {}
     excluded = {"exclude": seal.exclude} if seal.exclude else {}
-    return {"assignment": _base64(seal.signature), **excluded}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tags):
-        return value.pairs
-    if isinstance(value, bytes):
-        return {"base64": _base64(value)}
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, Outgoing | SpawnRequest | AssignRequest):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    return value
-
-
-def _base64(data: bytes) -> str:
-    return b64encode(data).decode()
+    return {"assignment": b64encode(seal.signature).decode(), **excluded}
 
 
 # -- reading ---------------------------------------------------------------------------------
@@ -376,10 +325,10 @@ class _Maker:
         self.store.commit(self.clock_ms)
 
     def _header(self, *, format: int, schema: int, seed_digest: str, **_: object) -> None:  # noqa: A002
-        if (format, schema) != (FORMAT, SCHEMA_VERSION):
+        if format != FORMAT or schema > SCHEMA_VERSION:
             raise StoreError(
                 f"the file has format {format} and schema {schema}; this benchpool reads format"
-                f" {FORMAT} and schema {SCHEMA_VERSION}"
+                f" {FORMAT} and schemas up to {SCHEMA_VERSION}"
             )
         # New wallets of the copy get keys of their own, unless the file brings the seed.
         self.store.set_fact("seed", os.urandom(32).hex())
@@ -397,7 +346,7 @@ class _Maker:
         self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret), type))
 
     def _process(self, *, tags: list[list[str]], **fields: Any) -> None:
-        self.store.add_process(ProcessInfo(tags=_tags(tags), **fields))
+        self.store.add_process(ProcessInfo(tags=read_tags(tags), **fields))
 
     def _state(self, *, process: str, **fields: Any) -> None:
         self.states[process] = Memory(**fields)
@@ -433,7 +382,7 @@ class _Maker:
         assignment: str = "",
         exclude: Sequence[str] = (),
     ) -> None:
-        made = Message(**{name: _rich(name, value) for name, value in message.items()})
+        made = read_message(message)
         self.store.append(made, mail=mail)
         if item:
             self.store.add_item(made.id, b64decode(item, validate=True), mark)
@@ -441,35 +390,6 @@ class _Maker:
             seal = Seal(b64decode(assignment, validate=True), tuple(exclude))
             self.store.add_seal(made.process, made.position, seal)
         if result is not None:
-            self.store.record(made, _result(result))
+            self.store.record(made, read_result(result))
         if self.store.uncommitted >= _COMMIT_ENTRIES:
             self.store.commit(self.clock_ms)
-
-
-def _result(fields: dict[str, Any]) -> Result:
-    made: dict[str, Any] = dict(fields)
-    for name, kind in (("messages", Outgoing), ("spawns", SpawnRequest)):
-        if name in made:
-            made[name] = tuple(
-                kind(**{key: _rich(key, value) for key, value in each.items()})
-                for each in made[name]
-            )
-    if "assignments" in made:
-        made["assignments"] = tuple(
-            AssignRequest(each["message"], tuple(each["processes"])) for each in made["assignments"]
-        )
-    if "recorded" in made:
-        made["recorded"] = tuple(b64decode(each["base64"]) for each in made["recorded"])
-    return Result(**made)
-
-
-def _rich(name: str, value: Any) -> Any:
-    if name == "tags":
-        return _tags(value)
-    if name == "data" and isinstance(value, dict):
-        return b64decode(value["base64"])
-    return value
-
-
-def _tags(pairs: list[list[str]]) -> Tags:
-    return Tags([(name, value) for name, value in pairs])

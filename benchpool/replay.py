@@ -7,134 +7,40 @@ checks.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from benchpool.errors import (
     BenchpoolError,
-    HandlerError,
-    InferenceError,
     ReplayDivergence,
     UnknownProcess,
 )
-from benchpool.extensions.base import Extension, Recorder
-from benchpool.extensions.host import ExtensionHost
-from benchpool.extensions.weavedrive import WeaveDrive
-from benchpool.home import Home, open_store
-from benchpool.inference.engine import Engine, Precision
+from benchpool.home import open_run
 from benchpool.log_checks import Causes, Links, id_key, missing
+from benchpool.memories import KeptMemory, kept_in, memory_of
 from benchpool.message import (
     Message,
-    ProcessInfo,
     Result,
     decode_message,
     decode_result,
     encode_result,
 )
 from benchpool.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Line, Store
-from benchpool.units.compute import ComputeUnit, Instance, fold
+from benchpool.replay_host import ReplayHost
+from benchpool.replay_report import Difference, Folded, Replay, compare
+from benchpool.store import DataStore, Line, Store
+from benchpool.units.compute import ComputeUnit, fold
+from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 
 if TYPE_CHECKING:
     from benchpool.network import Network
 
 REPORT_EVERY: Final = 5_000
-_ABSENT: Final = "no data with id "
 _OUT_OF_TIME: Final = "exceeded its time budget of"
 _OUT_OF_TIME_BYTES: Final = _OUT_OF_TIME.encode()
-_SHOWN: Final = 160
-
-
-class Difference(NamedTuple):
-    """Where a replay and the record part."""
-
-    process: str
-    name: str
-    """The name of the process or wallet, or an empty text."""
-    position: int
-    nonce: int
-    """-1 where the message cannot be read."""
-    message: str
-    """The message's id, as far as it can be read."""
-    what: str
-
-    def __str__(self) -> str:
-        named = f"{self.name} ({self.process})" if self.name else self.process
-        nonce = f"nonce {self.nonce}, " if self.nonce >= 0 else ""
-        return f"{named}, {nonce}position {self.position}: {self.what}"
-
-
-class Memory(NamedTuple):
-    """The hashes of a process's state at one position of its log."""
-
-    position: int
-    state: str
-    """SHA-256 of what `Process.dump` writes."""
-    tables: dict[str, str]
-    """SHA-256 of each table of its private database."""
-
-    @property
-    def digest(self) -> str:
-        """One hash of it all."""
-        parts = [self.state, *(f"{name} {value}" for name, value in sorted(self.tables.items()))]
-        return self.state if not self.tables else sha256("\n".join(parts).encode()).hexdigest()
-
-
-KeptMemory = Callable[[str], Memory | None]
-"""From a process's id to what is kept of its state; None if nothing is."""
-
-
-@dataclass(slots=True)
-class Folded:
-    """One process of a replay."""
-
-    info: ProcessInfo
-    name: str
-    instance: Instance
-    kept: Memory | None
-    messages: int = 0
-    nonce: int = -1
-    compared: bool = False
-    """Whether its state was found to be the one that is kept."""
-    memory: Memory | None = None
-    """Its state at the end of the log."""
-
-
-@dataclass(slots=True)
-class Replay:
-    """What came of a replay."""
-
-    verified: bool
-    """Whether everything was compared, or only folded."""
-    processes: list[Folded] = field(default_factory=list)
-    messages: int = 0
-    """Evaluated again."""
-    mail: int = 0
-    pending: int = 0
-    signatures: int = 0
-    """Of messages, verified."""
-    assignments: int = 0
-    """Of the scheduler, verified."""
-    seconds: float = 0.0
-    difference: Difference | None = None
-
-    @property
-    def digest(self) -> str:
-        """One hash of the states of all processes."""
-        parts = [f"{each.info.id} {each.memory.digest}" for each in self.processes if each.memory]
-        return sha256("\n".join(sorted(parts)).encode()).hexdigest()
-
-    def check(self) -> None:
-        """Do nothing if the replay agrees. Raises: ReplayDivergence naming the difference."""
-        if self.difference is not None:
-            raise ReplayDivergence(f"the replay differs from the record: {self.difference}")
 
 
 class Replayer:
@@ -183,7 +89,7 @@ class Replayer:
         """
         replay = Replay(verified=verify)
         started = perf_counter()
-        with _fewer_collections():
+        with fewer_collections():
             self._go(replay, process, on_progress)
         replay.processes = [each for each in self._folded.values() if each is not None]
         replay.signatures = sum(links.signatures for links in self._links.values())
@@ -264,7 +170,7 @@ class Replayer:
             return f"the message stands at position {line.position} and says {message.position}"
         if line.cron is not None and bool(line.cron) != message.cron:
             return "the index of cron ticks differs from the message"
-        if line.id_key is not None and line.id_key != id_key(message.id):
+        if line.id_key is not None and line.id_key != id_key(message.id, links.digest):
             return "the index of ids differs from the message"
         return None
 
@@ -358,101 +264,6 @@ class Replayer:
         self._compute.close()
 
 
-class ReplayHost(ExtensionHost):
-    """Extensions that reach nothing outside: answers are recorded, or were never given."""
-
-    def __init__(self, data: DataStore, folder: Path | None) -> None:
-        super().__init__(data, folder, engine_factory=_no_engine)
-        self.failure = ""
-        """Why the message being folded failed, as recorded."""
-
-    def build(self, name: str, process: str, recorder: Recorder) -> Extension:
-        """See `ExtensionHost`."""
-        if name == "WeaveDrive":
-            return _RecordedDrive(self.data, self)
-        return super().build(name, process, recorder)
-
-
-class _RecordedDrive(WeaveDrive):
-    """Data that was missing when a message was evaluated is missing in its replay."""
-
-    def __init__(self, data: DataStore, host: ReplayHost) -> None:
-        super().__init__(data)
-        self._replay = host
-
-    def path(self, data_id: str) -> Path:
-        failure = self._replay.failure
-        if f"{_ABSENT}{data_id}" in failure:
-            raise HandlerError(failure[failure.index(_ABSENT) :])
-        return super().path(data_id)
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    # What waits for its message is alive: to look at it again and again takes a fifth of the time.
-    thresholds = gc.get_threshold()
-    gc.set_threshold(200_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-
-
-def _no_engine(_path: Path, _precision: Precision) -> Engine:
-    raise InferenceError("a replay asks no model")
-
-
-def memory_of(instance: Instance) -> Memory:
-    """Hash a process as it stands."""
-    state = sha256(instance.process.dump()).hexdigest()
-    tables = instance.database.digests() if instance.database is not None else {}
-    return Memory(instance.position, state, tables)
-
-
-def kept_in(home: Home, store: Store) -> KeptMemory:
-    """Return what a home keeps of the states of its processes: checkpoints, private databases."""
-
-    def kept(process: str) -> Memory | None:
-        from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
-
-        path = home.databases / f"{process}.sqlite"
-        if not path.exists():
-            return _memory(store.checkpoint(process), {})
-        database = Database(path, read_only=True)
-        try:
-            checkpoint, _ = database.saved()
-            return _memory(checkpoint, database.digests())
-        finally:
-            database.close()
-
-    return kept
-
-
-def _memory(checkpoint: Checkpoint | None, tables: dict[str, str]) -> Memory | None:
-    if checkpoint is None:
-        return None
-    return Memory(checkpoint.position, sha256(checkpoint.memory).hexdigest(), tables)
-
-
-class Run(NamedTuple):
-    """What a home holds, opened to look."""
-
-    home: Home
-    store: Store
-    data: DataStore
-
-
-@contextmanager
-def open_run(folder: Path) -> Iterator[Run]:
-    """Open a home to look, without loading any process. Raises: StoreError if there is none."""
-    home = Home(folder)
-    store = open_store(home, read_only=True)
-    try:
-        yield Run(home, store, DataStore(home.data))
-    finally:
-        store.close()
-
-
 def replay_home(
     folder: Path,
     process: str | None = None,
@@ -483,7 +294,7 @@ def replay_home(
             replayer.close()
 
 
-def replay_network(network: Network, *, limits: Limits = DEFAULT_LIMITS) -> Replay:
+def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
     """Fold the logs of an open network and compare with its processes as they stand."""
     compute = network._compute
     replayer = Replayer(
@@ -491,40 +302,12 @@ def replay_network(network: Network, *, limits: Limits = DEFAULT_LIMITS) -> Repl
         network.data,
         registry=network.registry,
         kept=lambda process: memory_of(compute.instance(process)),
-        limits=limits,
+        limits=limits or network._limits,
     )
     try:
         return replayer.run()
     finally:
         replayer.close()
-
-
-def compare(recorded: Result, found: Result) -> str:
-    """Say in which part a recorded result differs from the one that a replay gives."""
-    for part in ("error", "messages", "spawns", "assignments", "output", "recorded"):
-        was, now = getattr(recorded, part), getattr(found, part)
-        if was == now:
-            continue
-        if isinstance(was, str):
-            return f"{part} is recorded as {_shown(was)}, the replay gives {_shown(now)}"
-        if len(was) != len(now):
-            return f"{len(was)} {part} are recorded, the replay gives {len(now)}"
-        number = next(i for i, pair in enumerate(zip(was, now, strict=True)) if pair[0] != pair[1])
-        one, other = was[number], now[number]
-        for name in getattr(one, "__struct_fields__", ()):
-            before, after = getattr(one, name), getattr(other, name)
-            if before != after:
-                return (
-                    f"{part} {number + 1} has {name} {_shown(before)} in the record, the replay"
-                    f" gives {_shown(after)}"
-                )
-        return f"{part} {number + 1} differs"
-    return "the result differs"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _read(decode: Callable[[bytes], Any], raw: object) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 Pair = tuple[str, str]
 TagsInput = Mapping[str, Any] | Iterable[Pair]
@@ -67,21 +67,35 @@ class Tags:
 
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tuple(as_pairs(tags))
-        first: dict[str, str] = {}
         plain = True
-        for name, value in reversed(pairs):
-            if value.__class__ is not str:
-                pairs = tuple((name, str(value)) for name, value in pairs)
-                first = {normalise_name(name): value for name, value in reversed(pairs)}
+        for name, value in pairs:
+            if value.__class__ is not str or name.__class__ is not str:
+                pairs = tuple((_name(name), str(value)) for name, value in pairs)
                 plain = False
                 break
             if not value.isascii():
                 plain = False
-            first[normalise_name(name)] = value
         self.pairs: tuple[Pair, ...] = pairs
         self.ascii = plain
         """True if all values are known to be ASCII."""
-        self._first = first
+
+    @classmethod
+    def of(cls, pairs: tuple[Pair, ...]) -> Self:
+        """Make tags of pairs that are known to be text."""
+        tags = cls.__new__(cls)
+        tags.pairs = pairs
+        return tags
+
+    def __getattr__(self, name: str) -> Any:
+        # The table by which names are found is made when one is first looked up: the tags of what
+        # is sent are compared, hashed and written far more often than they are read.
+        if name == "_first":
+            self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
+            return self._first
+        if name == "ascii":
+            self.ascii = all(value.isascii() for _, value in self.pairs)
+            return self.ascii
+        raise AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of a tag, or the default."""
@@ -116,6 +130,12 @@ class Tags:
 
     def __repr__(self) -> str:
         return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a tag is text, not {type(name).__name__}")
+    return name
 
 
 NO_TAGS = Tags()

@@ -16,7 +16,7 @@ from benchpool.winston import Winston, parse_quantity
 from processes.counts import Counts, read_counts
 from processes.joining import Join, read_join
 from processes.payments import Payment, reference_of
-from processes.pool import Entry, Pool, Registration, read_registration, read_terms
+from processes.pool import MOST_FINAL_ASKS, Entry, Pool, Registration, read_registration, read_terms
 from processes.tag_values import check_address
 
 
@@ -190,6 +190,9 @@ class Benchmark(Process):
             if pool.status == "open":
                 pool.status = "settling"
                 pool.awaited = len(pool.models)
+            if pool.awaited and pool.final_asks >= MOST_FINAL_ASKS:
+                pool.give_up_waiting()
+            pool.final_asks += 1
             for entry in pool.models.values():
                 if not entry.final:
                     self._ask_score(pool, entry, self.state.final_asks)

@@ -22,6 +22,9 @@ from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.winston import Winston
 from processes.counts import Counts, decimal
 
+MOST_FINAL_ASKS: Final = 7
+"""Daily ticks at which a settling pool asks for the final scores that are missing."""
+
 PoolStatus = Literal["open", "settling", "paid", "refunded"]
 
 DEFAULT_PROTOCOL: Final = "cloze"
@@ -108,12 +111,29 @@ class Pool(State):
     """Weights to the model that has them."""
     awaited: int = 0
     """Final scores that are missing."""
+    final_asks: int = 0
+    """Ticks at which it asked for final scores."""
+    reason: str = ""
+    """Why it was settled without the final scores; empty if they all came."""
     unpaid: int = 0
     """Transfers that the token has not confirmed."""
 
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and funds may still come."""
         return self.status == "open" and now_ms < self.end_time
+
+    def give_up_waiting(self) -> None:
+        """Settle by the numbers that are known: the data set has stopped answering."""
+        silent = [entry for entry in self.models.values() if not entry.final]
+        counted = any(entry.evaluated for entry in self.models.values())
+        self.reason = (
+            f"the data set did not answer {MOST_FINAL_ASKS} requests for the final score of"
+            f" {len(silent)} of {len(self.models)} entries;"
+            f" {'settled by the last known scores' if counted else 'no score is known: refunded'}"
+        )
+        for entry in silent:
+            entry.final, entry.asked = True, ""
+        self.awaited = 0
 
     def ranked(self) -> list[Ranked]:
         """Rank the entries by their present numbers."""
@@ -178,7 +198,8 @@ class Pool(State):
             for key, entry in self.models.items()
         ]
         contributions = {giver: str(amount) for giver, amount in self.contributions.items()}
-        return {**self.summary(now_ms), "contributions": contributions, "models": models}
+        reason = {"reason": self.reason} if self.reason else {}
+        return {**self.summary(now_ms), **reason, "contributions": contributions, "models": models}
 
 
 class Terms(NamedTuple):

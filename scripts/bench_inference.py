@@ -201,10 +201,7 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
 ) -> float:
     """Measure one model in one precision and print its rows.
 
-    Args:
-        base: questions a second of the plain method as stored; 0 if that is measured now.
-
-    Returns: the same.
+    `base` is what the plain method reached as stored, 0 if that is measured now; it is returned.
     """
 
     def engine(layout: LayoutName) -> IsolatedEngine:

@@ -12,6 +12,7 @@ import platform
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench_bus import Spender, resident
 
@@ -37,9 +38,13 @@ def main() -> None:
 
 def grow(home: Path, messages: int, step: int) -> str:
     """Send transfers until there are so many messages; return the token's id."""
-    print("| messages | messages/s | messages per CPU second | memory, MiB | disk, MiB |")
-    print("|---|---|---|---|---|")
+    print(
+        "| messages | messages/s | messages per CPU second | commit p50, ms | commit p99, ms |"
+        " memory, MiB | disk, MiB | open again, s |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     network = Network(home, seed=1)
+    commits = timed_commits(network)
     network.registry.add(Spender)
     token = network.spawn("WrappedAR", name="WrappedAR")
     rich, other = network.spawn("Spender", name="rich"), network.spawn("Spender", name="other")
@@ -47,6 +52,7 @@ def grow(home: Path, messages: int, step: int) -> str:
     with network:
         count = network.count()
         while count < messages:
+            commits.clear()
             start, cpu, before = time.perf_counter(), time.process_time(), count
             while count < before + step:
                 transfers = min(PER_SEND, (before + step - count) // 3 or 1)
@@ -55,10 +61,12 @@ def grow(home: Path, messages: int, step: int) -> str:
             rate = (count - before) / (time.perf_counter() - start)
             cpu_rate = (count - before) / (time.process_time() - cpu)
             gc.collect()
+            reopened = look(home, token)
             disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
             print(
-                f"| {count:,} | {rate:,.0f} | {cpu_rate:,.0f} | {resident() / MIB:,.0f} |"
-                f" {disk / MIB:,.0f} |",
+                f"| {count:,} | {rate:,.0f} | {cpu_rate:,.0f} | {percentile(commits, 50):.1f} |"
+                f" {percentile(commits, 99):.1f} | {resident() / MIB:,.0f} | {disk / MIB:,.0f} |"
+                f" {reopened:.3f} |",
                 flush=True,
             )
         assert count == network.count()
@@ -67,6 +75,34 @@ def grow(home: Path, messages: int, step: int) -> str:
         network._store.commit(network.clock.now())
         print(f"\nCheckpoint of all processes: {time.perf_counter() - start:.3f} s")
     return token
+
+
+def timed_commits(network: Network) -> list[float]:
+    """Return a list to which each commit adds its milliseconds, what it writes included."""
+    commits: list[float] = []
+    store: Any = network._store
+    commit = store.commit
+
+    def timed(now_ms: int) -> None:
+        start = time.perf_counter()
+        commit(now_ms)
+        commits.append(1_000 * (time.perf_counter() - start))
+
+    store.commit = timed
+    return commits
+
+
+def percentile(values: list[float], share: int) -> float:
+    """Return the value that so many in a hundred do not exceed."""
+    return sorted(values)[min(len(values) - 1, len(values) * share // 100)]
+
+
+def look(home: Path, token: str) -> float:
+    """Open the home a second time to look, and load the token; return the seconds."""
+    start = time.perf_counter()
+    with Network(home, read_only=True) as network:
+        network.process(token)
+    return time.perf_counter() - start
 
 
 def reopen(home: Path, token: str) -> None:

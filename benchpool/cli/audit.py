@@ -12,7 +12,7 @@ from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.cli.pool import PoolArgument
 
 if TYPE_CHECKING:
-    from benchpool.audit import Statement
+    from benchpool.statement import Statement
 
 _MARKS = {True: ("✓", "good"), False: ("✗", "error"), None: ("–", "faint")}
 

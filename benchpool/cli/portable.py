@@ -27,9 +27,8 @@ def export(
 
     Example: benchpool export run.jsonl.zst
     """
-    from benchpool.home import find_home
+    from benchpool.home import find_home, open_run
     from benchpool.portable import export_home
-    from benchpool.replay import open_run
 
     folder = find_home(home)
     with open_run(folder) as run:

@@ -10,7 +10,7 @@ from benchpool.cli import output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.replay import Folded, Replay
+    from benchpool.replay_report import Folded, Replay
 
 
 def replay(
@@ -31,8 +31,8 @@ def replay(
 
     Example: benchpool replay --verify
     """
-    from benchpool.home import find_home
-    from benchpool.replay import open_run, replay_home
+    from benchpool.home import find_home, open_run
+    from benchpool.replay import replay_home
 
     folder = find_home(home)
     with open_run(folder) as run:

@@ -16,6 +16,8 @@ from benchpool.winston import parse_quantity
 
 DEFAULT_DURATION: Final = "30d"
 DEFAULT_PROTOCOL: Final = "cloze"
+MOST_FINAL_ASKS: Final = 7
+"""Ticks at which final scores are asked for, before the last known ones count."""
 
 
 class Registration(NamedTuple):
@@ -85,6 +87,8 @@ class Pool:
     entries: dict[str, Entry] = field(default_factory=dict)
     status: str = "open"
     awaited: int = 0
+    final_asks: int = 0
+    """Ticks at which final scores were asked for."""
     settled: int = -1
     """Position of the message that settled it."""
     payments: list[Payment] = field(default_factory=list)
@@ -312,6 +316,11 @@ class BenchmarkRecount:
                 continue
             if pool.status == "open":
                 pool.status, pool.awaited = "settling", len(pool.entries)
+            if pool.awaited and pool.final_asks >= MOST_FINAL_ASKS:
+                pool.awaited = 0
+                for entry in pool.entries.values():
+                    entry.final, entry.asked = True, ""
+            pool.final_asks += 1
             for entry in pool.entries.values():
                 if not entry.final:
                     self._ask(message, pool, entry, asked, self._final_asks)

@@ -208,7 +208,7 @@ def check_board(record: Record, samples: tuple[Sample, ...]) -> Iterator[str]:
         told = counts[pool.dataset].told if pool.dataset in counts else []
         for entry in pool.models.values():
             numbers = (entry.correct, entry.evaluated, entry.unscored, entry.total)
-            since = pool.end_time if entry.final else 0
+            since = pool.end_time if entry.final and not pool.reason else 0
             possible = {
                 each[3]
                 for each in told

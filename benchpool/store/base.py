@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from benchpool.errors import StoreError
 from benchpool.message import Message, ProcessInfo, Result
 from benchpool.wallet import Wallet
 from benchpool.wire import Seal
@@ -40,11 +41,44 @@ class Checkpoint(NamedTuple):
     memory: bytes
 
 
+class Failure:
+    """Whether a store can still be used. After a write that failed, memory is ahead of the log.
+
+    What would be evaluated or written then follows from messages that the log does not hold, so
+    everything is refused until the home is opened again, which gives the state of the last commit.
+    """
+
+    __slots__ = ("why",)
+
+    def __init__(self) -> None:
+        self.why = ""
+
+    def note(self, error: BaseException) -> None:
+        """Keep the first failure."""
+        if not self.why:
+            said = str(getattr(error, "orig", error)).strip()
+            self.why = (said or type(error).__name__).splitlines()[0]
+
+    def check(self) -> None:
+        """Do nothing while all writes went well. Raises: StoreError after one that did not."""
+        if self.why:
+            raise StoreError(
+                f"the last write failed ({self.why}); close this network and open it again"
+            )
+
+
 class Store(Protocol):
     """The log and all else that a network keeps. Writes stand from the next `commit` on.
 
     A message in a wallet's log is mail: it is kept, and never pending.
+
+    Once a write has failed, every method but `close` raises StoreError.
     """
+
+    @property
+    def failure(self) -> Failure:
+        """Whether a write failed; whoever leaves memory ahead of the log notes it here."""
+        ...
 
     @property
     def uncommitted(self) -> int:

@@ -65,6 +65,7 @@ class DataStore:
                 os.fsync(out.fileno())
             partial.chmod(0o444)
             partial.rename(self._path(data_id))
+            _sync_folder(self.folder)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -109,3 +110,12 @@ class DataStore:
             self._temporary.cleanup()
             self._temporary = None
             self._folder = None
+
+
+def _sync_folder(folder: Path) -> None:
+    # Else a name that a message refers to could be gone after the machine has lost its power.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

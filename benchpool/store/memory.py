@@ -14,7 +14,7 @@ from benchpool.message import (
     encode_id,
     encode_result,
 )
-from benchpool.store.base import MAIL, Checkpoint, Entry, Line
+from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.wallet import Wallet
 from benchpool.wire import Seal
 
@@ -39,9 +39,12 @@ class MemoryStore:
         self._seals: dict[tuple[str, int], Seal] = {}
         self._sealed: dict[str, tuple[str, int]] = {}
         self.uncommitted = 0
+        self.failure = Failure()
 
     def append(self, message: Message, *, mail: bool) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         log = self._messages.get(message.process)
         if log is None:
             log = self._messages[message.process] = []
@@ -58,11 +61,14 @@ class MemoryStore:
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         self._results[message.process][message.position] = encode_result(result)
         self._unevaluated.pop((message.process, message.position), None)
 
     def commit(self, now_ms: int) -> None:
         """See `Store`. Memory is never durable; only the time is noted."""
+        self.failure.check()
         self._facts["clock"] = str(now_ms)
 
     def last_scheduled(self, process: str) -> Message | None:
@@ -77,6 +83,7 @@ class MemoryStore:
         self, process: str, *, after: int = -1, limit: int | None = None
     ) -> Iterator[Entry]:
         """See `Store`."""
+        self.failure.check()
         end = len(self._messages.get(process, ()))
         if limit is not None:
             end = min(end, after + 1 + limit)
@@ -95,6 +102,7 @@ class MemoryStore:
 
     def find(self, message_id: str, process: str | None = None) -> Entry | None:
         """See `Store`."""
+        self.failure.check()
         place = self._places.get(message_id)
         if place is None:
             return None

@@ -143,7 +143,14 @@ def _keep_signatures(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
+def _index_by_stretch(connection: Connection) -> None:
+    """Version 4: the index of ids goes by stretches of the log."""
+    connection.execute(text("DROP INDEX IF EXISTS log_id"))
+    schema.log_id.create(connection)
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(2, _shorten_ids),
     Migration(3, _keep_signatures),
+    Migration(4, _index_by_stretch),
 )

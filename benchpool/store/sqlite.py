@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,12 @@ from benchpool.message import (
     is_id,
 )
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Checkpoint, Entry, Line
+from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.store.migrations import id_key as _id_key
 from benchpool.store.migrations import open_schema
 from benchpool.wallet import Wallet
 from benchpool.wire import Seal
 
-CACHE_KIB = 64 << 10
-"""Pages of the file that SQLite may hold in memory."""
 _PAGE = 1_000
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
@@ -101,6 +100,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.failure = Failure()
         self._engine = connect(path, read_only=read_only)
         # Tuples and bytes only: the garbage collector would visit lists again and again.
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
@@ -112,13 +112,10 @@ class SqliteStore:
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
         try:
-            self._connection = self._engine.connect()
+            self._opened = self._engine.connect()
         except DBAPIError as error:
             raise StoreError(f"{path} cannot be opened: {error.orig}") from error
         try:
-            # The index of ids is written at random: with SQLite's own 2 MiB of cache, a log of half
-            # a million messages is written at half the speed.
-            self._connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
             open_schema(self._connection, path, read_only=read_only)
         except DBAPIError as error:
             self.close()
@@ -128,19 +125,48 @@ class SqliteStore:
             raise
 
     @property
+    def _connection(self) -> Connection:
+        """The connection, to read by. Raises: StoreError if a write has failed."""
+        self.failure.check()
+        return self._opened
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give the connection to write by. A write that fails is the last.
+
+        Raises: StoreError.
+        """
+        self.failure.check()
+        try:
+            yield self._opened
+        except BaseException as error:
+            self.failure.note(error)
+            if isinstance(error, DBAPIError):
+                raise StoreError(f"{self.path} cannot be written: {error.orig}") from error
+            raise
+
+    @property
     def uncommitted(self) -> int:
         """See `Store`."""
         return self._flushed + len(self._fresh) + len(self._late)
 
     def append(self, message: Message, *, mail: bool) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         place = (message.process, message.position)
-        self._fresh[place] = (*place, _id_key(message.id), message.cron, encode(message))
+        try:
+            self._fresh[place] = (*place, _id_key(message.id), message.cron, encode(message))
+        except BaseException as error:
+            self.failure.note(error)
+            raise
         if mail:
             self._fresh_results[place] = MAIL
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
+        if self.failure.why:
+            self.failure.check()
         place = (message.process, message.position)
         if place in self._fresh:
             self._fresh_results[place] = encode_result(result)
@@ -151,32 +177,37 @@ class SqliteStore:
         """See `Store`."""
         self._flush()
         self.set_fact("clock", str(now_ms))
-        self._connection.commit()
+        with self._writing() as connection:
+            connection.commit()
         self._flushed = 0
 
     def _flush(self) -> None:
+        self.failure.check()
+        if not (self._fresh or self._late or self._items):
+            return
         self._flushed += len(self._fresh) + len(self._late)
-        if self._fresh:
-            # The driver's own executemany: a third faster than Core's for these plain rows.
-            results = self._fresh_results
-            self._connection.exec_driver_sql(
-                _INSERT, [(*row, results.get(place)) for place, row in self._fresh.items()]
-            )
-            self._fresh.clear()
-            results.clear()
-        if self._late:
-            self._connection.execute(_RECORD, self._late)
-            self._late.clear()
-        if self._items:
-            self._connection.exec_driver_sql(
-                "INSERT INTO items (message, head, mark) VALUES (?, ?, ?)",
-                list(self._items.values()),
-            )
-            self._items.clear()
-            self._marks.clear()
-        if self._seals:
-            self._connection.exec_driver_sql(_INSERT_SEAL, self._seals)
-            self._seals.clear()
+        with self._writing() as connection:
+            if self._fresh:
+                # The driver's own executemany: a third faster than Core's for these plain rows.
+                results = self._fresh_results
+                connection.exec_driver_sql(
+                    _INSERT, [(*row, results.get(place)) for place, row in self._fresh.items()]
+                )
+                self._fresh.clear()
+                results.clear()
+            if self._late:
+                connection.execute(_RECORD, self._late)
+                self._late.clear()
+            if self._items:
+                connection.exec_driver_sql(
+                    "INSERT INTO items (message, head, mark) VALUES (?, ?, ?)",
+                    list(self._items.values()),
+                )
+                self._items.clear()
+                self._marks.clear()
+            if self._seals:
+                connection.exec_driver_sql(_INSERT_SEAL, self._seals)
+                self._seals.clear()
 
     def last_scheduled(self, process: str) -> Message | None:
         """See `Store`."""
@@ -235,12 +266,8 @@ class SqliteStore:
         self._flush()
         if not is_id(message_id):
             return None
-        query = select(schema.log.c.message, schema.log.c.result).where(
-            schema.log.c.id_key == _id_key(message_id)
-        )
-        if process is not None:
-            query = query.where(schema.log.c.process == process)
-        rows = self._connection.execute(query.order_by(schema.log.c.sequence))
+        given = {"key": _id_key(message_id), "process": process}
+        rows = self._connection.execute(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
@@ -333,18 +360,19 @@ class SqliteStore:
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""
-        self._connection.execute(
-            insert(schema.processes),
-            {
-                "order": info.order,
-                "id": info.id,
-                "module": info.module,
-                "owner": info.owner,
-                "tags": msgspec.msgpack.encode(info.tags.pairs),
-                "created_ms": info.created_ms,
-                "created_height": info.created_height,
-            },
-        )
+        with self._writing() as connection:
+            connection.execute(
+                insert(schema.processes),
+                {
+                    "order": info.order,
+                    "id": info.id,
+                    "module": info.module,
+                    "owner": info.owner,
+                    "tags": msgspec.msgpack.encode(info.tags.pairs),
+                    "created_ms": info.created_ms,
+                    "created_height": info.created_height,
+                },
+            )
 
     def process(self, process_id: str) -> ProcessInfo | None:
         """See `Store`."""
@@ -361,13 +389,15 @@ class SqliteStore:
     def set_name(self, name: str, identity: str) -> None:
         """See `Store`."""
         statement = upsert(schema.names).values(name=name, identity=identity)
-        self._connection.execute(
-            statement.on_conflict_do_update(["name"], set_={"identity": identity})
-        )
+        with self._writing() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(["name"], set_={"identity": identity})
+            )
 
     def remove_name(self, name: str) -> None:
         """See `Store`."""
-        self._connection.execute(delete(schema.names).where(schema.names.c.name == name))
+        with self._writing() as connection:
+            connection.execute(delete(schema.names).where(schema.names.c.name == name))
 
     def names(self) -> dict[str, str]:
         """See `Store`."""
@@ -376,15 +406,16 @@ class SqliteStore:
 
     def add_wallet(self, wallet: Wallet) -> None:
         """See `Store`."""
-        self._connection.execute(
-            insert(schema.wallets),
-            {
-                "name": wallet.name,
-                "address": wallet.address,
-                "secret": wallet.secret,
-                "kind": wallet.kind,
-            },
-        )
+        with self._writing() as connection:
+            connection.execute(
+                insert(schema.wallets),
+                {
+                    "name": wallet.name,
+                    "address": wallet.address,
+                    "secret": wallet.secret,
+                    "kind": wallet.kind,
+                },
+            )
 
     def wallets(self) -> list[Wallet]:
         """See `Store`."""
@@ -395,7 +426,8 @@ class SqliteStore:
 
     def set_fact(self, name: str, value: str) -> None:
         """See `Store`."""
-        self._connection.execute(_SET_FACT, {"name": name, "value": value})
+        with self._writing() as connection:
+            connection.execute(_SET_FACT, {"name": name, "value": value})
 
     def fact(self, name: str) -> str | None:
         """See `Store`."""
@@ -411,12 +443,13 @@ class SqliteStore:
         statement = upsert(schema.checkpoints).values(
             process=process, position=checkpoint.position, memory=checkpoint.memory
         )
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                ["process"],
-                set_={"position": checkpoint.position, "memory": checkpoint.memory},
+        with self._writing() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    ["process"],
+                    set_={"position": checkpoint.position, "memory": checkpoint.memory},
+                )
             )
-        )
 
     def checkpoint(self, process: str) -> Checkpoint | None:
         """See `Store`."""
@@ -435,7 +468,7 @@ class SqliteStore:
         self._items.clear()
         self._marks.clear()
         self._seals.clear()
-        self._connection.close()
+        self._opened.close()
         self._engine.dispose()
 
 
@@ -444,6 +477,13 @@ _RECORD = (
     .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
     .values(result=bindparam("r"))
 )
+_FIND = text(
+    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's
+    f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
+    " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
+    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
+)
+_FIND_IN = text(str(_FIND).replace("= :key", "= :key AND process = :process"))
 _SET_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"

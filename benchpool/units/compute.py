@@ -60,7 +60,8 @@ class ComputeUnit:
         self._budget = TimeBudget(limits.evaluation_seconds)
 
     def process(self, process_id: str) -> Process:
-        """Return a process as it stands. Raises: UnknownProcess."""
+        """Return a process as it stands. Raises: UnknownProcess, StoreError."""
+        self._store.failure.check()
         return self.instance(process_id).process
 
     def instance(self, process_id: str) -> Instance:
@@ -84,6 +85,7 @@ class ComputeUnit:
 
         Returns: results in the order of the batch, whatever was completed first.
         """
+        self._store.failure.check()
         heavy: dict[str, list[Message]] = {
             process: []
             for process in dict.fromkeys(message.process for message in batch)
@@ -161,6 +163,7 @@ class ComputeUnit:
 
     def dry_run(self, message: Message) -> Result:
         """Evaluate a message and take back all that it did."""
+        self._store.failure.check()
         instance = self.instance(message.process)
         watch = self._budget.enter()
         try:

@@ -11,7 +11,13 @@ from msgspec.structs import replace
 
 from benchpool.clock import Clock, block_height
 from benchpool.dataitem import Signer
-from benchpool.errors import BenchpoolError, DataItemError, LimitExceeded, PushLimitExceeded
+from benchpool.errors import (
+    BenchpoolError,
+    DataItemError,
+    LimitExceeded,
+    PushLimitExceeded,
+    StoreError,
+)
 from benchpool.message import (
     AssignRequest,
     Item,
@@ -24,8 +30,10 @@ from benchpool.message import (
     Tags,
 )
 from benchpool.store import Store
+from benchpool.units.chains import Chains
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
@@ -67,8 +75,7 @@ class MessengerUnit:
         self._limits = limits
         self._on_spawn = on_spawn
         self._pending: list[Message] = []
-        self._pushed: dict[str, int] = {}
-        self._pushed_bytes: dict[str, int] = {}
+        self._chains = Chains(limits)
         self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
@@ -85,7 +92,8 @@ class MessengerUnit:
         self._pending = self._store.pending()
         self._waiting = dict(Counter(message.process for message in self._pending))
         counts = json.loads(self._store.fact(PUSHED_FACT) or "[{}, {}]")
-        self._pushed, self._pushed_bytes = counts if self._pending else ({}, {})
+        if self._pending:
+            self._chains.messages, self._chains.data_bytes = counts
         return len(self._pending)
 
     # -- scheduling --------------------------------------------------------------------------
@@ -135,19 +143,9 @@ class MessengerUnit:
         self._wait(message)
         return message
 
-    def _deliver(
-        self,
-        item: Item,
-        message_id: str,
-        process: str,
-        *,
-        depth: int,
-        exclude: Sequence[str] = (),
-    ) -> Message:
+    def _deliver(self, item: Item, message_id: str, process: str, *, depth: int) -> Message:
         mail = process not in self._processes
-        message = self._scheduler.schedule(
-            item, message_id, process, mail=mail, depth=depth, exclude=exclude
-        )
+        message = self._scheduler.schedule(item, message_id, process, mail=mail, depth=depth)
         if not mail:
             self._wait(message)
         return message
@@ -162,17 +160,19 @@ class MessengerUnit:
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
         self.problems.clear()
-        while self._pending:
-            self._round()
-        if self._pushed:
-            self._pushed.clear()
-            self._pushed_bytes.clear()
+        with fewer_collections():
+            while self._pending:
+                self._round()
+        if self._chains.messages:
+            self._chains.clear()
             self._store.set_fact(PUSHED_FACT, "[{}, {}]")
         self._store.commit(self._clock.now())
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
-        self._store.set_fact(PUSHED_FACT, json.dumps([self._pushed, self._pushed_bytes]))
+        self._store.set_fact(
+            PUSHED_FACT, json.dumps([self._chains.messages, self._chains.data_bytes])
+        )
         self._store.commit(self._clock.now())
 
     def _round(self) -> None:
@@ -185,14 +185,18 @@ class MessengerUnit:
             self._compute.forget({message.process for message in batch})
             self._pending, self._waiting = batch, waiting
             raise
-        for message, result in zip(batch, results, strict=True):
-            self._store.record(message, result)
-            self._push(message, result)
-        if careful:
-            self._compute.save_databases()
-        if careful or self._store.uncommitted >= COMMIT_EVERY:
-            self._compute.checkpoint()
-            self._commit()
+        try:
+            for message, result in zip(batch, results, strict=True):
+                self._store.record(message, result)
+                self._push(message, result)
+            if careful:
+                self._compute.save_databases()
+            if careful or self._store.uncommitted >= COMMIT_EVERY:
+                self._compute.checkpoint()
+                self._commit()
+        except BaseException as error:
+            self._store.failure.note(error)  # the processes are ahead of the log
+            raise
 
     def _evaluate(self, batch: list[Message]) -> tuple[list[Result], bool]:
         # A database commits by itself, and inference takes long: what they work on must be in the
@@ -211,7 +215,7 @@ class MessengerUnit:
         emitter = self._processes[message.process]
         root = root_of(message)
         depth = message.depth + 1
-        why = self._excess(result, root, depth)
+        why = self._chains.excess(result, root, depth, self._waiting)
         if why:
             self._stop(message, why)
             return
@@ -228,29 +232,6 @@ class MessengerUnit:
                 self._deliver(signed, message_id, outgoing.target, depth=depth)
         for assign in result.assignments:
             self._push_assignment(assign, depth)
-
-    def _excess(self, result: Result, root: str, depth: int) -> str:
-        """Count what a result brings into its chain; say which limit that breaks, if any."""
-        limits, messages = self._limits, result.messages
-        count = len(messages) + len(result.spawns)
-        count += sum(len(assign.processes) for assign in result.assignments)
-        pushed = self._pushed[root] = self._pushed.get(root, 0) + count
-        size = self._pushed_bytes.get(root, 0)
-        for outgoing in messages:
-            size += len(outgoing.data)
-            if self._waiting.get(outgoing.target, 0) >= limits.pending_per_process:
-                return (
-                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
-                    " (limit pending_per_process)"
-                )
-        self._pushed_bytes[root] = size
-        if depth > limits.push_depth:
-            return f"{depth} pushes deep (limit {limits.push_depth})"
-        if pushed > limits.pushed_messages:
-            return f"{pushed} messages (limit {limits.pushed_messages})"
-        if size > limits.pushed_bytes:
-            return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
-        return ""
 
     def _stop(self, message: Message, why: str) -> None:
         self.problems.append(
@@ -269,6 +250,8 @@ class MessengerUnit:
             signed, process_id = self._sign(item, PROCESS)
             child = self.spawn(signed, process_id, depth=depth)
             answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
+        except StoreError:
+            raise  # a full disk is not the spawn's fault
         except BenchpoolError as error:
             answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
         answer, answer_id = self._sign(answer, NOTICE)
@@ -316,7 +299,10 @@ class MessengerUnit:
         )
         for process in processes:
             if process in self._processes and self._store.find(message.id, process) is None:
-                self._deliver(item, message.id, process, depth=depth, exclude=exclude)
+                copy = self._scheduler.schedule(
+                    item, message.id, process, depth=depth, exclude=exclude
+                )
+                self._wait(copy)
 
 
 class Families:

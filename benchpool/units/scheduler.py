@@ -100,8 +100,9 @@ class SchedulerUnit:
         if self._signer is not None:
             signed = assignment_item(message, self._signer, exclude)
             seal = Seal(signed.signature, tuple(exclude))
-            self._store.add_seal(process, position, seal)
         self._store.append(message, mail=mail)
+        if seal is not None:
+            self._store.add_seal(process, position, seal)
         head.nonce = nonce
         head.position = position
         head.chain = chain

@@ -7,6 +7,7 @@ import pytest
 from benchpool.clock import DAY_MS, GENESIS_MS
 from benchpool.errors import HandlerError
 from benchpool.process import Process, handler
+from processes.pool import MOST_FINAL_ASKS
 
 
 class Puppet(Process):
@@ -793,3 +794,50 @@ def test_the_memory_is_read_back_as_it_was_written(world):
     again.load(process.dump())
     assert again.dump() == process.dump()
     assert again.state.final_asks == process.state.final_asks
+
+
+def silence(world, *, known):
+    """A pool whose data set answers for the board, or not even that, and never again."""
+    pool = world.fund(X_Allocation="ArithmeticDecrease", X_Duration="2d")
+    world.join(pool, "m1", who=world.alice)
+    world.join(pool, "m2", who=world.bob)
+    world.network.advance("1d")
+    world.tick("Update-Leaderboard")
+    if known:
+        world.answer_scores(m1=2, m2=8)
+    world.network.advance("1d")
+    for _ in range(MOST_FINAL_ASKS):
+        world.tick()
+        assert not world.transfers()
+        assert world.pool(pool)["status"] == "settling"
+        world.network.advance("1d")
+    asked = len(world.heard(world.dataset, "Score"))
+    world.tick()
+    assert len(world.heard(world.dataset, "Score")) == asked
+    assert not world.state.running
+    return pool
+
+
+def test_a_data_set_that_fell_silent_is_not_asked_for_ever(world):
+    pool = silence(world, known=True)
+    assert [t.tags["Quantity"] for t in world.transfers()] == ["667", "333"]
+    assert "settled by the last known scores" in world.pool(pool)["reason"]
+    for transfer in world.transfers():
+        world.debit(transfer)
+    assert world.pool(pool)["status"] == "paid"
+    late = world.heard(world.dataset, "Score")[-1]
+    assert "Ignored" in world.answer_score(late, 9).output  # an answer that comes too late
+    assert len(world.transfers()) == 2
+
+
+def test_a_data_set_that_never_counted_anything_gives_the_funds_back(world):
+    pool = silence(world, known=False)
+    (refund,) = world.transfers()
+    assert (refund.tags["Recipient"], refund.tags["Quantity"]) == (world.alice.address, "1000")
+    world.debit(refund)
+    assert world.pool(pool)["status"] == "refunded"
+    assert "refunded" in world.pool(pool)["reason"]
+
+
+def test_a_reason_is_shown_only_where_there_is_one(world):
+    assert "reason" not in world.pool(settled(world))

@@ -255,3 +255,17 @@ def test_a_reader_cannot_write(tmp_path):
     with pytest.raises(Exception, match="readonly"):
         reader.set_fact("a", "b")
     reader.close()
+
+
+def test_an_id_is_found_in_every_stretch_of_the_log_by_the_index(tmp_path):
+    store = SqliteStore(tmp_path / "s.sqlite")
+    for place in range(4):
+        store.append(message(position=place), mail=False)
+    store.commit(1)
+    store._connection.exec_driver_sql("UPDATE log SET sequence = position * 65536 + 7")
+    for place in range(4):
+        assert store.find(an_id(f"p{place}")).message.position == place
+        assert store.find(an_id(f"p{place}"), "p").message.position == place
+        assert store.find(an_id(f"p{place}"), "q") is None
+    assert store.find(an_id("nobody")) is None
+    store.close()

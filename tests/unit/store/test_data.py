@@ -1,5 +1,6 @@
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,32 @@ def test_a_store_without_a_folder_goes_away_with_its_bytes():
     data.close()
     assert not path.exists()
     data.close()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "when"),
+    [
+        (os, "fdopen", 1, "before"),
+        (os, "fsync", 1, "before"),
+        (os, "fsync", 1, "after"),
+        (Path, "rename", 1, "before"),
+        (Path, "rename", 1, "after"),
+        (os, "fsync", 2, "before"),
+    ],
+)
+def test_a_kill_leaves_the_whole_file_or_none(
+    tmp_path, in_a_child, die_at, owner, name, call, when
+):
+    content = b"x" * 100_000
+
+    def put():
+        die_at(owner, name, call, when)
+        DataStore(tmp_path).put(content)
+
+    assert in_a_child(put) == -9
+    data_id = encode_id(hashlib.sha256(content).digest())
+    named = [path for path in tmp_path.iterdir() if not path.name.startswith("incoming-")]
+    assert named in ([], [tmp_path / data_id])
+    assert all(path.read_bytes() == content for path in named)
+    assert DataStore(tmp_path).put(content) == data_id
+    assert DataStore(tmp_path).get(data_id) == content

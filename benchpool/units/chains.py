@@ -1,0 +1,56 @@
+"""Chains: how much each wallet's message has caused so far, and which limit ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchpool.message import Result
+from benchpool.units.limits import Limits
+
+
+class Chains:
+    """Counts what evaluations bring into their chains, by the message that started each.
+
+    The messenger unit asks it before it pushes; a replay asks it again, to tell a chain that was
+    stopped from a log that lacks a message.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.messages: dict[str, int] = {}
+        self.data_bytes: dict[str, int] = {}
+
+    def excess(self, result: Result, root: str, depth: int, waiting: Mapping[str, int]) -> str:
+        """Count what a result brings into its chain; say which limit that breaks, if any.
+
+        Args:
+            result: what was evaluated; if a limit is broken, nothing of it is pushed.
+            root: the message that started the chain.
+            depth: pushes between that message and what the result puts out.
+            waiting: how many messages wait for each process, of those pushed in this round.
+        """
+        limits, messages = self._limits, result.messages
+        count = len(messages) + len(result.spawns)
+        count += sum(len(assign.processes) for assign in result.assignments)
+        pushed = self.messages[root] = self.messages.get(root, 0) + count
+        size = self.data_bytes.get(root, 0)
+        for outgoing in messages:
+            size += len(outgoing.data)
+            if waiting.get(outgoing.target, 0) >= limits.pending_per_process:
+                return (
+                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
+                    " (limit pending_per_process)"
+                )
+        self.data_bytes[root] = size
+        if depth > limits.push_depth:
+            return f"{depth} pushes deep (limit {limits.push_depth})"
+        if pushed > limits.pushed_messages:
+            return f"{pushed} messages (limit {limits.pushed_messages})"
+        if size > limits.pushed_bytes:
+            return f"{size:,} bytes of Data (limit {limits.pushed_bytes:,})"
+        return ""
+
+    def clear(self) -> None:
+        """Begin anew: all chains have come to their ends."""
+        self.messages.clear()
+        self.data_bytes.clear()
