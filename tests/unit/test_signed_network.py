@@ -509,6 +509,23 @@ def test_an_assigned_message_keeps_its_signature(tmp_path):
     assert done.signatures == 6
 
 
+def test_an_assignment_says_what_it_excludes_in_a_copy_too(tmp_path):
+    with network(tmp_path / "home", signed=True) as net:
+        first, second = net.spawn("Echo"), net.spawn("Echo")
+        sent = net.send(first, "Ping", data="hi")
+        message = net.log(first)[1][0]
+        net._messenger.assign(message, [second], exclude=["Data", "Anchor"])
+        net.run()
+        made = net.assignment(sent.id, second)
+    assert made.tags[-2:] == (("Exclude", "Data"), ("Exclude", "Anchor"))
+    export_home(tmp_path / "home", tmp_path / "file")
+    import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
+    with network(tmp_path / "copy", seed=None, read_only=True) as copy:
+        assert copy.assignment(sent.id, second) == made
+        assert copy.assignment(sent.id) != made
+        assert copy.assigned(made.id).process == second
+
+
 def test_an_assignment_is_an_item_of_the_scheduler():
     with network(signed=True) as net:
         echo = net.spawn("Echo")
