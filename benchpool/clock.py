@@ -97,6 +97,10 @@ class WallClock:
     def __init__(self) -> None:
         self._latest_ms = 0
 
+    def go_on_from(self, now_ms: int) -> None:
+        """Never say less than this: a network's time goes on from where it was."""
+        self._latest_ms = max(self._latest_ms, now_ms)
+
     def now(self) -> int:
         """Return the present moment."""
         self._latest_ms = max(self._latest_ms, time.time_ns() // 1_000_000)

@@ -12,6 +12,7 @@ wrong, with which id or file, and what to do next.
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
      |   +- DuplicateMessage          this id was scheduled for this process before
+     |   +- ProcessBusy               its evaluation goes on; ask again
      |   +- DataItemError             bytes that are no data item, or not signed by their owner
      |   +- ItemRefused               a data item that breaks a rule of the protocol; has `rule`
      |   +- LimitExceeded             more than the network's limits allow
@@ -19,6 +20,7 @@ wrong, with which id or file, and what to do next.
      +- HandlerError                  what a handler raises to refuse a message
      |   +- InvalidQuantity           not a positive integer in decimal
      |   +- NotAuthorized             an action kept for the owner, or for another process
+     +- Unavailable                   a server that is stopping, overloaded or broken
      +- PoolError                     a pool rule refuses this
      +- DatasetError                  a data set, with file and line
      +- InferenceError                a model could not answer
@@ -78,6 +80,10 @@ class DuplicateMessage(MessageError):
     """A message with this id was already scheduled for this process."""
 
 
+class ProcessBusy(MessageError):
+    """A process evaluates something that takes long, and cannot be looked at meanwhile."""
+
+
 class DataItemError(MessageError):
     """Bytes that are no data item or bundle, or an item that its owner did not sign."""
 
@@ -113,6 +119,10 @@ class InvalidQuantity(HandlerError):
 
 class NotAuthorized(HandlerError):
     """The sender may not do this."""
+
+
+class Unavailable(BenchpoolError):
+    """A server cannot do this now: it is stopping, has too much to do, or its disk failed."""
 
 
 class PoolError(BenchpoolError):

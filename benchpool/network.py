@@ -10,7 +10,7 @@ with Network() as network:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -19,13 +19,21 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock, VirtualClock, parse_duration
+from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
 from benchpool.dataitem import DataItem, Signer
 from benchpool.directory import DEFAULT_WALLET, Directory, Party
-from benchpool.errors import ConfigError, HandlerError, StoreError, UnknownProcess
+from benchpool.errors import (
+    ConfigError,
+    HandlerError,
+    ProcessBusy,
+    StoreError,
+    Unavailable,
+    UnknownProcess,
+)
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
+from benchpool.inference.engine import EngineStats
 from benchpool.message import (
     Data,
     Item,
@@ -35,24 +43,28 @@ from benchpool.message import (
     Result,
     Tags,
     TagsInput,
+    decode_message,
 )
 from benchpool.process import Process
 from benchpool.reception import Reception
 from benchpool.registry import Registry
 from benchpool.sent import Sent
 from benchpool.signers import to_base64url
-from benchpool.store import DataStore, Store
+from benchpool.store import DataStore, Entry, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, CronSchedule
+from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits, find_limits
-from benchpool.units.messenger import MessengerUnit
+from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wallet import ED25519, Wallet
 from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
+_NAMING = "naming"
+"""The fact that keeps the name of a process that has not taken its first message yet."""
 _MESSENGER = "messenger unit"
 _SCHEDULER = "scheduler unit"
 
@@ -125,6 +137,8 @@ class Network:
         self.clock: Clock = clock or VirtualClock(
             *map(int, filter(None, [self._store.fact("clock")]))
         )
+        if isinstance(self.clock, WallClock):
+            self.clock.go_on_from(int(self._store.fact("clock") or 0))
         self.data = DataStore(None if self.home is None else self.home.data)
         self.registry = registry or Registry()
         self._host = ExtensionHost(
@@ -169,10 +183,17 @@ class Network:
             wire=self._wire,
             signed=self.signed,
         )
+        since_ms = self.clock.now()
+        if isinstance(self.clock, WallClock):
+            since_ms = int(self._store.fact("clock") or since_ms)
         for info in self._store.processes():
-            self._cron.add(info, self.clock.now())
+            self._cron.add(info, since_ms)
+        self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
+        self._naming = self._store.fact(_NAMING) or ""
+        if not (self.read_only or self._interrupted):
+            self._settle_name()
         if not self.read_only:
             self._store.commit(self.clock.now())
 
@@ -214,6 +235,14 @@ class Network:
         return wallet.signer()
 
     # -- wallets and names -------------------------------------------------------------------
+
+    def note(self, name: str) -> str:
+        """Return what `set_note` kept; an empty text if nothing."""
+        return self._store.fact(f"note {name}") or ""
+
+    def set_note(self, name: str, value: str) -> None:
+        """Keep a text with the network, from the next commit on; it is no part of the log."""
+        self._store.set_fact(f"note {name}", value)
 
     @property
     def messenger(self) -> str:
@@ -265,6 +294,10 @@ class Network:
         """Return the id of a process or wallet. Raises: UnknownProcess with the nearest names."""
         return self._directory.resolve(party)
 
+    def forget_name(self, name: str) -> None:
+        """Take a name back."""
+        self._directory.remove_name(name)
+
     def name_of(self, identity: str) -> str:
         """Return the name of an id, or the id itself if it has none."""
         return self._directory.name_of(identity)
@@ -312,12 +345,11 @@ class Network:
             info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
             if name is not None:
                 self._directory.set_name(name, info.id)
+                self._naming = name
+                self._store.set_fact(_NAMING, name)
             self.run()
         error = self.result(info.id, info.id).error
         if error:
-            if name is not None:
-                self._directory.remove_name(name)
-                self._store.commit(self.clock.now())
             raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
         return info.id
 
@@ -378,11 +410,24 @@ class Network:
         Raises: UnknownProcess.
         """
         with self._lock:
+            self.post_assignment(message_id, processes)
+            self.run()
+
+    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+        """Assign an existing message to further processes, and leave it pending for `run`.
+
+        Returns: the message as it stands in the log of each process.
+
+        Raises: UnknownProcess.
+        """
+        with self._lock:
             entry = self._store.find(message_id)
             if entry is None:
                 raise UnknownProcess(f"no message with id {message_id}")
-            self._messenger.assign(entry.message, [self.resolve(process) for process in processes])
-            self.run()
+            targets = [self.info(process).id for process in processes]
+            self._messenger.assign(entry.message, targets)
+            found = [self._store.find(message_id, target) for target in targets]
+            return [entry.message for entry in found if entry is not None]
 
     def dry_run(
         self,
@@ -404,7 +449,36 @@ class Network:
             else:
                 owner = self._sender(sender).address
             item = self._item(target_id, action, tags, data, owner, keep=False)
-            return self._compute.dry_run(self._scheduler.preview(item, target_id))
+            return self._compute.dry_run(self.preview(item, target_id))
+
+    def preview(self, item: Item, process: str) -> Message:
+        """Make the message that a dry run evaluates.
+
+        Raises: MessageError if it is too large, or text that is no Unicode.
+        """
+        self._limits.check_item(item)
+        return self._scheduler.preview(item, process)
+
+    def evaluate_dry(self, message: Message) -> Result:
+        """Evaluate what `preview` made, and keep nothing of it."""
+        return self._compute.dry_run(message)
+
+    def evaluate_dry_beside(self, message: Message, timeout_s: float) -> Result:
+        """Evaluate what `preview` made for a heavy process of a live network, from any thread.
+
+        Raises: ProcessBusy if the process is at something else for so long.
+        """
+        lanes = self._messenger.lanes
+        if lanes is None:
+            raise Unavailable("the network is stopping")
+        with lanes.gate(message.process, timeout_s):
+            return self._compute.dry_run(message)
+
+    def check_idle(self, process: str) -> None:
+        """Accept a process whose state does not move now. Raises: ProcessBusy."""
+        lanes = self._messenger.lanes
+        if lanes is not None and process in lanes.busy():
+            raise ProcessBusy(f"Evaluation of process {process} is in progress.")
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
@@ -415,8 +489,23 @@ class Network:
             self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
+            self._settle_name()
             if self._messenger.problems:
                 raise self._messenger.problems[0]
+
+    def _settle_name(self) -> None:
+        """Take the name of the last process back if it refused its first message."""
+        if not self._naming:
+            return
+        process = self._directory.names()[self._naming]
+        entry = self._store.find(process, process)
+        if entry is not None and entry.result is None:
+            return  # it thinks on, in a lane of its own
+        if entry is not None and entry.result is not None and entry.result.error:
+            self._directory.remove_name(self._naming)
+        self._naming = ""
+        self._store.set_fact(_NAMING, "")
+        self._store.commit(self.clock.now())
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when
@@ -453,18 +542,29 @@ class Network:
             return sender
         return self.wallet(sender or DEFAULT_WALLET)
 
-    def accept(self, item: DataItem) -> Message:
+    def check(self, item: DataItem) -> Item:
+        """Return what an item from outside says, if it may be said; may be called from any thread.
+
+        Raises: as `Reception.check`.
+        """
+        return self._reception.check(item)
+
+    def accept(self, item: DataItem, said: Item | None = None) -> Message:
         """Schedule a signed data item from outside, and leave it pending for `run`.
 
         Its id is the message's or process's id. From is its first From-Process tag, which earns no
         trust, else its signer. Like all that is pending, it is durable once `run` has returned.
 
+        Args:
+            item: the item.
+            said: what `check` returned, if it was checked.
+
         Returns: the message of the log; for an item of type Process, the process's first.
 
-        Raises: as `Reception.accept`; nothing is logged then.
+        Raises: as `Reception.check` and `Reception.accept`; nothing is logged then.
         """
         # Before the lock: to verify a signature takes longer than all the rest.
-        said = self._reception.check(item)
+        said = said or self._reception.check(item)
         with self._lock:
             self._finish_interrupted()
             return self._reception.accept(item, said)
@@ -493,6 +593,11 @@ class Network:
 
     # -- time --------------------------------------------------------------------------------
 
+    def check_advance(self) -> None:
+        """Accept that time be advanced. Raises: ConfigError if the clock is not virtual."""
+        if not isinstance(self.clock, VirtualClock):
+            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+
     def advance(self, duration: int | str, on_tick: Callable[[int], None] | None = None) -> int:
         """Move virtual time on, running every cron tick that falls due.
 
@@ -504,8 +609,8 @@ class Network:
 
         Raises: ConfigError if the clock is not virtual, or for a bad duration.
         """
-        if not isinstance(self.clock, VirtualClock):
-            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+        self.check_advance()
+        assert isinstance(self.clock, VirtualClock), "checked"
         length_ms = parse_duration(duration) if isinstance(duration, str) else duration
         with self._lock:
             if self._messenger.pending:
@@ -529,12 +634,61 @@ class Network:
                 count += fired
             return count
 
-    def live(self) -> Callable[[], None]:
-        """Run cron by the wall clock from a background thread.
+    def live(
+        self, submit: Callable[[Callable[[], object]], object] | None = None
+    ) -> Callable[[], None]:
+        """Run cron by the wall clock, and heavy processes beside everything else.
 
-        Returns: what stops it; call it before `close`.
+        Then `run` returns when nothing is pending but what heavy processes are at. What they put
+        out is pushed by the next `run` after they are done, so the log records the order that came
+        about. A replay of it is as exact as of any other.
+
+        Args:
+            submit: has a function called soon, and `run` after it, by the thread that uses this
+                network, and is called from any thread. Without it, cron alone runs, from a thread
+                of its own.
+
+        Returns: what stops it; call it before `close`, from the thread that uses this network.
         """
-        return self._cron.start_live(self.tick)
+        if submit is None:
+            return self._cron.start_live(self.tick)
+        messenger = self._messenger
+        self._compute.guard = self._lock
+        messenger.lanes = lanes = Lanes(
+            self._compute,
+            threads=self._compute.threads,
+            on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
+        )
+        stop_cron = self._cron.start_live(lambda: submit(self.tick))
+
+        def stop() -> None:
+            stop_cron()
+            self._compute.forget(lanes.stop())
+            messenger.lanes = None
+
+        return stop
+
+    def refresh(self) -> None:
+        """Look at the home as it is now: a network that only looks sees one moment of it."""
+        self._store.refresh()
+        if isinstance(self.clock, VirtualClock):
+            self.clock = VirtualClock(int(self._store.fact("clock") or self.clock.now()))
+        self._directory = Directory(self._store, _take_seed(self._store, None, self.home))
+        self._scheduler = SchedulerUnit(self._store, self.clock)
+        self._compute.forget_all()
+
+    def on_evaluated(self, callback: Observe | None) -> None:
+        """Be told of each round: "light" or "heavy", messages, results, seconds."""
+        self._messenger.observe = callback
+
+    def inference(self) -> EngineStats:
+        """Return what the models of this network have done so far."""
+        return self._host.engines.stats()
+
+    def unfinished(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        with self._lock:
+            return self._messenger.roots()
 
     def _fire(self) -> int:
         ticks = self._cron.take(self.clock.now())
@@ -575,6 +729,40 @@ class Network:
         if entry is None:
             raise UnknownProcess(f"no message with id {message_id}")
         return entry.result or Result()
+
+    def find_message(self, message_id: str) -> Message | None:
+        """Return a message by its id alone; None if there is none such."""
+        entry = self._store.find(message_id)
+        return None if entry is None else entry.message
+
+    def messages(self) -> Iterator[Message]:
+        """Go through all messages in the order in which they were scheduled, ticks left out."""
+        for line in self._store.lines():
+            message = decode_message(line.message)
+            if not message.cron:
+                yield message
+
+    def find_process(self, process_id: str) -> ProcessInfo | None:
+        """Return the facts of a process by its id alone; None if there is none such."""
+        return self._store.process(process_id)
+
+    def entry(self, message_id: str, process: str) -> Entry | None:
+        """Return a message of a process's log with its result; None if there is none such."""
+        return self._store.find(message_id, process)
+
+    def entry_at(self, process: str, position: int) -> Message:
+        """Return the message at a position of a log. Raises: UnknownProcess if there is none."""
+        for entry in self._store.entries(process, after=position - 1, limit=1):
+            return entry.message
+        raise UnknownProcess(f"process {process} has no message at position {position}")
+
+    def last_position(self, process: str) -> int:
+        """Return the position of a log's newest message; -1 if it is empty."""
+        return self._store.last_position(process)
+
+    def position(self, process: str) -> int:
+        """Return the position of the message that a process evaluated last."""
+        return self._compute.instance(process).position
 
     def sent(self, message_id: str, process: str, sender: str) -> Sent:
         """Look at a message of the log as its sender does after `send`."""

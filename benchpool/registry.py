@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 
 from benchpool.errors import PrerequisiteError, UnknownModule
+from benchpool.message import encode_id, is_id
 from benchpool.process import Process
 
 GROUP = "benchpool.modules"
@@ -14,6 +16,11 @@ GROUP = "benchpool.modules"
 @cache
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def module_id(name: str) -> str:
+    """Return the id under which a module is known on the wire, where ids stand for modules."""
+    return encode_id(sha256(b"benchpool module\0" + name.encode()).digest())
 
 
 class Registry:
@@ -32,11 +39,18 @@ class Registry:
         """List every module name."""
         return sorted({*self._added, *_installed()})
 
+    def name(self, module: str) -> str:
+        """Return the name of a module that is given by its name or id; of others, what is given."""
+        if not is_id(module):
+            return module
+        return next((name for name in self.names() if module_id(name) == module), module)
+
     def find(self, name: str) -> type[Process]:
-        """Return the class of a module.
+        """Return the class of a module, by its name or id.
 
         Raises: UnknownModule naming those there are; PrerequisiteError if it cannot be imported.
         """
+        name = self.name(name)
         if name in self._added:
             return self._added[name]
         point = _installed().get(name)

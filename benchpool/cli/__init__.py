@@ -26,6 +26,7 @@ from benchpool.cli import (
     replay,
     session,
     simulate,
+    up,
     wallet,
 )
 from benchpool.cli.arguments import shield_ids
@@ -131,6 +132,7 @@ app.command("export")(portable.export)
 app.command("import")(portable.import_)
 app.command("simulate")(simulate.simulate)
 app.command("fuzz")(fuzz.fuzz)
+app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")

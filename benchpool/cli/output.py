@@ -69,6 +69,11 @@ def line(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def flush() -> None:
+    """Let whoever reads stdout have it now."""
+    sys.stdout.flush()
+
+
 def raw(data: bytes) -> None:
     """Print bytes as they are."""
     sys.stdout.flush()

@@ -38,6 +38,8 @@ def reading(home: Path | None) -> Iterator[Network]:
 def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -> Iterator[Network]:
     """Open a home, or make one, and first finish what an interrupted run left.
 
+    While a server runs on the home, the server does what is to be written.
+
     Args:
         home: the folder, if one was named.
         advise: says after Ctrl-C, when the home is closed again, how to go on; None is to run the
@@ -47,10 +49,17 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
     """
     from benchpool.home import find_home
     from benchpool.network import Network
+    from benchpool.served import ServedNetwork, find_server
 
+    folder = find_home(home)
+    server = find_server(folder)
+    if server is not None:
+        with ServedNetwork(folder, server) as network:
+            yield network
+        return
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
-        with Network(find_home(home)) as network:
+        with Network(folder) as network:
             if network.resumed:
                 output.note(f"resuming {network.resumed} messages of an interrupted run")
                 with working(network):

@@ -12,7 +12,14 @@ import msgspec
 
 from benchpool.errors import InferenceError, StoreError
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.inference.engine import Answer, Engine, LoadedModel, Precision, Request
+from benchpool.inference.engine import (
+    Answer,
+    Engine,
+    EngineStats,
+    LoadedModel,
+    Precision,
+    Request,
+)
 from benchpool.store import DataStore
 
 MAX_RESTARTS = 16
@@ -64,12 +71,26 @@ class EngineHost:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """End every engine, and let nobody open one while the block runs."""
-        self._stopped = True
+        before, self._stopped = self._stopped, True
         try:
             self.close()
             yield
         finally:
-            self._stopped = False
+            self._stopped = before
+
+    def stats(self) -> EngineStats:
+        """Return what the engines have done so far, those that keep count."""
+        total = EngineStats()
+        for engine in list(self._engines.values()):
+            stats = getattr(engine, "stats", None)
+            if isinstance(stats, EngineStats):
+                total.add(stats)
+        return total
+
+    def stop(self) -> None:
+        """End every engine, and open none any more: whoever waits for one is let go."""
+        self._stopped = True
+        self.close()
 
     def close(self) -> None:
         """End every engine."""

@@ -216,6 +216,10 @@ class Store(Protocol):
         """Return the process's last checkpoint."""
         ...
 
+    def refresh(self) -> None:
+        """See what others committed since the first look. For a store that is only read."""
+        ...
+
     def close(self) -> None:
         """Let go of the files. What was not committed is lost."""
         ...

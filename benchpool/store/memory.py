@@ -211,5 +211,8 @@ class MemoryStore:
         """See `Store`."""
         return self._checkpoints.get(process)
 
+    def refresh(self) -> None:
+        """See `Store`."""
+
     def close(self) -> None:
         """See `Store`."""

@@ -106,6 +106,8 @@ class SqliteStore:
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
         self._fresh_results: dict[tuple[str, int], bytes] = {}
         self._late: list[dict[str, Any]] = []
+        self._infos: dict[str, ProcessInfo] = {}
+        """The facts of processes, which never change, as far as they were asked for."""
         self._items: dict[str, tuple[str, bytes, str]] = {}
         self._marks: dict[str, str] = {}
         self._seals: list[tuple[str, int, int, bytes, str]] = []
@@ -376,10 +378,15 @@ class SqliteStore:
 
     def process(self, process_id: str) -> ProcessInfo | None:
         """See `Store`."""
-        row = self._connection.execute(
-            select(schema.processes).where(schema.processes.c.id == process_id)
-        ).first()
-        return None if row is None else _info(row._mapping)
+        known = self._infos.get(process_id)
+        if known is None:
+            row = self._connection.execute(
+                select(schema.processes).where(schema.processes.c.id == process_id)
+            ).first()
+            if row is None:
+                return None
+            known = self._infos[process_id] = _info(row._mapping)
+        return known
 
     def processes(self) -> list[ProcessInfo]:
         """See `Store`."""
@@ -459,6 +466,10 @@ class SqliteStore:
             )
         ).first()
         return None if row is None else Checkpoint(*row)
+
+    def refresh(self) -> None:
+        """See `Store`."""
+        self._connection.rollback()
 
     def close(self) -> None:
         """See `Store`."""

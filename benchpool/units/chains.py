@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from benchpool.message import Result
 from benchpool.units.limits import Limits
@@ -54,3 +54,9 @@ class Chains:
         """Begin anew: all chains have come to their ends."""
         self.messages.clear()
         self.data_bytes.clear()
+
+    def keep(self, roots: Collection[str]) -> None:
+        """Forget all chains but these: the others have come to their ends."""
+        for counts in (self.messages, self.data_bytes):
+            for root in [each for each in counts if each not in roots]:
+                del counts[root]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from benchpool.errors import (
@@ -54,10 +54,12 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
-        self._threads = threads or _HEAVY_THREADS
+        self.threads = threads or _HEAVY_THREADS
         self._executor: ThreadPoolExecutor | None = None
         self._limits = limits
         self._budget = TimeBudget(limits.evaluation_seconds)
+        self.guard: AbstractContextManager[object] = nullcontext()
+        """Held while the store is read on a lane's thread."""
 
     def process(self, process_id: str) -> Process:
         """Return a process as it stands. Raises: UnknownProcess, StoreError."""
@@ -97,16 +99,17 @@ class ComputeUnit:
         for message in batch:
             heavy.get(message.process, light).append(message)
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="benchpool")
+            self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="benchpool")
         futures: dict[str, Future[list[Result]]] = {
-            process: self._executor.submit(self._evaluate_heavy, messages)
+            process: self._executor.submit(self.evaluate_heavy, messages)
             for process, messages in heavy.items()
         }
         in_turn = iter(self._evaluate_in_turn(light))
         done = {process: iter(future.result()) for process, future in futures.items()}
         return [next(done.get(message.process, in_turn)) for message in batch]
 
-    def _evaluate_heavy(self, messages: list[Message]) -> list[Result]:
+    def evaluate_heavy(self, messages: list[Message]) -> list[Result]:
+        """Evaluate messages of one heavy process, which sees them all at once before."""
         instance = self.instance(messages[0].process)
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
             instance.process.prepare([m for m in messages if refusal(instance.process, m) is None])
@@ -182,20 +185,26 @@ class ComputeUnit:
         """Tell whether a process writes to a database that must be saved with the log."""
         return self.instance(process_id).database is not None
 
-    def save_databases(self) -> None:
+    def save_databases(self, busy: Collection[str] = ()) -> None:
         """Commit the databases of the processes that evaluated something since the last save.
 
-        Their messages must be committed in the log before, and their results after.
+        Their messages must be committed in the log before, and their results after. Those that are
+        busy evaluating are left for later.
         """
-        for instance in self._instances.values():
-            if instance.database is not None and instance.fresh:
+        for process_id, instance in list(self._instances.items()):
+            if instance.database is not None and instance.fresh and process_id not in busy:
                 checkpoint = Checkpoint(instance.position, instance.process.dump())
                 instance.database.save(checkpoint, instance.fresh)
                 instance.fresh.clear()
 
-    def checkpoint(self, *, all_processes: bool = False) -> None:
-        """Write checkpoints of the processes that went far since their last one, or of all."""
-        for process_id, instance in self._instances.items():
+    def checkpoint(self, busy: Collection[str] = (), *, all_processes: bool = False) -> None:
+        """Write checkpoints of the processes that went far since their last one, or of all.
+
+        Those that are busy evaluating are left for later.
+        """
+        for process_id, instance in list(self._instances.items()):
+            if process_id in busy:
+                continue
             behind = instance.position - instance.saved_position
             if (
                 instance.database is None
@@ -216,10 +225,19 @@ class ComputeUnit:
         for process in processes:
             self._let_go(process)
 
+    def forget_all(self) -> None:
+        """Let go of every process; each is loaded again when it is asked for."""
+        for process in list(self._instances):
+            self._let_go(process)
+
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
         for extension in instance.extensions if instance is not None else ():
             extension.close()
+
+    def stop_engines(self) -> None:
+        """End the engines for good, so that whoever waits for their answers is let go."""
+        self._host.engines.stop()
 
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
@@ -230,6 +248,10 @@ class ComputeUnit:
     # -- loading -----------------------------------------------------------------------------
 
     def _load(self, process_id: str) -> Instance:
+        with self.guard:
+            return self._instances.get(process_id) or self._load_from_log(process_id)
+
+    def _load_from_log(self, process_id: str) -> Instance:
         instance = self.fresh_instance(process_id)
         if instance.database is not None:
             checkpoint, results = instance.database.saved()

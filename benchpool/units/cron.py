@@ -170,6 +170,13 @@ class CronSchedule:
             due.step()
         return ticks
 
+    def coalesce(self, now_ms: int) -> None:
+        """Of the ticks of each entry that were missed up to now, leave the last one alone due."""
+        for due in self._dues:
+            missed = (now_ms - due.next_ms) // due.entry.interval_ms
+            if missed > 0:
+                due.next_ms += missed * due.entry.interval_ms
+
     def entries(self, process_id: str) -> list[tuple[CronEntry, int]]:
         """Return a process's entries, each with its next due time in milliseconds."""
         return [(due.entry, due.next_ms) for due in self._dues if due.process.id == process_id]

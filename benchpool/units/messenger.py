@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from time import perf_counter
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock, block_height
+from benchpool.clock import Clock
 from benchpool.dataitem import Signer
 from benchpool.errors import (
     BenchpoolError,
@@ -34,12 +35,15 @@ from benchpool.units.chains import Chains
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.garbage import fewer_collections
+from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 
 PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
+Observe = Callable[[str, Sequence[Message], Sequence[Result], float], None]
+"""Told of each round or batch: "light" or "heavy", the messages, their results, the seconds."""
 COMMIT_EVERY = 5_000
 """Log entries that one transaction takes at most while a push goes on."""
 
@@ -79,6 +83,9 @@ class MessengerUnit:
         self._waiting: dict[str, int] = {}
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
+        self.lanes: Lanes | None = None
+        """Where heavy processes are evaluated in a live network; None: in the rounds."""
+        self.observe: Observe | None = None
         self.problems: list[PushLimitExceeded] = []
         """What could not be pushed since `run` was called."""
 
@@ -119,20 +126,21 @@ class MessengerUnit:
         """
         parse_cron(item.tags)
         process_id = process_id or item.id()
-        now_ms = self._clock.now()
+        first = replace(item, target=process_id)
+        message = self._scheduler.schedule(first, process_id, process_id, depth=depth)
         info = ProcessInfo(
             id=process_id,
             module=item.tags.get("Module"),
             owner=item.sender,
             tags=item.tags,
-            created_ms=now_ms,
-            created_height=block_height(now_ms),
+            created_ms=message.timestamp,  # a wall clock has gone on since it was last asked
+            created_height=message.block_height,
             order=len(self._processes),
         )
         self._processes[process_id] = info
         self._families.add(info)
         self._store.add_process(info)
-        self._deliver(replace(item, target=process_id), process_id, process_id, depth=depth)
+        self._wait(message)
         self._on_spawn(info)
         return info
 
@@ -164,9 +172,41 @@ class MessengerUnit:
             while self._pending:
                 self._round()
         if self._chains.messages:
-            self._chains.clear()
-            self._store.set_fact(PUSHED_FACT, "[{}, {}]")
+            self._chains.keep(self.roots())
+            counts = [self._chains.messages, self._chains.data_bytes]
+            self._store.set_fact(PUSHED_FACT, json.dumps(counts))
         self._store.commit(self._clock.now())
+        if self.lanes is not None:
+            self.lanes.start()
+
+    def roots(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        waiting = [*self._pending, *(self.lanes.messages() if self.lanes is not None else ())]
+        return {root_of(message) for message in waiting}
+
+    def finish(
+        self, batch: list[Message], outcome: list[Result] | BaseException, seconds: float
+    ) -> None:
+        """Take what came of a batch in a lane, in the order in which lanes are done.
+
+        Raises: what kept the batch from being evaluated, such as a full disk.
+        """
+        assert self.lanes is not None, "only lanes finish"
+        if isinstance(outcome, BaseException):
+            raise outcome
+        process = batch[0].process
+        if self.observe is not None:
+            self.observe("heavy", batch, outcome, seconds)
+        try:
+            for message, result in zip(batch, outcome, strict=True):
+                self._store.record(message, result)
+                self._push(message, result)
+            self.lanes.leave(process)
+            self._waiting[process] = self._waiting.get(process, 0) - len(batch)
+            self._compute.save_databases(self.lanes.busy())
+        except BaseException as error:
+            self._store.failure.note(error)  # the processes are ahead of the log
+            raise
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
@@ -178,6 +218,12 @@ class MessengerUnit:
     def _round(self) -> None:
         batch, self._pending = self._pending, []
         waiting, self._waiting = self._waiting, {}
+        busy: frozenset[str] = frozenset()
+        if self.lanes is not None:
+            batch = self.lanes.divert(batch)
+            self._waiting = self.lanes.counts()
+            busy = self.lanes.busy()
+        started = perf_counter()
         try:
             results, careful = self._evaluate(batch)
         except BaseException:
@@ -185,14 +231,16 @@ class MessengerUnit:
             self._compute.forget({message.process for message in batch})
             self._pending, self._waiting = batch, waiting
             raise
+        if self.observe is not None and batch:
+            self.observe("light", batch, results, perf_counter() - started)
         try:
             for message, result in zip(batch, results, strict=True):
                 self._store.record(message, result)
                 self._push(message, result)
             if careful:
-                self._compute.save_databases()
+                self._compute.save_databases(busy)
             if careful or self._store.uncommitted >= COMMIT_EVERY:
-                self._compute.checkpoint()
+                self._compute.checkpoint(busy)
                 self._commit()
         except BaseException as error:
             self._store.failure.note(error)  # the processes are ahead of the log

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchpool.clock import DAY_MS
-from benchpool.deployment import deploy, upload_model
+from benchpool.deployment import deploy, sample_path, upload_model
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network
 
@@ -19,13 +19,13 @@ def dry(network, process, action, tags):
 
 
 @pytest.mark.model
-def test_each_precision_has_a_board_of_its_own(tmp_path, monkeypatch):
+def test_each_precision_has_a_board_of_its_own(tmp_path):
     smollm2 = Catalogue().find("smollm2-135m")
     with Network(tmp_path / "home", seed=1) as network:
-        processes = deploy(network)
+        questions = sample_path().read_bytes().splitlines(keepends=True)[:QUESTIONS]
+        processes = deploy(network, samples=b"".join(questions))
         network.send("WrappedAR", "Mint", {"Quantity": str(2 * WAR)})
         model = upload_model(network, smollm2, "smollm2")
-        monkeypatch.setattr("processes.dataset.PER_TICK", QUESTIONS)
         pools = {}
         for protocol in ("cloze", "cloze/bf16"):
             terms = {"X-Dataset": processes.SiqaDataset, "X-Allocation": "Equal"}
@@ -50,7 +50,7 @@ def test_each_precision_has_a_board_of_its_own(tmp_path, monkeypatch):
         for protocol, precision in (("cloze", "stored"), ("cloze/bf16", "bf16")):
             (runtime,) = reports[protocol]["runtimes"]
             assert (runtime["precision"], runtime["layout"]) == (precision, "canonical-2")
-            assert runtime["answers"] == len(likelihoods[precision]) >= QUESTIONS
+            assert runtime["answers"] == len(likelihoods[precision]) == QUESTIONS
         assert likelihoods["stored"][0] != likelihoods["bf16"][0]
         for one, other in zip(likelihoods["stored"][0], likelihoods["bf16"][0], strict=True):
             assert one["nats"] == pytest.approx(other["nats"], abs=1.5)

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.cli import app
-from benchpool.errors import StoreError
+from benchpool.errors import HandlerError, StoreError
 from benchpool.message import encode, encode_result
 from benchpool.registry import Registry
-from benchpool.simulation.faults import Crash, CrashPoints
+from benchpool.simulation.faults import Crash, CrashPoints, SimulatedCrash
 from benchpool.units.messenger import MessengerUnit
 
 REFUSED = r"the last write failed \(.*full.*\); close this network and open it again"
@@ -174,3 +174,43 @@ def test_the_command_line_says_so_and_ends_with_1(tmp_path, disk):
         .exit_code
         == 0
     )
+
+
+class Picky(Process):
+    """Takes no name but one, and is heavy, so that its log is committed before it answers."""
+
+    heavy = True
+
+    def on_spawn(self, message: Message) -> None:
+        if message.tags.get("Name") != "welcome":
+            raise HandlerError("not this name")
+
+
+def test_no_name_is_left_on_a_process_that_refused_it_whenever_the_crash_came(tmp_path, disk):
+    begin(tmp_path / "0")
+    write, crashed = 0, True
+    while crashed:
+        write += 1
+        home = tmp_path / f"{write}"
+        begin(home)
+        network = opened(home)
+        network.registry.add(Picky)
+        disk.arm(Crash(write))
+        try:
+            with pytest.raises(HandlerError, match="not this name"):
+                network.spawn("Picky", name="picky")
+            crashed = False
+        except SimulatedCrash:
+            network.close(abort=True)
+        disk.arm(None)
+        if crashed:
+            registry = Registry()
+            registry.add(Chain)
+            registry.add(Picky)
+            with Network(home, seed=3, registry=registry) as network:
+                network.run()
+                assert "picky" not in network.names()
+                assert network.spawn("Picky", name="welcome") == network.names()["welcome"]
+        else:
+            network.close()
+    assert write > 5

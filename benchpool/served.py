@@ -1,0 +1,185 @@
+"""A home that a server runs on: how other commands find the server, and write through it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from benchpool import errors
+from benchpool.directory import Party
+from benchpool.errors import BenchpoolError, ConfigError, Unavailable
+from benchpool.message import Data, Message, Tags, TagsInput
+from benchpool.network import Network
+from benchpool.sent import Sent
+from benchpool.wallet import ED25519, Wallet
+
+SERVER_FILE: Final = "server.json"
+
+
+class ServerFile(msgspec.Struct):
+    """What `server.json` says, for this user's eyes only."""
+
+    url: str
+    token: str
+    pid: int = msgspec.field(default_factory=os.getpid)
+
+
+def write_server(folder: Path, said: ServerFile) -> None:
+    """Tell of a server."""
+    path = folder / SERVER_FILE
+    partial = path.with_suffix(".partial")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(msgspec.json.encode(said))
+    partial.replace(path)
+
+
+def forget_server(folder: Path) -> None:
+    """Tell of it no more."""
+    (folder / SERVER_FILE).unlink(missing_ok=True)
+
+
+def find_server(folder: Path) -> ServerFile | None:
+    """Return the server that runs on a home; None if there is none, or its program is gone."""
+    try:
+        said = msgspec.json.decode((folder / SERVER_FILE).read_bytes(), type=ServerFile)
+        os.kill(said.pid, 0)
+    except (OSError, msgspec.DecodeError, OverflowError):
+        return None
+    return said
+
+
+class ServedNetwork(Network):
+    """The network of a home that a server runs on: looks by itself, and has the server write.
+
+    Args:
+        home: the folder.
+        server: who runs on it.
+    """
+
+    def __init__(self, home: Path, server: ServerFile) -> None:
+        super().__init__(home, read_only=True)
+        self._server = server
+        self._posted: list[str] = []
+
+    def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
+        """See `Network`."""
+        self._ask("wallets", {"name": name, "kind": kind})
+        self.refresh()
+        return self.wallet(name)
+
+    def add_wallet(self, wallet: Wallet) -> Wallet:
+        """See `Network`."""
+        self._ask("wallets", {"name": wallet.name, "jwk": wallet.jwk()})
+        self.refresh()
+        return self.wallet(wallet.name)
+
+    def spawn(
+        self,
+        module: str,
+        tags: TagsInput = (),
+        *,
+        name: str | None = None,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> str:
+        """See `Network`."""
+        owner = self._sender(sender).address
+        said = _said(owner, tags, data) | {"module": module, "name": name}
+        process: str = self._ask("processes", said)["id"]
+        self.refresh()
+        return process
+
+    def post(
+        self,
+        target: Party,
+        action: str = "",
+        tags: TagsInput = (),
+        *,
+        data: Data = "",
+        sender: Party | None = None,
+    ) -> Sent:
+        """See `Network`. What it leads to is under way when this returns."""
+        said = _said(self._sender(sender).address, tags, data)
+        given = self._ask("messages", said | {"target": self.resolve(target), "action": action})
+        self._posted.append(given["id"])
+        self.refresh()
+        return self.sent(given["id"], given["process"], given["sender"])
+
+    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+        """See `Network`."""
+        targets = [self.info(process).id for process in processes]
+        self._ask("assignments", {"sender": "", "message": message_id, "processes": targets})
+        self._posted.append(message_id)
+        self.refresh()
+        entries = [self._store.find(message_id, target) for target in targets]
+        return [entry.message for entry in entries if entry is not None]
+
+    def check_advance(self) -> None:
+        """See `Network`. Raises: ConfigError."""
+        raise ConfigError(
+            "a server runs on this home, on the wall clock, which cannot be advanced; stop it first"
+        )
+
+    def run(self) -> None:
+        """Wait until all that came of what was posted here is done."""
+        while self._posted:
+            if self._ask(f"finished/{self._posted[-1]}")["finished"]:
+                self._posted.pop()
+        self.refresh()
+
+    def _ask(self, what: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the server. Raises: what the server raised; Unavailable if it is gone."""
+        request = urllib.request.Request(  # noqa: S310 - our own server's address
+            f"{self._server.url}/api/{what}",
+            None if said is None else msgspec.json.encode(said),
+            {"Authorization": f"Bearer {self._server.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with _direct.open(request) as response:
+                answer: dict[str, Any] = msgspec.json.decode(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _error(error.headers.get("X-Error-Kind"), error.read()) from None
+        except OSError as error:
+            raise Unavailable(
+                f"the server of this home, process {self._server.pid}, does not answer: {error}"
+            ) from None
+        return answer
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""No proxy stands between two programs of one machine."""
+
+
+def _said(sender: str, tags: TagsInput, data: Data) -> dict[str, Any]:
+    if isinstance(data, str):
+        _check_text(data)
+        content: dict[str, str] = {"text": data}
+    else:
+        content = {"base64": base64.b64encode(data).decode()}
+    return {"sender": sender, "tags": Tags(tags).pairs, **content}
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise errors.MessageError(f"this text is no Unicode: {error}") from None
+
+
+def _error(kind: str | None, body: bytes) -> BenchpoolError:
+    try:
+        text = str(msgspec.json.decode(body)["error"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        text = body[:200].decode(errors="replace")
+    found = getattr(errors, kind or "", None)
+    if isinstance(found, type) and issubclass(found, BenchpoolError):
+        return found(text)
+    return ConfigError(f"the server says: {text}")

@@ -1,0 +1,131 @@
+"""The web application: the units under their paths, or one unit at the root of a port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from benchpool import __version__
+from benchpool.errors import BenchpoolError
+from benchpool.server import compute, control, gateway, health, messenger, scheduler
+from benchpool.server.answers import answer, refusal
+from benchpool.server.context import Context
+from benchpool.server.metrics import Metrics
+
+UNITS: dict[str, Callable[[Context], APIRouter]] = {
+    "mu": messenger.routes,
+    "su": scheduler.routes,
+    "cu": compute.routes,
+    "gateway": gateway.routes,
+    "api": control.routes,
+}
+REFUSED_WITH = {"mu": 500, "cu": 500}
+"""The status of what a unit refuses, as on AO; 400 for the others."""
+
+
+def make_app(context: Context, unit: str | None = None) -> FastAPI:
+    """Make the application.
+
+    Args:
+        context: the server.
+        unit: put this one at the root, for a port of its own; by default all, under their names.
+    """
+    app = FastAPI(
+        title="benchpool",
+        version=__version__,
+        description="A local AO network: messenger, scheduler and compute unit, and a gateway.",
+    )
+    if unit is None:
+        for name, routes in UNITS.items():
+            app.include_router(routes(context), prefix=f"/{name}")
+        app.include_router(health.routes(context))
+        # Last, since it takes any path; clients ask for it at the root.
+        app.include_router(gateway.routes(context), include_in_schema=False)
+    else:
+        app.include_router(UNITS[unit](context))
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        name = unit or unit_of(request.scope["path"])
+        if isinstance(error, RequestValidationError):
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"][1:])
+            return answer({"error": f"'{where}': {first['msg']}"}, 400)
+        if isinstance(error, HTTPException):
+            return answer({"error": str(error.detail)}, error.status_code, error.headers)
+        response = refusal(error, REFUSED_WITH.get(name, 400))
+        if name == "api":
+            response.headers["X-Error-Kind"] = type(error).__name__
+        return response
+
+    for kind in (BenchpoolError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)
+    app.add_middleware(Edge, metrics=context.metrics, unit=unit)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def unit_of(path: str) -> str:
+    """Say which unit a path belongs to; whatever is at the root is the gateway's."""
+    name = path.split("/", 2)[1] if path.startswith("/") else ""
+    return name if name in UNITS else "gateway"
+
+
+class Edge:
+    """What every request passes: counting, `Access-Control-*`, and `/mu` for `/mu/`."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, unit: str | None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._unit = unit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        if self._unit is None and path[1:] in UNITS:
+            scope["path"] = path + "/"
+        unit = self._unit or unit_of(path)
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if unit != "api":
+                    headers = MutableHeaders(scope=message)
+                    headers["Access-Control-Allow-Origin"] = "*"
+                    headers["Access-Control-Expose-Headers"] = "*"
+                self._metrics.requests.labels(unit, scope["method"], message["status"]).inc()
+            await send(message)
+
+        if scope["method"] == "OPTIONS" and unit != "api":
+            allowed = {
+                "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
+                "Access-Control-Allow-Headers": "*",
+                "Access-Control-Max-Age": "86400",
+            }
+            await Response(status_code=204, headers=allowed)(scope, receive, send_on)
+            return
+        await self._app(scope, receive, send_on)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Write the OpenAPI document; parameters are refused with 400 here, not with 422."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        app.openapi_schema = document
+    return app.openapi_schema

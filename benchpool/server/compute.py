@@ -1,0 +1,190 @@
+"""The compute unit's routes: results, dry runs, states."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from benchpool.errors import UnknownProcess
+from benchpool.message import Item, Message, ProcessInfo, Result, Tags, encode_id
+from benchpool.server import evaluations
+from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.context import CU_BODY_BYTES, Context, read_body
+from benchpool.server.shapes import read_cursor, result_json
+
+BUSY_AFTER_S = 5.0
+"""How long a request waits for an evaluation before it is told to ask again."""
+LONGEST_WAIT_S = 300.0
+RESULTS_LIMIT = 25
+CRON_LIMIT = 500
+MOST_RESULTS = 1_000
+
+Process = Annotated[str, Query(alias="process-id", max_length=64)]
+Limit = Annotated[str, Query(max_length=20)]
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router."""
+    router = APIRouter(tags=["compute unit"])
+    bus, network = context.bus, context.network
+
+    def find(message: str, process: str) -> tuple[Result | None, ProcessInfo]:
+        info = network.info(process)
+        entry = network.entry(message, info.id)
+        if entry is None:
+            raise UnknownProcess(f"no message {message[:80]!r} for process {info.id}")
+        return entry.result, info
+
+    @router.get("/", responses=documented())
+    async def greet() -> Response:
+        """Say who computes here."""
+        now_ms = await bus.read(network.clock.now)
+        return answer({"address": context.assignments.address, "timestamp": now_ms})
+
+    @router.get("/result/{message}", responses=documented(404, 500, 422, ok=RESULT))
+    async def result(
+        message: str, process: Process, no_busy: Annotated[str, Query(alias="no-busy")] = ""
+    ) -> Response:
+        """Return the result of a message; of a process's own evaluation by the process's id."""
+        wait_s = LONGEST_WAIT_S if no_busy in ("1", "true") else BUSY_AFTER_S
+        deadline = time.monotonic() + wait_s
+        while True:
+            found, info = await bus.read(lambda: find(message, process))
+            if found is not None:
+                return answer(result_json(found, info))
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                text = f"Evaluation of process {info.id} is in progress."
+                return answer({"message": text}, 202)
+            await bus.moves(left_s)
+
+    @router.get("/results/{process}", responses=documented(404, 500, 422))
+    async def results(
+        process: str,
+        from_: Annotated[str, Query(alias="from")] = "",
+        to: str = "",
+        limit: Limit = "",
+        sort: str = "ASC",
+    ) -> Response:
+        """List what a process evaluated, failures left out; `from` exclusive, `to` inclusive."""
+        page = read_page(from_, to, limit, sort, default=RESULTS_LIMIT)
+        return answer(await bus.read(lambda: evaluations.page(network, process, page)))
+
+    @router.get("/cron/{process}", responses=documented(404, 500, 422))
+    async def cron(
+        process: str,
+        from_: Annotated[str, Query(alias="from")] = "",
+        to: str = "",
+        limit: Limit = "",
+        sort: str = "ASC",
+    ) -> Response:
+        """List what a process evaluated for its cron ticks."""
+        page = read_page(from_, to, limit, sort, default=CRON_LIMIT)
+        page = page._replace(crons_only=True)
+        return answer(await bus.read(lambda: evaluations.page(network, process, page)))
+
+    @router.post("/dry-run", responses=documented(404, 413, 500, 422, ok=RESULT))
+    async def dry_run(request: Request, process: Process) -> Response:
+        """Evaluate a message, which nobody needs to have signed, and keep nothing of it."""
+        body = read_message(await read_body(request, CU_BODY_BYTES))
+
+        def prepare() -> tuple[Message, ProcessInfo, bool]:
+            info = network.info(process)
+            item = dry_item(body, info.id)
+            message = network.preview(item, info.id)
+            return message, info, network.process(info.id).heavy
+
+        message, info, heavy = await bus.read(prepare)
+        if heavy:  # it may be at something long, and so may this be
+            found = await asyncio.get_running_loop().run_in_executor(
+                context.threads, lambda: network.evaluate_dry_beside(message, BUSY_AFTER_S)
+            )
+        else:
+            found = await bus.read(lambda: network.evaluate_dry(message))
+        return answer(result_json(found, info))
+
+    @router.get(
+        "/state/{process}",
+        responses=documented(404, 500, 422, media="application/octet-stream"),
+    )
+    async def state(process: str) -> Response:
+        """Return a process's memory: the JSON of its state as it is checkpointed."""
+
+        def dump() -> tuple[bytes, Message]:
+            info = network.info(process)
+            network.check_idle(info.id)
+            last = network.entry_at(info.id, network.position(info.id))
+            return network.process(info.id).dump(), last
+
+        memory, last = await bus.read(dump)
+        headers = {
+            "Last-Timestamp": str(last.timestamp),
+            "Last-Ordinate": str(last.nonce),
+            "Last-Block-Height": str(last.block_height),
+        }
+        return Response(memory, headers=headers, media_type="application/octet-stream")
+
+    return router
+
+
+RESULT = {200: "The result.", 202: "The evaluation goes on; ask again."}
+
+
+def read_page(from_: str, to: str, limit: str, sort: str, *, default: int) -> evaluations.Page:
+    """Read the parameters of a list. Raises: ConfigError, Refused."""
+    start = read_cursor(from_) if from_ else None
+    end = read_cursor(to) if to else None
+    given = (start.sort if start else "") or sort
+    order = given.upper()
+    if order not in ("ASC", "DESC"):
+        raise Refused(f"'sort': must be ASC or DESC, not {given[:20]!r}")
+    return evaluations.Page(start, end, read_limit(limit, default), order)
+
+
+def read_limit(text: str, default: int, most: int = MOST_RESULTS) -> int:
+    """Read a limit. Raises: Refused."""
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise Refused(f"'limit': must be a whole number above 0, not {text[:20]!r}")
+    return min(int(text), most)
+
+
+def read_message(body: bytes) -> dict[str, Any]:
+    """Read the JSON of a dry run. Raises: Refused."""
+    try:
+        message = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refused(f"the body must be the JSON of a message: {error}") from None
+    if not isinstance(message, dict):
+        raise Refused("the body must be the JSON of a message")
+    return message
+
+
+def dry_item(body: dict[str, Any], process: str) -> Item:
+    """Make the message that a dry run evaluates. Raises: Refused."""
+    tags = body.get("Tags") or []
+    if not isinstance(tags, list) or not all(
+        isinstance(tag, dict) and isinstance(tag.get("name"), str) and "value" in tag
+        for tag in tags
+    ):
+        raise Refused("'Tags': must be a list of objects with name and value")
+    pairs = Tags([(tag["name"], str(tag["value"])) for tag in tags])
+    owner = str(body.get("Owner") or encode_id(bytes(32)))
+    data = body.get("Data")
+    text = data if isinstance(data, str) else "" if data is None else msgspec.json.encode(data)
+    if isinstance(text, bytes):
+        text = text.decode()
+    return Item(
+        str(body.get("Target") or process),
+        owner,
+        str(body.get("From") or pairs.get("From-Process") or owner),
+        pairs,
+        text,
+        anchor=str(body.get("Anchor") or ""),
+        reference=pairs.get("Reference"),
+    )

@@ -1,0 +1,62 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
+
+from fastapi import Request
+
+from benchpool.network import Network
+from benchpool.server.answers import Refused
+from benchpool.server.assignments import Assignments
+from benchpool.server.bus import Bus
+from benchpool.server.metrics import Metrics
+
+MU_BODY_BYTES = 10 << 20
+CU_BODY_BYTES = 1 << 20
+
+
+@dataclass
+class Context:
+    """One server."""
+
+    network: Network
+    bus: Bus
+    metrics: Metrics
+    url: str = ""
+    """Where the gateway is; the units are below it."""
+    su_url: str = ""
+    token: str = field(default_factory=token_urlsafe)
+    """What the command line shows to be let in."""
+    threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")
+    )
+
+    def __post_init__(self) -> None:
+        self.assignments = Assignments(self.network)
+
+    def monitors(self) -> list[str]:
+        """Return the processes that somebody monitors; the bus's thread calls this."""
+        return self.network.note("monitored").split()
+
+    def set_monitors(self, processes: list[str]) -> None:
+        """Keep which processes are monitored; the bus's thread calls this."""
+        self.network.set_note("monitored", " ".join(processes))
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Read a request's body. Raises: Refused with status 413 if it is too large."""
+    too_large = Refused(f"the body is larger than {most:,} bytes", 413)
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,131 @@
+"""The control routes: what the command line asks of a running server, with its token.
+
+A served home is locked, so commands that write have the server do it. See `benchpool.served`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from benchpool.errors import ConfigError, HandlerError
+from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.context import MU_BODY_BYTES, Context, read_body
+from benchpool.wallet import ED25519, Wallet
+
+BODY_BYTES = 2 * MU_BODY_BYTES
+LONGEST_WAIT_S = 30.0
+
+
+class Said(msgspec.Struct):
+    """What somebody wants to be sent or spawned."""
+
+    sender: str
+    target: str = ""
+    action: str = ""
+    module: str = ""
+    name: str | None = None
+    tags: list[tuple[str, str]] = []
+    text: str = ""
+    base64: str | None = None
+    """Data that is no text."""
+    processes: list[str] = []
+    message: str = ""
+
+    @property
+    def data(self) -> str | bytes:
+        """The Data. Raises: ConfigError."""
+        if self.base64 is None:
+            return self.text
+        try:
+            return base64.b64decode(self.base64, validate=True)
+        except binascii.Error:
+            raise ConfigError("'base64': is none") from None
+
+
+class Wanted(msgspec.Struct):
+    """A wallet to be made, or taken in by its key."""
+
+    name: str
+    kind: str = ED25519
+    jwk: dict[str, Any] | None = None
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router."""
+    bus, network = context.bus, context.network
+
+    async def allowed(authorization: Annotated[str, Header()] = "") -> None:
+        given = authorization.removeprefix("Bearer ").encode()
+        if not hmac.compare_digest(given, context.token.encode()):
+            raise Refused("the token of this server's server.json is missing", 401)
+
+    router = APIRouter(tags=["control"], dependencies=[Depends(allowed)], include_in_schema=False)
+
+    async def read(request: Request, kind: type[Any]) -> Any:
+        try:
+            return msgspec.json.decode(await read_body(request, BODY_BYTES), type=kind)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Refused(str(error), 400) from None
+
+    @router.post("/messages", responses=documented(400))
+    async def send(request: Request) -> Response:
+        """Post a message of one of the network's wallets."""
+        said: Said = await read(request, Said)
+
+        def work() -> dict[str, str]:
+            sent = network.post(
+                said.target, said.action, said.tags, data=said.data, sender=said.sender
+            )
+            return {"id": sent.id, "process": sent.process, "sender": sent.sender}
+
+        return answer(await bus.write(work))
+
+    @router.post("/processes", responses=documented(400))
+    async def spawn(request: Request) -> Response:
+        """Spawn a process for one of the network's wallets, and wait for its first evaluation."""
+        said: Said = await read(request, Said)
+        process = await bus.write(
+            lambda: network.spawn(
+                said.module, said.tags, name=said.name, data=said.data, sender=said.sender
+            )
+        )
+        while not await bus.finished(process, LONGEST_WAIT_S):
+            pass
+        error = (await bus.read(lambda: network.result(process, process))).error
+        if error:  # of a heavy process, which is evaluated beside everything else
+            if said.name is not None:
+                await bus.write(lambda: network.forget_name(said.name or ""))
+            raise HandlerError(f"{said.module} {process} was spawned but refused its tags: {error}")
+        return answer({"id": process})
+
+    @router.post("/assignments", responses=documented(400))
+    async def assign(request: Request) -> Response:
+        """Assign a message to further processes."""
+        said: Said = await read(request, Said)
+        await bus.write(lambda: network.post_assignment(said.message, said.processes))
+        return answer({})
+
+    @router.post("/wallets", responses=documented(400))
+    async def new_wallet(request: Request) -> Response:
+        """Make a wallet, or take one in."""
+        wanted: Wanted = await read(request, Wanted)
+
+        def work() -> Wallet:
+            if wanted.jwk is None:
+                return network.new_wallet(wanted.name, wanted.kind)
+            return network.add_wallet(Wallet.of_jwk(wanted.name, wanted.jwk))
+
+        return answer({"address": (await bus.write(work)).address})
+
+    @router.get("/finished/{message}", responses=documented(400))
+    async def finished(message: str) -> Response:
+        """Wait for a while until nothing that came of a message is pending."""
+        return answer({"finished": await bus.finished(message, LONGEST_WAIT_S)})
+
+    return router

@@ -1,0 +1,91 @@
+"""The Arweave gateway's routes: GraphQL, raw data by id, and what network this is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from benchpool.clock import block_height
+from benchpool.message import encode_id
+from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.context import CU_BODY_BYTES, Context, read_body
+from benchpool.server.graphql import execute
+from benchpool.server.transactions import Transactions
+from benchpool.tags import is_id
+
+GRAPHQL_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "query": {"type": "string"},
+                        "variables": {"type": ["object", "null"]},
+                    },
+                    "required": ["query"],
+                }
+            }
+        },
+    }
+}
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router; its root is `/`."""
+    router = APIRouter(tags=["gateway"])
+    bus, network = context.bus, context.network
+    transactions = Transactions(context)
+
+    @router.get("/", responses=documented())
+    @router.get("/info", responses=documented())
+    async def info() -> Response:
+        """Say which network this is and how high it stands."""
+
+        def work() -> dict[str, Any]:
+            height = block_height(network.clock.now())
+            return {
+                "network": "benchpool",
+                "version": 1,
+                "release": 1,
+                "height": height,
+                "current": encode_id(height.to_bytes(32, "big")),
+                "blocks": height + 1,
+                "peers": 0,
+                "queue_length": bus.waiting,
+            }
+
+        return answer(await bus.read(work))
+
+    @router.post("/graphql", responses=documented(400, 413), openapi_extra=GRAPHQL_BODY)
+    async def graphql(request: Request) -> Response:
+        """Find transactions; see docs/server.md for the part of Arweave's schema that is here."""
+        try:
+            asked = msgspec.json.decode(await read_body(request, CU_BODY_BYTES))
+            query, variables = asked["query"], asked.get("variables") or {}
+        except (msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
+            raise Refused("the body must be JSON with a GraphQL query", 400) from None
+        if not isinstance(query, str) or not isinstance(variables, dict):
+            raise Refused("'query' must be a text and 'variables' an object", 400)
+        return answer(await bus.read(lambda: execute(transactions, query, variables)))
+
+    @router.get("/{txid}", responses=documented(404, media="application/octet-stream"))
+    @router.head("/{txid}", include_in_schema=False)
+    async def raw(txid: str) -> Response:
+        """Return the data of a transaction: a module, a data item, or stored data."""
+
+        def find() -> tuple[bytes, str] | None:
+            return transactions.raw(txid)
+
+        if not is_id(txid):
+            raise Refused("Not Found", 404)
+        found = await bus.read(find)
+        if found is None:
+            raise Refused("Not Found", 404)
+        data, kind = found
+        return Response(data, media_type=kind)
+
+    return router

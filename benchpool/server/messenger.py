@@ -1,0 +1,147 @@
+"""The messenger unit's routes: messages, assignments, monitors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from benchpool.dataitem import decode, verify
+from benchpool.errors import DataItemError, DuplicateMessage
+from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.context import MU_BODY_BYTES, Context, read_body
+from benchpool.server.intake import NO_ITEM, as_scheduler_said, check, check_target, schedule
+from benchpool.wire import PROCESS
+
+ITEM_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router; its root is `/`."""
+    router = APIRouter(tags=["messenger unit"])
+    bus, network = context.bus, context.network
+
+    @router.get("/", responses=documented(media="text/plain"))
+    async def greet() -> Response:
+        """Say what answers here."""
+        return PlainTextResponse("ao messenger unit")
+
+    @router.post(
+        "/",
+        status_code=202,
+        responses=documented(400, 413, 500, 404, ok={202: "Accepted."}),
+        openapi_extra=ITEM_BODY,
+    )
+    async def post(
+        request: Request,
+        process_id: Annotated[str | None, Query(alias="process-id")] = None,
+        assign: str | None = None,
+    ) -> Response:
+        """Take a signed data item, or assign a message; both are committed when this answers."""
+        if process_id is not None or assign is not None:
+            if not (process_id and assign):
+                raise Refused("'process-id' and 'assign' must both be given", 400)
+            return await assigned(assign, process_id)
+        raw = await read_body(request, MU_BODY_BYTES)
+        checked = await check(context, raw)
+        item = checked.item
+
+        def take() -> None:
+            try:
+                schedule(network, checked)
+            except DuplicateMessage as error:
+                raise as_scheduler_said(error) from None
+            target = item.target if checked.said.type == PROCESS else ""
+            if target and network.find_process(target) is not None:
+                network.post_assignment(item.id, [target])
+
+        await bus.write(take)
+        return answer({"message": "Processing DataItem", "id": item.id}, 202)
+
+    async def assigned(message: str, process: str) -> Response:
+        def work() -> str:
+            check_target(network, process)
+            return context.assignments.id_of(network.post_assignment(message, [process])[0])
+
+        assignment = await bus.write(work)
+        return answer({"message": "Processing Assignment", "id": assignment}, 202)
+
+    @router.post(
+        "/monitor/{process}",
+        responses=documented(404, 413, 500, media="text/plain"),
+        openapi_extra=ITEM_BODY,
+    )
+    async def monitor(request: Request) -> Response:
+        """Note that somebody wants a process's cron pushed; here it always is."""
+        target = await monitored(request)
+
+        def work() -> None:
+            check_target(network, target)
+            known = context.monitors()
+            if target in known:
+                raise Refused("Process already being monitored")
+            context.set_monitors([*known, target])
+
+        await bus.write(work)
+        return PlainTextResponse("Process monitoring initiated")
+
+    @router.delete(
+        "/monitor/{process}",
+        responses=documented(404, 413, 500, media="text/plain"),
+        openapi_extra=ITEM_BODY,
+    )
+    async def unmonitor(request: Request) -> Response:
+        """Take the note back."""
+        target = await monitored(request)
+
+        def work() -> None:
+            known = context.monitors()
+            if target not in known:
+                raise Refused("Process monitor not found")
+            context.set_monitors([each for each in known if each != target])
+
+        await bus.write(work)
+        return PlainTextResponse("Process monitoring stopped")
+
+    async def monitored(request: Request) -> str:
+        # As on AO, the path says nothing: the process is the item's target.
+        raw = await read_body(request, MU_BODY_BYTES)
+        try:
+            item = decode(raw)
+            verify(item)
+        except DataItemError as error:
+            raise Refused(f"{NO_ITEM} {error}") from None
+        if not item.target:
+            raise Refused("the item has no target, which is the process to be monitored")
+        return item.target
+
+    @router.post(
+        "/push/{message}/{number}",
+        status_code=202,
+        responses=documented(400, 404, 500, ok={202: "It was pushed before."}),
+    )
+    async def push(
+        message: str,
+        number: int,
+        process_id: Annotated[str, Query(alias="process-id", max_length=64)],
+    ) -> Response:
+        """Push the n-th message of a result again: here it was pushed for certain."""
+
+        def work() -> None:
+            check_target(network, process_id)
+            entry = network.entry(message, process_id)
+            if entry is None or entry.result is None:
+                raise Refused(f"no result of message {message[:80]!r}", 404)
+            if not 0 <= number < len(entry.result.messages):
+                raise Refused(f"the result has {len(entry.result.messages)} messages")
+
+        await bus.read(work)
+        return answer({"message": "Processing DataItem", "id": message}, 202)
+
+    return router

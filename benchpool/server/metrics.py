@@ -1,0 +1,71 @@
+"""What a server counts, for Prometheus. Each server has a registry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from benchpool.inference.engine import EngineStats
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.messages = Counter(
+            "benchpool_messages",
+            "Messages evaluated, by module and by what came of them: ok or error.",
+            ["module", "outcome"],
+            registry=self.registry,
+        )
+        self.evaluation_seconds = Histogram(
+            "benchpool_evaluation_seconds",
+            "Time of a round of evaluations: light for the modules evaluated in turn, heavy for"
+            " one batch of a process with a model.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.push_seconds = Histogram(
+            "benchpool_push_seconds",
+            "Time from taking messages to having them scheduled, evaluated, pushed and committed.",
+            registry=self.registry,
+        )
+        self.requests = Counter(
+            "benchpool_http_requests",
+            "HTTP requests, by unit, method and status.",
+            ["unit", "method", "status"],
+            registry=self.registry,
+        )
+
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Show a number that somebody else keeps."""
+        Gauge(name, meaning, registry=self.registry).set_function(read)
+
+    def watch_engines(self, stats: Callable[[], EngineStats]) -> None:
+        """Show what the engines have done."""
+        self.registry.register(_Inference(stats))
+
+    def text(self) -> bytes:
+        """Write everything in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class _Inference(Collector):
+    def __init__(self, stats: Callable[[], EngineStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        stats = self._stats()
+        for name, meaning, value in (
+            ("tokens", "Tokens that models evaluated.", stats.tokens),
+            ("answers", "Requests answered by models.", stats.answered),
+            ("cached", "Requests answered from the answer cache.", stats.cached),
+            ("seconds", "Time that models spent answering.", stats.milliseconds / 1000),
+        ):
+            yield CounterMetricFamily(f"benchpool_inference_{name}", meaning, value=value)

@@ -1,0 +1,275 @@
+"""Running a server: sockets, signals, and the file that tells other commands of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from benchpool.clock import WallClock
+from benchpool.errors import ConfigError, StoreError
+from benchpool.home import Home
+from benchpool.network import Network
+from benchpool.registry import Registry
+from benchpool.served import ServerFile, forget_server, write_server
+from benchpool.server.app import make_app
+from benchpool.server.bus import Bus
+from benchpool.server.context import Context
+from benchpool.server.metrics import Metrics
+
+log = logging.getLogger("benchpool.server")
+
+GRACE_S = 5
+"""How long requests under way may take after somebody wants to stop."""
+
+
+_BACKLOG = 2048
+SWITCH_S = 0.0001
+"""How long a thread may keep others waiting. By Python's own 5 ms, every request that needs a
+signature verified, which lets others go on, would wait for the network's thread for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where a server listens. Port 0 takes any that is free."""
+
+    host: str = "127.0.0.1"
+    port: int = 4000
+    mu_port: int | None = None
+    su_port: int | None = None
+    cu_port: int | None = None
+
+    def units(self) -> dict[str, int]:
+        """Return the units that get ports of their own."""
+        ports = {"mu": self.mu_port, "su": self.su_port, "cu": self.cu_port}
+        return {unit: port for unit, port in ports.items() if port is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the units are."""
+
+    gateway: str
+    mu: str
+    su: str
+    cu: str
+    scheduler: str
+    """The address of the key that signs assignments."""
+    messenger: str
+    """The address of the key that signs pushed messages: the Authority of processes here."""
+
+
+class Server:
+    """One network, served.
+
+    Args:
+        network: with a wall clock; it is closed at the end.
+        options: where to listen.
+    """
+
+    def __init__(self, network: Network, options: Options = Options()) -> None:
+        self._network = network
+        self._options = options
+        self._metrics = Metrics()
+        self._stopping: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.failure: BaseException | None = None
+
+    async def serve(self, on_ready: Callable[[Addresses], None] = lambda _: None) -> None:
+        """Serve until `stop` is called, or the network fails.
+
+        Raises: ConfigError if an address is taken; StoreError if the network cannot go on.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        network = self._network
+        try:
+            sockets = self._listen()
+            bus = Bus(network, self._metrics, self._failed)
+            context = self._context(bus, sockets)
+            try:
+                await self._serve(context, sockets, on_ready)
+            finally:
+                await bus.stop()
+                context.threads.shutdown(cancel_futures=True)
+        finally:
+            if self.failure is None:
+                network.close()
+            else:
+                network.close(abort=True)
+        if self.failure is not None:
+            raise StoreError(f"the network could not go on: {self.failure}") from self.failure
+
+    async def _serve(
+        self,
+        context: Context,
+        sockets: dict[str, socket.socket],
+        on_ready: Callable[[Addresses], None],
+    ) -> None:
+        assert self._stopping is not None, "serve was called"
+        bus = context.bus
+        servers = [_Uvicorn(make_app(context, None if unit == "all" else unit)) for unit in sockets]
+        bus.start()
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[listening]))
+            for server, listening in zip(servers, sockets.values(), strict=True)
+        ]
+        home = self._network.home
+        if home is not None:
+            write_server(home.folder, ServerFile(url=context.url, token=context.token))
+        try:
+            on_ready(self._addresses(context, sockets))
+            await self._stopping.wait()
+        finally:
+            if home is not None:
+                forget_server(home.folder)
+            bus.refuse()
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*tasks)
+
+    def stop(self) -> None:
+        """Take no more requests, and end; may be called from any thread."""
+        if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def _failed(self, error: BaseException) -> None:
+        self.failure = error
+        self.stop()
+
+    def _listen(self) -> dict[str, socket.socket]:
+        wanted = {"all": self._options.port, **self._options.units()}
+        sockets: dict[str, socket.socket] = {}
+        for unit, port in wanted.items():
+            family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
+            listening = socket.socket(family, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind((self._options.host, port))
+                listening.listen(_BACKLOG)  # who comes before the server is ready waits
+            except (OSError, OverflowError) as error:
+                for each in (listening, *sockets.values()):
+                    each.close()
+                where = f"{self._options.host}:{port}"
+                raise ConfigError(
+                    f"{where} cannot be listened on: {error}; name another with --port"
+                ) from None
+            sockets[unit] = listening
+        return sockets
+
+    def _context(self, bus: Bus, sockets: dict[str, socket.socket]) -> Context:
+        url = self._url(sockets["all"])
+        su_url = self._url(sockets["su"]) if "su" in sockets else f"{url}/su"
+        context = Context(self._network, bus, self._metrics, url=url, su_url=su_url)
+        self._measure(bus)
+        return context
+
+    def _measure(self, bus: Bus) -> None:
+        network, metrics = self._network, self._metrics
+
+        def observe(kind: str, messages: Sequence[Any], results: Sequence[Any], s: float) -> None:
+            metrics.evaluation_seconds.labels(kind).observe(s)
+            for message, result in zip(messages, results, strict=True):
+                module = type(network.process(message.process)).__name__
+                metrics.messages.labels(module, "error" if result.error else "ok").inc()
+
+        network.on_evaluated(observe)
+        metrics.watch(
+            "benchpool_queue_depth", "Requests that wait for the network.", lambda: bus.waiting
+        )
+        metrics.watch_engines(network.inference)
+
+    def _url(self, listening: socket.socket) -> str:
+        host, port = listening.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = "localhost"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _addresses(self, context: Context, sockets: dict[str, socket.socket]) -> Addresses:
+        def where(unit: str) -> str:
+            return self._url(sockets[unit]) if unit in sockets else f"{context.url}/{unit}"
+
+        return Addresses(
+            gateway=context.url,
+            mu=where("mu"),
+            su=where("su"),
+            cu=where("cu"),
+            scheduler=context.assignments.address,
+            messenger=self._network.messenger,
+        )
+
+
+class _Uvicorn(uvicorn.Server):
+    """A server that leaves signals to whoever runs it: there may be several."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_S,
+                server_header=False,
+                h11_max_incomplete_event_size=64 << 10,
+            )
+        )
+
+    def capture_signals(self) -> Any:
+        """Capture none."""
+        from contextlib import nullcontext  # noqa: PLC0415 - for this line alone
+
+        return nullcontext()
+
+
+def serve_home(
+    home: Path,
+    options: Options,
+    *,
+    on_ready: Callable[[Addresses, int], None] = lambda _addresses, _resumed: None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> None:
+    """Serve the network of a home until SIGINT or SIGTERM.
+
+    Args:
+        home: the folder; one that holds no network yet becomes a new one.
+        options: where to listen.
+        on_ready: called with the addresses, and how many messages are taken up again.
+        registry: modules beside the installed ones.
+        settings: further arguments of `Network`.
+
+    Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
+    """
+    if not Home(home).exists():
+        settings.setdefault("signed", True)  # clients look at signatures
+    network = Network(home, clock=WallClock(), registry=registry, **settings)
+    resumed = network.resumed
+    server = Server(network, options)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        await server.serve(lambda addresses: on_ready(addresses, resumed))
+
+    sys.setswitchinterval(SWITCH_S)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,456 @@
+"""A served network, as clients over HTTP and the command line see it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from benchpool.cli import app
+from benchpool.clock import WallClock
+from benchpool.dataitem import DataItem, sign
+from benchpool.errors import InferenceError
+from benchpool.inference.engine import (
+    ChoicesAnswer,
+    LogLikelihood,
+    ModelCard,
+    Precision,
+    Runtime,
+)
+from benchpool.network import Network
+from benchpool.replay import replay_home
+from benchpool.server.run import Options, Server
+from benchpool.signers import Ed25519Signer
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
+
+
+class Client:
+    """A wallet that talks to the units over HTTP."""
+
+    opened: ClassVar[list[httpx.Client]] = []
+    numbers = count()
+    """An Ed25519 key signs the same thing the same way: the same message, which is refused."""
+
+    def __init__(self, url: str, seed: int = 1) -> None:
+        self.http = httpx.Client(base_url=url, timeout=30)
+        self.opened.append(self.http)
+        self.signer = Ed25519Signer(bytes([seed]) * 32)
+        self.address = sign(self.signer).address
+
+    def spawn(self, module: str, **tags: str) -> str:
+        scheduler = self.http.get("/su").json()["address"]
+        own = [("Type", "Process"), ("Module", module), ("Scheduler", scheduler)]
+        return self.post(sign(self.signer, tags=[*PROTOCOL, *own, *_named(tags)], data=b" "))
+
+    def item(self, target: str, action: str, data: bytes = b" ", **tags: str) -> DataItem:
+        own = [*PROTOCOL, ("Type", "Message"), ("Number", str(next(self.numbers)))]
+        pairs = [("Action", action), *own, *_named(tags)]
+        return sign(self.signer, target=target, tags=pairs, data=data)
+
+    def send(self, target: str, action: str, data: bytes = b" ", **tags: str) -> str:
+        return self.post(self.item(target, action, data, **tags))
+
+    def post(self, item: DataItem) -> str:
+        answer = self.http.post("/mu", content=item.raw)
+        assert (answer.status_code, answer.json()["id"]) == (202, item.id), answer.text
+        return item.id
+
+    def result(self, message: str, process: str) -> dict[str, Any]:
+        answer = self.http.get(f"/cu/result/{message}", params={"process-id": process})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, process: str, action: str, **tags: str) -> dict[str, Any]:
+        pairs = [("Action", action), *_named(tags)]
+        said = {"Owner": self.address, "Tags": [{"name": n, "value": v} for n, v in pairs]}
+        answer = self.http.post("/cu/dry-run", params={"process-id": process}, json=said)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def balance(self, token: str, of: str = "") -> str:
+        return self.ask(token, "Balance", Recipient=of or self.address)["Messages"][0]["Data"]
+
+    def results(self, process: str, **params: Any) -> list[dict[str, Any]]:
+        return self.http.get(f"/cu/results/{process}", params=params).json()["edges"]
+
+
+def _named(tags: dict[str, str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", "-"), value) for name, value in tags.items()]
+
+
+def actions(result: dict[str, Any]) -> list[str]:
+    return [
+        tag["value"]
+        for message in result["Messages"]
+        for tag in message["Tags"]
+        if tag["name"] == "Action"
+    ]
+
+
+class Running:
+    """A server in a thread of this program."""
+
+    def __init__(self, home: Path, options: Options = Options(port=0), **settings: Any) -> None:  # noqa: B008
+        fresh = {} if home.exists() else {"signed": True}
+        self.network = Network(home, clock=WallClock(), **fresh, **settings)
+        self.server = Server(self.network, options)
+        self.error: BaseException | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(20)
+        assert self.error is None, self.error
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self.server.serve(self._take))
+        except BaseException as error:
+            self.error = error
+        self._ready.set()
+
+    def _take(self, addresses: Any) -> None:
+        self.addresses = addresses
+        self.url = addresses.gateway
+        self._ready.set()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _close_clients() -> Iterator[None]:
+    yield
+    while Client.opened:
+        Client.opened.pop().close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def serve(home: Path) -> Iterator[Callable[..., Running]]:
+    running: list[Running] = []
+
+    def start(**settings: Any) -> Running:
+        running.append(Running(home, **settings))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def ana(serve: Callable[..., Running]) -> Client:
+    return Client(serve().url)
+
+
+@pytest.fixture
+def token(ana: Client) -> str:
+    token = ana.spawn("WrappedAR", Name="Token")
+    ana.send(token, "Mint", Quantity="1000")
+    return token
+
+
+def test_a_transfer_is_seen_by_both_and_a_dry_run_leaves_no_trace(ana: Client, token: str) -> None:
+    ben = Client(str(ana.http.base_url), seed=2)
+    sent = ana.send(token, "Transfer", Recipient=ben.address, Quantity="300", X_Note="rent")
+    result = ana.result(sent, token)
+    assert actions(result) == ["Debit-Notice", "Credit-Notice"]
+    assert "Error" not in result
+    debit, credit = result["Messages"]
+    assert [tag["name"] for tag in debit["Tags"][:4]] == [
+        "Data-Protocol",
+        "Variant",
+        "Type",
+        "Reference",
+    ]
+    assert {"name": "X-Note", "value": "rent"} in credit["Tags"]
+    assert (credit["Target"], credit["Anchor"]) == (ben.address, f"{3:032d}")
+    before = ana.http.get(f"/cu/state/{token}").content
+    assert (ana.balance(token), ben.balance(token)) == ("700", "300")
+    assert ana.http.get(f"/cu/state/{token}").content == before
+    assert len(ana.results(token)) == 3
+
+
+def test_results_are_paged_both_ways_without_failures(ana: Client, token: str) -> None:
+    for _ in range(4):
+        ana.send(token, "Balance")
+    failed = ana.send(token, "Transfer")
+    assert "Recipient" in ana.result(failed, token)["Error"]
+    up = ana.results(token)
+    down = ana.results(token, sort="DESC")
+    assert [each["node"] for each in up] == [each["node"] for each in reversed(down)]
+    assert len(up) == 6
+    behind = ana.results(token, **{"from": up[1]["cursor"], "limit": 2})
+    assert [each["cursor"] for each in behind] == [each["cursor"] for each in up[2:4]]
+    older = ana.results(token, **{"from": down[1]["cursor"], "limit": 2})
+    assert [each["cursor"] for each in older] == [each["cursor"] for each in down[2:4]]
+    between = ana.results(token, **{"from": up[0]["cursor"], "to": up[2]["cursor"]})
+    assert [each["cursor"] for each in between] == [up[1]["cursor"], up[2]["cursor"]]
+
+
+def test_what_is_not_signed_or_not_trusted_does_nothing(ana: Client, token: str) -> None:
+    item = ana.item(token, "Mint", Quantity="5")
+    forged = item.raw[:-1] + b"!"
+    for body, text in (
+        (forged, "valid and signed data item"),
+        (b"{}", "valid and signed data item"),
+        (sign(ana.signer, target=token, data=b" ").raw, "'Data-Protocol': must contain 'ao'"),
+        (sign(ana.signer, target=token, tags=PROTOCOL, data=b" ").raw, "'Type': must be either"),
+        (ana.item(ana.address, "Mint").raw, "no process"),
+    ):
+        answer = ana.http.post("/mu", content=body)
+        assert answer.status_code == 500
+        assert text in answer.json()["error"]
+    assert ana.http.post("/mu", content=b"x" * (11 << 20)).status_code == 413
+    stranger = Client(str(ana.http.base_url), seed=9)
+    claimed = stranger.send(token, "Mint", Quantity="7", From_Process=ana.address)
+    result = stranger.result(claimed, token)
+    assert result["Messages"] == []
+    assert result["Output"]["data"] == (
+        f"Message is not trusted! From: {ana.address} - Owner: {stranger.address}"
+    )
+    ana.post(item)
+    again = ana.http.post("/mu", content=item.raw)
+    assert again.status_code == 500
+    assert "before" in again.json()["error"]
+    assert ana.balance(token) == "1005"
+
+
+def test_the_scheduler_shows_signed_messages_and_a_chain_of_assignments(
+    ana: Client, token: str
+) -> None:
+    sent = ana.send(token, "Balance")
+    page = ana.http.get(f"/su/{token}", params={"process-id": token}).json()
+    nodes = [edge["node"] for edge in page["edges"]]
+    assert [node["message"]["id"] for node in nodes][::2] == [token, sent]
+    one = ana.http.get(f"/su/{sent}", params={"process-id": token}).json()
+    assert one == nodes[-1]
+    assert one["message"]["owner"]["address"] == ana.address
+    assert one["message"]["signature"]
+    by_assignment = ana.http.get(f"/su/{one['assignment']['id']}", params={"process-id": token})
+    assert by_assignment.json() == one
+    rest = ana.http.get(f"/su/{token}", params={"from-nonce": "1"}).json()
+    assert [edge["cursor"] for edge in rest["edges"]] == ["2"]
+    assert ana.http.get(f"/su/{token}x", params={"process-id": token}).status_code == 400
+    assert ana.http.get(f"/su/{sent}").status_code == 400
+
+
+def test_the_gateway_answers_what_aoconnect_asks(ana: Client, token: str) -> None:
+    query = """query ($ids: [ID!]!) { transactions(ids: $ids) { edges { node {
+        id owner { address } tags { name value } block { id height timestamp } } } } }"""
+    found = ana.http.post("/graphql", json={"query": query, "variables": {"ids": [token]}}).json()
+    (edge,) = found["data"]["transactions"]["edges"]
+    assert edge["node"]["owner"]["address"] == ana.address
+    modules = """{ transactions(tags: [{name: "Type", values: ["Module"]}], first: 100) {
+        edges { node { id tags { name value } } } } }"""
+    listed = ana.http.post("/graphql", json={"query": modules}).json()
+    named = {
+        tag["value"]: edge["node"]["id"]
+        for edge in listed["data"]["transactions"]["edges"]
+        for tag in edge["node"]["tags"]
+        if tag["name"] == "Name"
+    }
+    assert b"class WrappedAR" in ana.http.get(f"/{named['WrappedAR']}").content
+    assert ana.result(other := ana.spawn(named["WrappedAR"]), other)["Output"]["data"] == ""
+    assert ana.http.head(f"/{'x' * 43}").status_code == 404
+
+
+def test_a_restart_keeps_everything_and_a_replay_agrees(
+    serve: Callable[..., Running], home: Path
+) -> None:
+    first = serve()
+    ana = Client(first.url)
+    token = ana.spawn("WrappedAR")
+    ana.send(token, "Mint", Quantity="50")
+    before = ana.results(token)
+    first.stop()
+    assert not (home / "server.json").exists()
+    again = Client(serve().url)
+    assert again.results(token) == before
+    assert again.balance(token) == "50"
+    replay_home(home).check()
+
+
+def test_commands_work_on_a_served_home(
+    serve: Callable[..., Running], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = Client(serve().url)
+    assert stat.S_IMODE((home / "server.json").stat().st_mode) == 0o600
+    monkeypatch.setenv("BENCHPOOL_HOME", str(home))
+
+    def run(*args: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(app, [*args, "--json"])
+        assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
+        return json.loads(done.stdout) if code == 0 else done.stderr
+
+    run("wallet", "new", "bea")
+    token = run("spawn", "WrappedAR", "--name", "Token", "--from", "bea")["id"]
+    minted = ("--tag", "Quantity=5", "--tag", f"Recipient={ana.address}")
+    sent = run("send", "--target", "Token", "--action", "Mint", "--from", "bea", *minted)
+    assert sent["replies"][0]["Tags"]
+    assert ana.balance(token) == "5"
+    assert [each["name"] for each in run("processes")] == ["Token"]
+    assert "wall clock" in run("advance", "1d", code=2)
+    assert "no module named" in run("spawn", "Nothing", code=1)
+    assert "no process" in run("send", "--target", "Nobody", code=1)
+    refused = ana.http.post("/api/wallets", json={"name": "eve"})
+    assert refused.status_code == 401
+
+
+def test_a_server_file_of_a_program_that_is_gone_is_ignored(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    stale = {"url": "http://127.0.0.1:9", "token": "t", "pid": int(gone.stdout)}
+    (home / "server.json").write_text(json.dumps(stale))
+    monkeypatch.setenv("BENCHPOOL_HOME", str(home))
+    assert CliRunner().invoke(app, ["wallet", "new", "ana"]).exit_code == 0
+
+
+class PatientEngine:
+    """A model that thinks until it is allowed to answer."""
+
+    allowed = threading.Event()
+    asked = threading.Event()
+
+    def __init__(self, path: Path, precision: Precision) -> None:
+        self._closed = threading.Event()
+        self.card = ModelCard("patient", "none", 1, "F32", 64, 1, 2, "none", 1)
+        self.runtime = Runtime("patient", "any", precision, "canonical-1")
+        self._path = path
+
+    def answer(self, requests: Any, progress: Any = None) -> list[Any]:
+        self.asked.set()
+        while not self.allowed.wait(0.01):
+            if self._closed.is_set():
+                raise InferenceError("the engine was closed")
+        return [
+            ChoicesAnswer(tuple(LogLikelihood(-1.0, 1) for _ in each.choices), 1)
+            for each in requests
+        ]
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def test_stopped_in_the_middle_of_inference_it_goes_on_at_the_next_start(
+    serve: Callable[..., Running], home: Path
+) -> None:
+    PatientEngine.allowed.clear()
+    PatientEngine.asked.clear()
+    first = serve(engine_factory=PatientEngine)
+    ana = Client(first.url)
+    weights = first.network.data.put(b"weights")
+    worker = ana.spawn("LlamaWorker", Model_Data=weights)
+    ana.result(worker, worker)
+    question = json.dumps({"prompt": "2 + 2 =", "choices": [" 4", " 5"]}).encode()
+    asked = ana.send(worker, "Inference", question)
+    assert PatientEngine.asked.wait(20)
+    # The model thinks, and everybody else goes on.
+    token = ana.spawn("WrappedAR")
+    ana.send(token, "Mint", Quantity="8")
+    assert ana.balance(token) == "8"
+    busy = ana.http.get(f"/cu/state/{worker}")
+    assert (busy.status_code, "in progress" in busy.json()["message"]) == (202, True)
+    first.stop()
+    assert first.error is None
+    PatientEngine.allowed.set()
+    again = Client(serve(engine_factory=PatientEngine).url)
+    result = again.result(asked, worker)
+    assert actions(result) == ["Inference-Response"]
+    assert again.balance(token) == "8"
+    replay_home(home).check()
+
+
+def test_a_failed_disk_ends_the_server_and_nothing_unsaved_was_acknowledged(
+    serve: Callable[..., Running], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = serve()
+    ana = Client(running.url)
+    token = ana.spawn("WrappedAR")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(running.network._store, "commit", fail)
+    answer = ana.http.post("/mu", content=ana.item(token, "Mint", Quantity="3").raw)
+    assert answer.status_code == 503
+    assert "No space left" in answer.json()["error"]
+    running.stop()
+    assert "No space left" in str(running.error)
+    monkeypatch.undo()
+    assert Client(serve().url).balance(token, ana.address) == "0"
+
+
+def test_up_prints_where_it_is_and_ends_on_ctrl_c(home: Path) -> None:
+    command = [sys.executable, "-m", "benchpool", "up", "--port", "0", "--json"]
+    environment = {**os.environ, "BENCHPOOL_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as up:
+        try:
+            assert up.stdout is not None
+            lines = [up.stdout.readline()]
+            while lines[-1] != "}\n":
+                lines.append(up.stdout.readline())
+            addresses = json.loads("".join(lines))
+            ana = Client(addresses["gateway"])
+            ana.spawn("WrappedAR")
+            assert "benchpool_messages_total" in ana.http.get("/metrics").text
+            up.send_signal(signal.SIGINT)
+            assert up.wait(30) == 0
+        finally:
+            up.kill()
+    replay_home(home).check()
+
+
+def test_units_on_ports_of_their_own(home: Path) -> None:
+    running = Running(home, Options(port=0, mu_port=0, su_port=0, cu_port=0))
+    try:
+        where = running.addresses
+        assert len({where.gateway, where.mu, where.su, where.cu}) == 4
+        assert httpx.get(where.mu).text == "ao messenger unit"
+        item = sign(
+            Ed25519Signer(bytes(32)),
+            tags=[*PROTOCOL, ("Type", "Process"), ("Module", "WrappedAR"), ("Scheduler", "s")],
+            data=b" ",
+        )
+        assert httpx.post(where.mu, content=item.raw).status_code == 202
+        found = httpx.get(f"{where.cu}/result/{item.id}", params={"process-id": item.id})
+        assert found.headers["access-control-allow-origin"] == "*"
+        assert httpx.get(f"{where.su}/processes/{item.id}").json()["process_id"] == item.id
+    finally:
+        running.stop()
+
+
+def test_cron_runs_by_the_wall(ana: Client) -> None:
+    token = ana.spawn("WrappedAR", Cron_Interval="1-second", Cron_Tag_Action="Info")
+    deadline = time.monotonic() + 20
+    while not (ticks := ana.http.get(f"/cu/cron/{token}").json()["edges"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert actions(ticks[0]["node"]) == ["Info"]
