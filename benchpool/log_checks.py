@@ -25,21 +25,33 @@ from benchpool.message import (
     decode_id,
     encode_id,
 )
+from benchpool.signers import from_base64url
 from benchpool.stopped_chains import stopped_chains
 from benchpool.store import Store
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import root_of, spawn_item, spawn_notice
 from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
-from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, data_of, mark_of
+from benchpool.wire import (
+    MESSAGE,
+    NOTICE,
+    PROCESS,
+    SCHEDULER_KEY_FACT,
+    SIGNED_FACT,
+    Wire,
+    data_of,
+    kept_assignment,
+    mark_of,
+)
 
 
 class Links:
     """Follows one log from its first message: nonces, positions, hash chain, ids, ticks."""
 
     __slots__ = (
-        *("_assignment", "_chain", "_height", "_info", "_party", "_store", "_time_ms", "_wire"),
-        *("digest", "nonce", "position", "signatures"),
+        *("_assignment", "_chain", "_height", "_info", "_party", "_scheduler", "_sealed", "_store"),
+        *("_time_ms", "_wire"),
+        *("assignments", "digest", "nonce", "position", "signatures"),
     )
 
     def __init__(self, store: Store, party: str) -> None:
@@ -47,8 +59,13 @@ class Links:
         self._party = party
         self._info = store.process(party)
         self._wire = wire_of(store)
+        self._scheduler = scheduler_of(store)
+        self._sealed = store.fact(SIGNED_FACT) == "0"
+        """Whether the scheduler signs from here on."""
         self.signatures = 0
-        """How many signatures were verified."""
+        """How many signatures of messages were verified."""
+        self.assignments = 0
+        """How many signatures of assignments were verified."""
         self._chain = b""
         self._assignment = b""
         self._time_ms = -1
@@ -82,8 +99,7 @@ class Links:
         )
         if message.hash_chain != encode_id(self._chain):
             return "its hash chain does not follow from the message before it"
-        self._assignment = assignment_digest(message, self._chain)
-        what = self._wrong_id(message)
+        what = self._wrong_id(message) or self._wrong_assignment(message)
         if what is not None:
             return what
         if self.nonce == 0 and self._info is not None:
@@ -121,6 +137,29 @@ class Links:
             return f"its contents do not hash to its id {message.id}"
         return None
 
+    def _wrong_assignment(self, message: Message) -> str | None:
+        """Verify what the scheduler signed, and note the id that the next link follows from."""
+        seal = None
+        if self._scheduler is not None:
+            seal = self._store.seal(message.process, message.position)
+        if self._scheduler is None or seal is None:
+            self._assignment = assignment_digest(message, self._chain)
+            return "the scheduler's signature of its assignment is gone" if self._sealed else None
+        self._sealed = True
+        self._assignment = seal.id
+        self.assignments += 1
+        if seal.id_key not in {None, id_key(encode_id(seal.id))}:
+            return "the index of assignments differs from the signature"
+        key, address = self._scheduler
+        try:
+            item = kept_assignment(message, seal, key)
+            verify(item)
+        except DataItemError as error:
+            return f"the scheduler's signature of its assignment does not hold: {error}"
+        if item.address != address:
+            return f"the public key that is kept of the scheduler is not that of {address}"
+        return None
+
     def _is_copy(self, message: Message) -> bool:
         """Tell whether it is the message of another log, assigned to this one."""
         if message.target == message.process:
@@ -134,6 +173,17 @@ def wire_of(store: Store) -> Wire | None:
     if not store.has_items():
         return None
     return Wire(store.fact("messenger") or "", store.fact("scheduler") or "")
+
+
+def scheduler_of(store: Store) -> tuple[bytes, str] | None:
+    """Return public key and address of the scheduler of a signed network."""
+    if store.fact(SIGNED_FACT) is None:
+        return None
+    try:
+        key = from_base64url(store.fact(SCHEDULER_KEY_FACT) or "")
+    except ValueError:
+        key = b""
+    return key, store.fact("scheduler") or ""
 
 
 def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
@@ -221,7 +271,7 @@ class Causes:
         self._messenger = messenger
         self._limits = limits
         self._wire = wire_of(store)
-        self._signed = store.fact("signed") is not None
+        self._signed = store.fact(SIGNED_FACT) is not None
         self._open: dict[tuple[str, str], Cause] = {}
         """By sender and reference."""
         self._made: dict[tuple[str, str], Cause] = {}

@@ -49,6 +49,7 @@ from benchpool.process import Process
 from benchpool.reception import Reception
 from benchpool.registry import Registry
 from benchpool.sent import Sent
+from benchpool.signers import to_base64url
 from benchpool.store import DataStore, Entry, Store
 from benchpool.trace import Trace, trace
 from benchpool.units.compute import ComputeUnit
@@ -58,7 +59,7 @@ from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wallet import ED25519, Wallet
-from benchpool.wire import Wire
+from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
 
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
@@ -154,13 +155,14 @@ class Network:
         self._compute = ComputeUnit(
             self._store, self.registry, self._host, threads=threads, limits=limits
         )
-        self._scheduler = SchedulerUnit(self._store, self.clock)
         address = self._unit_address("messenger", _MESSENGER)
         self._wire = Wire(address, self._unit_address("scheduler", _SCHEDULER))
-        if signed and not self.read_only:
-            self._store.set_fact("signed", "1")
-        self.signed = self._store.fact("signed") is not None
+        if signed and not self.read_only and self._store.fact(SIGNED_FACT) is None:
+            self._store.set_fact(SIGNED_FACT, str(self._store.count()))
+        self.signed = self._store.fact(SIGNED_FACT) is not None
         """Whether everything that is sent or pushed is a signed data item."""
+        signer = self._unit_signer(_MESSENGER, address)
+        self._scheduler = SchedulerUnit(self._store, self.clock, self._scheduler_signer())
         self._messenger = MessengerUnit(
             address=address,
             store=self._store,
@@ -170,7 +172,7 @@ class Network:
             limits=limits,
             on_spawn=self._spawned,
             wire=self._wire,
-            signer=self._unit_signer(address),
+            signer=signer,
         )
         self._reception = Reception(
             store=self._store,
@@ -214,10 +216,17 @@ class Network:
                 self._store.set_fact(fact, kept)
         return kept
 
-    def _unit_signer(self, address: str) -> Signer | None:
+    def _scheduler_signer(self) -> Signer | None:
+        signer = self._unit_signer(_SCHEDULER, self._wire.scheduler)
+        if signer is not None:
+            # The address is a hash of it: without the key nobody could verify an assignment.
+            self._store.set_fact(SCHEDULER_KEY_FACT, to_base64url(signer.owner))
+        return signer
+
+    def _unit_signer(self, name: str, address: str) -> Signer | None:
         if not self.signed or self.read_only:
             return None
-        wallet = self._directory.derive(_MESSENGER)
+        wallet = self._directory.derive(name)
         if wallet.address != address:
             raise StoreError(
                 "this home holds a signed network and not its keys: it can be looked at and"
@@ -563,6 +572,20 @@ class Network:
     def item(self, message_id: str) -> DataItem | None:
         """Return the data item that a message came or was pushed as; None if it is not signed."""
         return self._reception.item(message_id)
+
+    def assignment(self, message_id: str, process: str | None = None) -> DataItem | None:
+        """Return the scheduler's assignment of a message; None if there is none, or no signed one.
+
+        Args:
+            message_id: the message's.
+            process: in whose log; by default where the message came first.
+        """
+        entry = self._store.find(message_id, process)
+        return None if entry is None else self._reception.assignment(entry.message)
+
+    def assigned(self, assignment_id: str) -> Message | None:
+        """Return the message that a signed assignment put into a log; None if there is none."""
+        return self._store.assigned(assignment_id)
 
     def _next_anchor(self) -> str:
         self._sent += 1

@@ -66,7 +66,7 @@ class Outbox:
 
         Args:
             target: the id of a process or wallet.
-            action: becomes the first tag.
+            action: becomes the first tag; none if it is empty.
             tags: further tags, in order; values are written as text.
             data: text, bytes, or a JSON value, which also sets `Content-Type`.
 
@@ -76,7 +76,7 @@ class Outbox:
         """
         if not (target and isinstance(target, str)):
             raise HandlerError(f"a message {action} without a target cannot be sent")
-        pairs: list[Pair] = [("Action", action)]
+        pairs: list[Pair] = [("Action", action)] if action else []
         pairs.extend(as_pairs(tags))
         if data.__class__ is not str and not isinstance(data, str | bytes):
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
@@ -91,7 +91,7 @@ class Outbox:
         return self._reference
 
     def reply(
-        self, message: Message, action: str, tags: TagsInput = (), data: Data | Json = ""
+        self, message: Message, action: str = "", tags: TagsInput = (), data: Data | Json = ""
     ) -> int:
         """Answer a message: to its `Reply-To` or From, with `X-Reference` and `X-Origin`.
 
@@ -99,7 +99,7 @@ class Outbox:
         """
         pairs: list[Pair] = list(as_pairs(tags))
         given = message.tags
-        reference = given.get("X-Reference") or message.reference
+        reference = given.get("X-Reference") or _reference(message)
         if reference:
             pairs.append(("X-Reference", reference))
         if "X-Origin" in given:
@@ -118,7 +118,7 @@ class Outbox:
             "Reply-To": given.get("Reply-To") or message.sender,
             "X-Origin": given.get("X-Origin") or message.sender,
         }
-        reference = given.get("X-Reference") or message.reference
+        reference = given.get("X-Reference") or _reference(message)
         if reference:
             override["X-Reference"] = reference
         override.update(as_pairs(tags))
@@ -187,3 +187,8 @@ def _check_unicode(message: Outgoing) -> None:
                 part.encode()
     except UnicodeEncodeError as error:
         raise HandlerError(f"this text cannot be sent, it is no Unicode: {error}") from None
+
+
+def _reference(message: Message) -> str:
+    # On AO a wallet's Reference tag counts as a process's own does.
+    return message.reference or message.tags.get("Reference")

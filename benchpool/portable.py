@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -33,10 +33,12 @@ from benchpool.replay import Replayer
 from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Replay
 from benchpool.store import Checkpoint, DataStore, Store
+from benchpool.store import Line as LogLine
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore
 from benchpool.units.limits import LIMITS_FILE, find_limits
 from benchpool.wallet import Wallet
+from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
 
 FORMAT: Final = 1
 DATA_LIMIT: Final = 16 * 2**20
@@ -77,7 +79,8 @@ def export_home(
     Args:
         folder: the home; it is only looked at.
         file: what to write.
-        with_keys: include the seed and the secrets of the wallets.
+        with_keys: include the seed and the secrets of the wallets; only the user can read the
+            file then.
         with_data: include data transactions above `DATA_LIMIT` too.
         on_progress: called with the number of log entries written.
 
@@ -87,13 +90,18 @@ def export_home(
         writer = None
         partial = file.with_name(f".{file.name}.partial")
         try:
-            with partial.open("wb") as out:
+            partial.unlink(missing_ok=True)  # of an export that was killed
+            mode = 0o600 if with_keys else 0o666
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(handle, "wb") as out:
                 writer = LineWriter(out)
                 left_out = _write_registers(writer, run, with_keys=with_keys, with_data=with_data)
                 entries, signed = 0, run.store.has_items()
                 for line in run.store.lines():
                     entry = entry_fields(line.message, line.result)
-                    writer.write("entry", **entry, **(_item(run.store, entry) if signed else {}))
+                    if signed:
+                        entry |= _item(run.store, entry) | _seal(run.store, line)
+                    writer.write("entry", **entry)
                     entries += 1
                     if entries % _COMMIT_ENTRIES == 0:
                         on_progress(entries)
@@ -126,7 +134,8 @@ def _write_registers(
         "clock",
         "messenger",
         "scheduler",
-        "signed",
+        SIGNED_FACT,
+        SCHEDULER_KEY_FACT,
         "sent",
         *(_SECRET_FACTS if with_keys else ()),
     ):
@@ -181,6 +190,15 @@ def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
     if head is None:
         return {}
     return {"item": b64encode(head).decode(), "mark": store.item_mark(message["id"])}
+
+
+def _seal(store: Store, line: LogLine) -> dict[str, Any]:
+    """Return what the scheduler signed of an entry's assignment."""
+    seal = store.seal(line.process, line.position)
+    if seal is None:
+        return {}
+    excluded = {"exclude": seal.exclude} if seal.exclude else {}
+    return {"assignment": b64encode(seal.signature).decode(), **excluded}
 
 
 # -- reading ---------------------------------------------------------------------------------
@@ -361,11 +379,16 @@ class _Maker:
         mail: bool = False,
         item: str = "",
         mark: str = "",
+        assignment: str = "",
+        exclude: Sequence[str] = (),
     ) -> None:
         made = read_message(message)
         self.store.append(made, mail=mail)
         if item:
             self.store.add_item(made.id, b64decode(item, validate=True), mark)
+        if assignment:
+            seal = Seal(b64decode(assignment, validate=True), tuple(exclude))
+            self.store.add_seal(made.process, made.position, seal)
         if result is not None:
             self.store.record(made, read_result(result))
         if self.store.uncommitted >= _COMMIT_ENTRIES:

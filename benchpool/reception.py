@@ -6,12 +6,22 @@ from benchpool.dataitem import DataItem, Signer, decode, verify
 from benchpool.directory import Directory
 from benchpool.errors import DuplicateMessage, ItemRefused, UnknownProcess
 from benchpool.message import Item, Message, ProcessInfo
+from benchpool.signers import from_base64url
 from benchpool.store import Store
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
 from benchpool.wallet import ED25519, Wallet
-from benchpool.wire import PROCESS, Wire, check_item, content_mark, data_of, head_of
+from benchpool.wire import (
+    PROCESS,
+    SCHEDULER_KEY_FACT,
+    Wire,
+    check_item,
+    content_mark,
+    data_of,
+    head_of,
+    kept_assignment,
+)
 
 
 class Reception:
@@ -96,6 +106,14 @@ class Reception:
         if head is None or entry is None:
             return None
         return decode(head + data_of(entry.message))
+
+    def assignment(self, message: Message) -> DataItem | None:
+        """Return the scheduler's assignment of a message of a log; None if it is not signed."""
+        seal = self._store.seal(message.process, message.position)
+        key = self._store.fact(SCHEDULER_KEY_FACT)
+        if seal is None or key is None:
+            return None
+        return kept_assignment(message, seal, from_base64url(key))
 
     # -- from this network's wallets ---------------------------------------------------------
 

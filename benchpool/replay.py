@@ -93,6 +93,7 @@ class Replayer:
             self._go(replay, process, on_progress)
         replay.processes = [each for each in self._folded.values() if each is not None]
         replay.signatures = sum(links.signatures for links in self._links.values())
+        replay.assignments = sum(links.assignments for links in self._links.values())
         for each in replay.processes:
             each.memory = memory_of(each.instance)
         replay.seconds = perf_counter() - started

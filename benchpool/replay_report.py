@@ -61,7 +61,9 @@ class Replay:
     mail: int = 0
     pending: int = 0
     signatures: int = 0
-    """Verified."""
+    """Of messages, verified."""
+    assignments: int = 0
+    """Of the scheduler, verified."""
     seconds: float = 0.0
     difference: Difference | None = None
 

@@ -6,20 +6,25 @@ and check them (permaweb/ao, connect 0.0.98, servers/mu, servers/su).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from benchpool.dataitem import DataItem, Signer, deep_hash, encode_tags, sign
 from benchpool.errors import DataItemError, ItemRefused
 from benchpool.message import Item, Message, Pair, Tags, decode_id, encode_id, normalise_name
-from benchpool.signers import to_base64url
+from benchpool.signers import LENGTHS, SignatureType, to_base64url
 
 PROTOCOL: Final = "ao"
 VARIANT: Final = "ao.TN.1"
 MESSAGE: Final = "Message"
 PROCESS: Final = "Process"
 NOTICE: Final = "Notice"
+SIGNED_FACT: Final = "signed"
+"""The fact that a network is signed: how many messages its logs held when it became so."""
+SCHEDULER_KEY_FACT: Final = "scheduler_key"
+"""The fact that keeps the scheduler's public key, base64url, in a signed network."""
 _TYPES: Final = frozenset({MESSAGE, PROCESS})
 _OWN_WAY: Final = frozenset({"Data-Protocol", "Variant", "Type"})
 _PUSHED_WAY: Final = _OWN_WAY | {"From-Process", "From-Module", "Pushed-For", "Assignments"}
@@ -182,12 +187,62 @@ def check_item(item: DataItem) -> None:
         raise ItemRefused("link", "no name or value of a tag may end in '+link'")
 
 
-def assignment_item(message: Message, signer: Signer) -> DataItem:
+# -- assignments -----------------------------------------------------------------------------
+
+
+class Seal(NamedTuple):
+    """What the scheduler signed of a message's place in a log: the assignment that it signed."""
+
+    signature: bytes
+    exclude: tuple[str, ...] = ()
+    """Fields of the message that the assignment leaves out."""
+    id_key: int | None = None
+    """What the index of assignments has for its id; None where there is no index."""
+
+    @property
+    def id(self) -> bytes:
+        """The id of the assignment: 32 bytes."""
+        return sha256(self.signature).digest()
+
+
+def assignment_item(message: Message, signer: Signer, exclude: Sequence[str] = ()) -> DataItem:
     """Make the scheduler's assignment of a message of a log, signed by it.
 
     The same message and an Ed25519 key give the same item each time.
+
+    Args:
+        message: as it stands in the log.
+        signer: the scheduler's key.
+        exclude: fields of the message that are left out.
+
+    Raises: DataItemError if `exclude` has names that are empty, hold a comma or are too long.
     """
-    tags = [
+    return sign(signer, tags=_assignment_tags(message, exclude))
+
+
+def kept_assignment(message: Message, seal: Seal, owner: bytes) -> DataItem:
+    """Make the same item of the signature that is kept of it; `verify` tells whether it holds.
+
+    Args:
+        message: as it stands in the log.
+        seal: what the scheduler signed.
+        owner: the scheduler's public key (Ed25519, 32 bytes).
+
+    Raises: DataItemError if the signature has not 64 bytes.
+    """
+    lengths = LENGTHS[SignatureType.ED25519]
+    if (len(seal.signature), len(owner)) != lengths:
+        raise DataItemError(f"an Ed25519 signature has {lengths.signature} bytes")
+    tags = _assignment_tags(message, seal.exclude)
+    kind = int(SignatureType.ED25519)
+    return DataItem(kind, seal.signature, owner, "", b"", tags, encode_tags(tags), b"")
+
+
+def _assignment_tags(message: Message, exclude: Sequence[str]) -> tuple[Pair, ...]:
+    if any(not name or "," in name for name in exclude):
+        raise DataItemError("a field to exclude has a name without commas")
+    own = () if message.id == message.process else (("Message", message.id),)
+    return (
         ("Data-Protocol", PROTOCOL),
         ("Variant", VARIANT),
         ("Type", "Assignment"),
@@ -197,7 +252,6 @@ def assignment_item(message: Message, signer: Signer) -> DataItem:
         ("Hash-Chain", message.hash_chain),
         ("Block-Height", f"{message.block_height:012d}"),
         ("Timestamp", str(message.timestamp)),
-    ]
-    if message.id != message.process:
-        tags.append(("Message", message.id))
-    return sign(signer, tags=tags)
+        *own,
+        *(("Exclude", name) for name in exclude),
+    )

@@ -4,6 +4,7 @@ The standard token of AO. Amounts are whole winston of any size, balances never 
 and the supply is always the sum of the balances.
 
 Source: aos blueprints/token.lua.
+Answers to Info, Balance and Balances have no Action, so that two tokens that ask each other stop.
 Deviates: the owner may mint too, and for somebody else; Burn is there.
 """
 
@@ -61,7 +62,7 @@ class WrappedAR(Process):
             "Denomination": state.denomination,
             "Total-Supply": state.supply,
         }
-        self.reply(message, "Info", tags)
+        self.reply(message, tags=tags)
 
     @handler("Balance")
     def balance(self, message: Message) -> None:
@@ -71,16 +72,15 @@ class WrappedAR(Process):
         held = str(self.state.balances.get(account, 0))
         self.reply(
             message,
-            "Balance",
-            {"Balance": held, "Ticker": self.state.ticker, "Account": account},
-            held,
+            tags={"Balance": held, "Ticker": self.state.ticker, "Account": account},
+            data=held,
         )
 
     @handler("Balances")
     def balances(self, message: Message) -> None:
         """List the accounts that hold something, oldest first."""
         held = {account: str(amount) for account, amount in self.state.balances.items() if amount}
-        self.reply(message, "Balances", data=held)
+        self.reply(message, data=held)
 
     @handler("Transfer")
     def transfer(self, message: Message) -> None:

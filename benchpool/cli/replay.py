@@ -69,6 +69,8 @@ def _show(done: Replay) -> None:
         )
         if done.signatures:
             output.line(f"{output.paint('✓', 'good')} signatures that hold: {done.signatures:,}")
+        if done.assignments:
+            output.line(f"{output.paint('✓', 'good')} signed assignments: {done.assignments:,}")
 
 
 def _state(each: Folded) -> str:
@@ -84,6 +86,7 @@ def _json(done: Replay) -> dict[str, Any]:
         "mail": done.mail,
         "pending": done.pending,
         "signatures": done.signatures,
+        "assignments": done.assignments,
         "seconds": round(done.seconds, 3),
         "state": done.digest,
         "processes": [

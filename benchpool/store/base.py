@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from benchpool.errors import StoreError
 from benchpool.message import Message, ProcessInfo, Result
 from benchpool.wallet import Wallet
+from benchpool.wire import Seal
 
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
@@ -153,6 +154,18 @@ class Store(Protocol):
 
     def has_items(self) -> bool:
         """Tell whether any message is signed."""
+        ...
+
+    def add_seal(self, process: str, position: int, seal: Seal) -> None:
+        """Keep the scheduler's signature of the assignment at this place of a log."""
+        ...
+
+    def seal(self, process: str, position: int) -> Seal | None:
+        """Return what the scheduler signed of this place; None if it signed nothing."""
+        ...
+
+    def assigned(self, assignment_id: str) -> Message | None:
+        """Return the message that a signed assignment put into a log."""
         ...
 
     def add_process(self, info: ProcessInfo) -> None:

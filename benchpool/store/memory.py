@@ -11,10 +11,12 @@ from benchpool.message import (
     decode_message,
     decode_result,
     encode,
+    encode_id,
     encode_result,
 )
 from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.wallet import Wallet
+from benchpool.wire import Seal
 
 
 class MemoryStore:
@@ -34,6 +36,8 @@ class MemoryStore:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._items: dict[str, tuple[bytes, str]] = {}
         self._marks: dict[str, str] = {}
+        self._seals: dict[tuple[str, int], Seal] = {}
+        self._sealed: dict[str, tuple[str, int]] = {}
         self.uncommitted = 0
         self.failure = Failure()
 
@@ -144,6 +148,20 @@ class MemoryStore:
     def has_items(self) -> bool:
         """See `Store`."""
         return bool(self._items)
+
+    def add_seal(self, process: str, position: int, seal: Seal) -> None:
+        """See `Store`."""
+        self._seals[process, position] = seal
+        self._sealed[encode_id(seal.id)] = (process, position)
+
+    def seal(self, process: str, position: int) -> Seal | None:
+        """See `Store`."""
+        return self._seals.get((process, position))
+
+    def assigned(self, assignment_id: str) -> Message | None:
+        """See `Store`."""
+        place = self._sealed.get(assignment_id)
+        return None if place is None else self._entry(*place).message
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""

@@ -125,7 +125,7 @@ def _shorten_ids(connection: Connection) -> None:
 
 
 def _keep_signatures(connection: Connection) -> None:
-    """Version 3: wallets of several kinds, and what signed messages are rebuilt from."""
+    """Version 3: wallets of several kinds, and what signed items are rebuilt from."""
     columns = {row.name for row in connection.execute(text("PRAGMA table_info(wallets)"))}
     if "kind" not in columns:
         connection.execute(
@@ -135,6 +135,10 @@ def _keep_signatures(connection: Connection) -> None:
         "CREATE TABLE IF NOT EXISTS items (message VARCHAR(43) NOT NULL PRIMARY KEY,"
         " head BLOB NOT NULL, mark VARCHAR NOT NULL)",
         "CREATE INDEX IF NOT EXISTS items_mark ON items (mark) WHERE mark != ''",
+        "CREATE TABLE IF NOT EXISTS assignments (process VARCHAR NOT NULL,"
+        " position INTEGER NOT NULL, id_key BIGINT NOT NULL, signature BLOB NOT NULL,"
+        " exclude VARCHAR NOT NULL, PRIMARY KEY (process, position)) WITHOUT ROWID",
+        "CREATE INDEX IF NOT EXISTS assignments_id ON assignments (id_key)",
     ):
         connection.execute(text(statement))
 

@@ -91,6 +91,21 @@ items = Table(
 )
 items_mark = Index("items_mark", items.c.mark, sqlite_where=items.c.mark != "")
 
+assignments = Table(
+    "assignments",
+    metadata,
+    # The scheduler's signatures of a signed network, each for one place of a log.
+    Column("process", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    # As in the log, of the assignment's id.
+    Column("id_key", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    # Names with commas between them.
+    Column("exclude", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+assignments_id = Index("assignments_id", assignments.c.id_key)
+
 checkpoints = Table(
     "checkpoints",
     metadata,

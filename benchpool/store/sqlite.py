@@ -38,6 +38,7 @@ from benchpool.message import (
     decode_message,
     decode_result,
     encode,
+    encode_id,
     encode_result,
     is_id,
 )
@@ -46,11 +47,15 @@ from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.store.migrations import id_key as _id_key
 from benchpool.store.migrations import open_schema
 from benchpool.wallet import Wallet
+from benchpool.wire import Seal
 
 _PAGE = 1_000
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
     "INSERT INTO log (process, position, id_key, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_INSERT_SEAL = (
+    "INSERT INTO assignments (process, position, id_key, signature, exclude) VALUES (?, ?, ?, ?, ?)"
 )
 
 
@@ -105,6 +110,7 @@ class SqliteStore:
         """The facts of processes, which never change, as far as they were asked for."""
         self._items: dict[str, tuple[str, bytes, str]] = {}
         self._marks: dict[str, str] = {}
+        self._seals: list[tuple[str, int, int, bytes, str]] = []
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
         try:
@@ -201,6 +207,9 @@ class SqliteStore:
                 )
                 self._items.clear()
                 self._marks.clear()
+            if self._seals:
+                connection.exec_driver_sql(_INSERT_SEAL, self._seals)
+                self._seals.clear()
 
     def last_scheduled(self, process: str) -> Message | None:
         """See `Store`."""
@@ -317,6 +326,39 @@ class SqliteStore:
         return bool(self._items) or bool(
             self._connection.exec_driver_sql("SELECT 1 FROM items LIMIT 1").first()
         )
+
+    def add_seal(self, process: str, position: int, seal: Seal) -> None:
+        """See `Store`."""
+        key = _id_key(encode_id(seal.id))
+        self._seals.append((process, position, key, seal.signature, ",".join(seal.exclude)))
+
+    def seal(self, process: str, position: int) -> Seal | None:
+        """See `Store`."""
+        self._flush()
+        row = self._connection.exec_driver_sql(
+            "SELECT signature, exclude, id_key FROM assignments WHERE process = ? AND position = ?",
+            (process, position),
+        ).first()
+        if row is None:
+            return None
+        signature, exclude, key = row
+        kept = signature if isinstance(signature, bytes) else b""  # no signature: it never holds
+        return Seal(kept, tuple(filter(None, str(exclude).split(","))), key)
+
+    def assigned(self, assignment_id: str) -> Message | None:
+        """See `Store`."""
+        self._flush()
+        if not is_id(assignment_id):
+            return None
+        rows = self._connection.exec_driver_sql(
+            "SELECT signature, message FROM assignments JOIN log USING (process, position)"
+            " WHERE assignments.id_key = ?",
+            (_id_key(assignment_id),),
+        )
+        for signature, message in rows:
+            if encode_id(Seal(signature).id) == assignment_id:
+                return decode_message(message)
+        return None
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""
@@ -436,6 +478,7 @@ class SqliteStore:
         self._late.clear()
         self._items.clear()
         self._marks.clear()
+        self._seals.clear()
         self._opened.close()
         self._engine.dispose()
 

@@ -319,10 +319,20 @@ class MessengerUnit:
         if entry is not None:
             self.assign(entry.message, assign.processes, depth=depth)
 
-    def assign(self, message: Message, processes: Iterable[str], *, depth: int = 0) -> None:
+    def assign(
+        self,
+        message: Message,
+        processes: Iterable[str],
+        *,
+        depth: int = 0,
+        exclude: Sequence[str] = (),
+    ) -> None:
         """Give an existing message a further place in the logs of other processes.
 
-        A process that has it already gets no second one.
+        A process that has it already gets no second one. A signed assignment names the fields that
+        it excludes; the evaluation sees them all, as on AO.
+
+        Raises: DataItemError for `exclude`, see `wire.assignment_item`.
         """
         item = Item(
             message.target,
@@ -337,7 +347,10 @@ class MessengerUnit:
         )
         for process in processes:
             if process in self._processes and self._store.find(message.id, process) is None:
-                self._deliver(item, message.id, process, depth=depth)
+                copy = self._scheduler.schedule(
+                    item, message.id, process, depth=depth, exclude=exclude
+                )
+                self._wait(copy)
 
 
 class Families:

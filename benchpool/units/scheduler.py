@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from benchpool.clock import Clock, block_height
+from benchpool.dataitem import Signer
 from benchpool.message import Item, Message, decode_id, encode_id
 from benchpool.store import Store
+from benchpool.wire import Seal, assignment_item
 
 EPOCH = 0
 """AO's schedulers have never begun a second one."""
@@ -28,22 +31,39 @@ class SchedulerUnit:
     """Orders the messages of each process: nonces without gaps from 0, and a hash chain.
 
     Hash chain, as on AO: of nonce 0, SHA-256(process id); of nonce n, SHA-256(id of assignment
-    n - 1, hash chain of n - 1). An assignment's id is the SHA-256 of its canonical bytes, since
-    nobody signs it here. A cron tick lies between two messages: it has a position in the log, no
-    nonce of its own and no part in the chain.
+    n - 1, hash chain of n - 1). With a key each assignment is a signed data item, whose id is the
+    SHA-256 of its signature; without one it is the SHA-256 of what the assignment says. A cron tick
+    lies between two messages: it has a position in the log, no nonce of its own and no part in the
+    chain.
+
+    Args:
+        store: keeps the logs.
+        clock: says when a message is scheduled.
+        signer: the scheduler's Ed25519 key, in a signed network.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, signer: Signer | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._signer = signer
         self._heads: dict[str, _Head] = {}
         self._now_ms = -1
         self._height = 0
 
     def schedule(
-        self, item: Item, message_id: str, process: str, *, mail: bool = False, depth: int = 0
+        self,
+        item: Item,
+        message_id: str,
+        process: str,
+        *,
+        mail: bool = False,
+        depth: int = 0,
+        exclude: Sequence[str] = (),
     ) -> Message:
-        """Append a message to a process's log, or to a wallet's as mail."""
+        """Append a message to a process's log, or to a wallet's as mail.
+
+        Raises: DataItemError for `exclude`, see `wire.assignment_item`; nothing is logged then.
+        """
         head = self._heads.get(process) or self._find_head(process)
         now_ms = self._clock.now()
         if now_ms != self._now_ms:
@@ -76,11 +96,17 @@ class SchedulerUnit:
             depth,
             position,
         )
+        seal = None
+        if self._signer is not None:
+            signed = assignment_item(message, self._signer, exclude)
+            seal = Seal(signed.signature, tuple(exclude))
         self._store.append(message, mail=mail)
+        if seal is not None:
+            self._store.add_seal(process, position, seal)
         head.nonce = nonce
         head.position = position
         head.chain = chain
-        head.assignment = assignment_digest(message, chain)
+        head.assignment = assignment_digest(message, chain) if seal is None else seal.id
         return message
 
     def tick(self, item: Item, message_id: str, process: str, due_ms: int) -> Message:
@@ -129,13 +155,16 @@ class SchedulerUnit:
         else:
             chain = decode_id(last.hash_chain)
             position = self._store.last_position(process)
-            head = _Head(last.nonce, position, chain, assignment_digest(last, chain))
+            # What was scheduled before its network was signed has no seal.
+            seal = self._store.seal(process, last.position)
+            assignment = assignment_digest(last, chain) if seal is None else seal.id
+            head = _Head(last.nonce, position, chain, assignment)
         self._heads[process] = head
         return head
 
 
 def assignment_digest(message: Message, chain: bytes) -> bytes:
-    """Hash what an assignment says: which message stands where, when, after what."""
+    """Hash what an unsigned assignment says: which message stands where, when, after what."""
     return sha256(
         chain
         + (

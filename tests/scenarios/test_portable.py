@@ -3,6 +3,7 @@
 import io
 import json
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_keys_stay_at_home_unless_asked_for(finished: Path, tmp_path: Path):
             )
         assert (seed.encode() in text) is with_keys
         assert (secret.hex().encode() in text) is with_keys
+        assert (stat.S_IMODE(file.stat().st_mode) == 0o600) is with_keys
     import_file(tmp_path / "True.zst", tmp_path / "copy")
     with Network(tmp_path / "copy", seed=1) as network:
         assert network.wallet("ana").secret

@@ -28,7 +28,7 @@ def test_spawn_sets_a_home_up_so_that_send_works_right_after_it(tmp_path: Path):
         *("--home", home, "--json"),
     )
     replies = json.loads(sent.stdout)["replies"]
-    assert {"name": "Action", "value": "Info"} in replies[0]["Tags"]
+    assert {"name": "Ticker", "value": "wAR"} in replies[0]["Tags"]
     again = json.loads(run("scripts/spawn.py", "--home", home, "--json").stdout)
     assert again == names
 

@@ -1,6 +1,8 @@
 """The same pools in a network that signs everything, as on AO."""
 
+import sqlite3
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -30,3 +32,19 @@ def test_every_signature_of_the_run_is_verified(finished: Path, signed_and_finis
             message.cron for info in network.processes() for message, _ in network.log(info.id)
         )
     assert signed.signatures == signed.messages + signed.mail - ticks > 100
+    assert (signed.assignments, plain.assignments) == (signed.signatures, 0)
+
+
+def test_an_audit_finds_a_forged_assignment(signed_and_finished: Path, tmp_path: Path):
+    home = tmp_path / "home"
+    copytree(signed_and_finished, home)
+    with Network(home, read_only=True) as network:
+        token = network.resolve("WrappedAR")
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        connection.execute(
+            "UPDATE assignments SET signature = zeroblob(64) WHERE process = ? AND position = 3",
+            (token,),
+        )
+    failed = [check for check in audit_home(home, "happy").checks if check.passed is False]
+    assert failed[0].name.startswith("the logs are whole")
+    assert f"position 3 of {token}" in failed[0].detail

@@ -46,7 +46,6 @@ def refused(network, token, sent):
 
 def test_info_shows_the_token_with_its_defaults(network, token, bob):
     assert tags(network.send(token, "Info", sender=bob).reply()) == {
-        "Action": "Info",
         "Name": "Wrapped AR",
         "Ticker": "wAR",
         "Logo": "",
@@ -59,7 +58,6 @@ def test_spawn_tags_name_the_token(network, alice):
     spawn_tags = {"Name": "Gold", "Ticker": "AU", "Denomination": "3", "Logo": "logo-id"}
     token = network.spawn("WrappedAR", spawn_tags, sender=alice)
     assert tags(network.send(token, "Info").reply()) == {
-        "Action": "Info",
         **spawn_tags,
         "Total-Supply": "0",
     }
@@ -118,7 +116,6 @@ def test_cast_suppresses_both_notices(network, token, alice, bob, cast):
 def test_a_transfer_of_everything_leaves_an_account_out_of_balances(network, token, alice, bob):
     network.send(token, "Transfer", {"Recipient": bob.address, "Quantity": "1000"}, sender=alice)
     reply = network.send(token, "Balances", sender=bob).reply()
-    assert reply.action == "Balances"
     assert json.loads(reply.data) == {bob.address: "1000"}
 
 
@@ -204,8 +201,8 @@ def test_balance_answers_for_recipient_then_target_then_sender(network, token, a
         assert reply.data == reply.tags["Balance"]
         return tags(reply)
 
-    alices = {"Action": "Balance", "Balance": "1000", "Ticker": "wAR", "Account": alice.address}
-    bobs = {"Action": "Balance", "Balance": "0", "Ticker": "wAR", "Account": bob.address}
+    alices = {"Balance": "1000", "Ticker": "wAR", "Account": alice.address}
+    bobs = {"Balance": "0", "Ticker": "wAR", "Account": bob.address}
     assert ask({"Recipient": alice.address}, bob) == alices
     assert ask({"Target": alice.address}, bob) == alices
     assert ask({}, alice) == alices
@@ -294,3 +291,19 @@ def test_an_unknown_action_changes_nothing(network, token, alice):
     sent = network.send(token, "Steal", {"Quantity": "1"}, sender=alice)
     assert sent.replies == []
     assert balance(network, token, alice) == 1000
+
+
+@pytest.mark.parametrize("action", ["Info", "Balance", "Balances"])
+def test_tokens_that_are_made_to_ask_each_other_stop(network, token, action):
+    """An answer without Action is no question: no handler of the other token takes it."""
+    other = network.spawn("WrappedAR", {"Name": "Other"})
+    sent = network.send(token, action, {"Reply-To": other})
+    assert [each.message.action for each in sent.trace.walk()] == [action, ""]
+    assert len(network.inbox(other)) == 1
+
+
+def test_a_users_own_reference_comes_back(network, token):
+    reply = network.send(token, "Balance", {"Reference": "17"}).reply()
+    assert reply.tags["X-Reference"] == "17"
+    given = {"Reference": "17", "X-Reference": "4"}
+    assert network.send(token, "Balance", given).reply().tags.all("X-Reference") == ["4"]

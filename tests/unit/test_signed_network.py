@@ -347,7 +347,10 @@ def test_a_network_may_become_signed_later(tmp_path):
         verify(net.item(net.send(echo, "Ping").reply().id))
         assert [n.message.action for n in net.trace(plain.pushed_for).walk()] == ["Ping", "Pong"]
         assert replay_network(net).difference is None
-    assert replay_home(home, registry=registry()).signatures == 2
+    done = replay_home(home, registry=registry())
+    assert (done.signatures, done.assignments) == (2, 2)
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM assignments").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("kind", ["arweave", "ethereum"])
@@ -417,16 +420,70 @@ def test_other_changes_are_found_too(home, change):
     assert replay_home(home, registry=registry()).difference is not None
 
 
+def test_a_flipped_bit_in_an_assignment_is_found_and_located(home):
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT process, position, signature, id_key FROM assignments"
+        ).fetchall()
+    assert len(rows) == replay_home(home, registry=registry()).assignments == 15
+    update = (
+        "UPDATE assignments SET signature = ?, id_key = ?, exclude = ?"
+        " WHERE process = ? AND position = ?"
+    )
+    for number, (process, position, signature, key) in enumerate(rows):
+        byte = number * 3
+        broken = signature[:byte] + bytes([signature[byte] ^ 1]) + signature[byte + 1 :]
+        new_key = int.from_bytes(sha256(broken).digest()[:8], "big", signed=True)
+        for change in (
+            (broken, key, ""),
+            (broken, new_key, ""),
+            (signature, key + 1, ""),
+            (signature, key, "Data"),
+            ("text", key, ""),
+            (signature[:63], key, ""),
+        ):
+            with sqlite3.connect(home / "benchpool.sqlite") as connection:
+                connection.execute(update, (*change, process, position))
+            found = replay_home(home, registry=registry()).difference
+            assert (found.process, found.position) == (process, position), change
+            assert "signature" in found.what
+        with sqlite3.connect(home / "benchpool.sqlite") as connection:
+            connection.execute(update, (signature, key, "", process, position))
+    assert replay_home(home, registry=registry()).difference is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM assignments WHERE position = (SELECT max(position) FROM assignments)",
+        "DELETE FROM assignments",
+        "UPDATE facts SET value = 'A' || substr(value, 2) WHERE name = 'scheduler_key'",
+        "UPDATE facts SET value = '?' WHERE name = 'scheduler_key'",
+        "DELETE FROM facts WHERE name = 'scheduler_key'",
+        "UPDATE facts SET value = 'A' || substr(value, 2) WHERE name = 'scheduler'",
+        "DELETE FROM facts WHERE name = 'signed'",
+    ],
+)
+def test_what_assignments_are_verified_by_cannot_change(home, change):
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        assert connection.execute(change).rowcount
+    assert replay_home(home, registry=registry()).difference is not None
+
+
 def test_an_export_carries_the_signatures(home, tmp_path):
     def items(folder):
         with sqlite3.connect(folder / "benchpool.sqlite") as connection:
-            return connection.execute("SELECT * FROM items ORDER BY message").fetchall()
+            return [
+                connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+                for table in ("items", "assignments")
+            ]
 
     file, copy, keyed = tmp_path / "run.jsonl.zst", tmp_path / "copy", tmp_path / "keyed"
     exported = export_home(home, file)
     done = import_file(file, copy, registry=registry())
     assert items(copy) == items(home)
     assert done.signatures == replay_home(home, registry=registry()).signatures == 15
+    assert done.assignments == replay_home(home, registry=registry()).assignments == 15
     assert export_home(copy, tmp_path / "again").hash == exported.hash
     with network(copy, seed=None, read_only=True) as net:
         assert net.signed
@@ -452,6 +509,23 @@ def test_an_assigned_message_keeps_its_signature(tmp_path):
     assert done.signatures == 6
 
 
+def test_an_assignment_says_what_it_excludes_in_a_copy_too(tmp_path):
+    with network(tmp_path / "home", signed=True) as net:
+        first, second = net.spawn("Echo"), net.spawn("Echo")
+        sent = net.send(first, "Ping", data="hi")
+        message = net.log(first)[1][0]
+        net._messenger.assign(message, [second], exclude=["Data", "Anchor"])
+        net.run()
+        made = net.assignment(sent.id, second)
+    assert made.tags[-2:] == (("Exclude", "Data"), ("Exclude", "Anchor"))
+    export_home(tmp_path / "home", tmp_path / "file")
+    import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
+    with network(tmp_path / "copy", seed=None, read_only=True) as copy:
+        assert copy.assignment(sent.id, second) == made
+        assert copy.assignment(sent.id) != made
+        assert copy.assigned(made.id).process == second
+
+
 def test_an_assignment_is_an_item_of_the_scheduler():
     with network(signed=True) as net:
         echo = net.spawn("Echo")
@@ -474,6 +548,40 @@ def test_an_assignment_is_an_item_of_the_scheduler():
             "Message": sent.id,
         }
         assert "Message" not in dict(assignment_item(first, net.scheduler.signer()).tags)
+        kept = [net.assignment(echo), net.assignment(sent.id)]
+        assert kept == [assignment_item(each, net.scheduler.signer()) for each in (first, message)]
+        assert [net.assigned(each.id) for each in kept] == [first, message]
+        assert net.assigned(echo) is net.assigned("no id") is net.assignment("A" * 43) is None
+        chain = decode_id(kept[0].id) + decode_id(first.hash_chain)
+        assert message.hash_chain == encode_id(sha256(chain).digest())
+
+
+def test_a_copy_without_keys_gives_every_assignment_as_it_was(home, tmp_path):
+    export_home(home, tmp_path / "file")
+    import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
+    with (
+        network(home) as net,
+        network(tmp_path / "copy", seed=None, read_only=True) as copy,
+    ):
+        parties = [*(info.id for info in net.processes()), *(w.address for w in net.wallets())]
+        places = [(message.id, party) for party in parties for message, _ in net.log(party)]
+        assert len(places) == 15
+        for place in places:
+            made = copy.assignment(*place)
+            verify(made)
+            assert made == net.assignment(*place)
+            assert made.address == net.scheduler.address
+            assert copy.assigned(made.id).process == place[1]
+
+
+def test_an_unsigned_network_has_no_signed_assignments(tmp_path):
+    with network(tmp_path / "home") as net:
+        echo = net.spawn("Echo")
+        assert net.assignment(echo) is None
+    assert replay_home(tmp_path / "home", registry=registry()).assignments == 0
+    with network(tmp_path / "home") as net:
+        net._store.set_fact("signed", "0")
+        assert "assignment is gone" in replay_network(net).difference.what
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -9,6 +9,8 @@ from benchpool.store import migrations
 from benchpool.store.migrations import Migration, migrate, read_version
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore, connect
+from benchpool.wallet import Wallet
+from benchpool.wire import Seal
 
 IDS = [encode_id(bytes([number]) * 32) for number in (1, 200, 77)]
 
@@ -115,6 +117,62 @@ def test_homes_with_short_ids_of_version_1_are_only_renumbered(tmp_path):
     store.close()
     SqliteStore(path).close()
     assert version_of(path) == str(SCHEMA_VERSION)
+
+
+def form(path):
+    """Return every table with its columns, and every index with its statement."""
+    with sqlite3.connect(path) as connection:
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).fetchall()
+        tables = {
+            name: {row[1:] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for (name,) in names
+        }
+        indexes = connection.execute(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+        ).fetchall()
+    connection.close()
+    return tables, [index for index in indexes if index[2]]
+
+
+def test_a_home_of_version_2_gets_what_signatures_are_kept_in(tmp_path):
+    path, fresh = tmp_path / "benchpool.sqlite", tmp_path / "fresh.sqlite"
+    SqliteStore(path).close()
+    SqliteStore(fresh).close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            """
+            DROP TABLE items;
+            DROP TABLE assignments;
+            DROP TABLE wallets;
+            CREATE TABLE wallets ("order" INTEGER NOT NULL, name VARCHAR NOT NULL,
+                address VARCHAR(43) NOT NULL, secret BLOB NOT NULL, PRIMARY KEY ("order"),
+                UNIQUE (name), UNIQUE (address));
+            INSERT INTO wallets (name, address, secret) VALUES ('ana', 'a', x'01');
+            DROP INDEX log_id;
+            CREATE INDEX log_id ON log (id_key);
+            UPDATE facts SET value = '2' WHERE name = 'schema_version';
+            """
+        )
+    connection.close()
+    store = SqliteStore(path)
+    assert store.wallets() == [Wallet("ana", "a", b"\x01", "ed25519")]
+    store.add_item(IDS[0], b"head", "mark")
+    store.add_seal(IDS[0], 0, Seal(b"s" * 64))
+    store.commit(1)
+    assert store.marked("mark") == IDS[0]
+    assert store.seal(IDS[0], 0).signature == b"s" * 64
+    store.close()
+    assert version_of(path) == str(SCHEMA_VERSION)
+    (tables, indexes), (expected, expected_indexes) = form(path), form(fresh)
+    assert {"process", "position", "id_key", "signature", "exclude"} == {
+        column[0] for column in tables["assignments"]
+    }
+    assert {"message", "head", "mark"} == {column[0] for column in tables["items"]}
+    assert ("kind", "VARCHAR", 1, "'ed25519'", 0) in tables["wallets"]
+    assert tables == expected
+    assert indexes == expected_indexes
 
 
 def test_an_older_home_is_not_changed_by_looking_at_it(old_home):

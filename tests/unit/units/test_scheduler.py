@@ -1,14 +1,19 @@
 from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 
 from benchpool.clock import GENESIS_HEIGHT, GENESIS_MS, VirtualClock
+from benchpool.dataitem import Ed25519Signer, verify
+from benchpool.errors import DataItemError
 from benchpool.message import Item, Tags, decode_id, encode_id
 from benchpool.store import MemoryStore
 from benchpool.store.sqlite import SqliteStore
 from benchpool.units.scheduler import SchedulerUnit, assignment_digest
+from benchpool.wire import assignment_item, kept_assignment
 
 PROCESS = encode_id(b"\x01" * 32)
+KEY = Ed25519Signer(b"k" * 32)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -40,6 +45,52 @@ def test_the_hash_chain_starts_with_the_process_and_goes_on_with_the_assignment(
     assert put(unit).hash_chain == "cs1uhCLEB_ttCYaQ8RMLfe1-wvf14dML2dUh8BU2N5M"
     unit._heads[PROCESS].assignment = b"\x02" * 32
     assert put(unit).hash_chain == "2S886r9o0sw8pru-nXvedHsMRi0-97MNtxuaSD_TVeI"
+
+
+def test_with_a_key_the_chain_goes_on_with_the_id_of_the_signed_assignment(store, clock):
+    """The sheet's vector has an assignment with the id 32 times 02: no signature gives that."""
+    unit = SchedulerUnit(store, clock, KEY)
+    first, second = put(unit, 0), put(unit, 1)
+    assert first.hash_chain == "cs1uhCLEB_ttCYaQ8RMLfe1-wvf14dML2dUh8BU2N5M"
+    made = assignment_item(first, KEY)
+    assert store.seal(PROCESS, 0).signature == made.signature
+    chain = decode_id(made.id) + decode_id(first.hash_chain)
+    assert second.hash_chain == encode_id(sha256(chain).digest())
+    unit._heads[PROCESS].chain = decode_id(first.hash_chain)
+    unit._heads[PROCESS].assignment = b"\x02" * 32
+    assert put(unit, 2).hash_chain == "2S886r9o0sw8pru-nXvedHsMRi0-97MNtxuaSD_TVeI"
+
+
+def test_the_chain_goes_on_after_a_restart_signed_or_not(store, clock):
+    """A log that began without signatures goes on from its last unsigned assignment."""
+    begun = SchedulerUnit(store, clock)
+    put(begun, 0), put(begun, 1)
+    whole = SchedulerUnit(store, clock, KEY)
+    put(whole, 2), put(whole, 3)
+    put(SchedulerUnit(store, clock, KEY), 4)
+    log = [entry.message for entry in store.entries(PROCESS)]
+    assert [store.seal(PROCESS, place) is None for place in range(5)] == [True] * 2 + [False] * 3
+    for before, after in pairwise(log):
+        chain = decode_id(before.hash_chain)
+        seal = store.seal(PROCESS, before.position)
+        last = assignment_digest(before, chain) if seal is None else seal.id
+        assert after.hash_chain == encode_id(sha256(last + chain).digest())
+
+
+def test_a_signed_assignment_names_what_it_excludes(store, clock):
+    unit = SchedulerUnit(store, clock, KEY)
+    message_id = encode_id(b"\x07" * 32)
+    message = unit.schedule(item(), message_id, PROCESS, exclude=["Data", "Anchor"])
+    seal = store.seal(PROCESS, 0)
+    made = kept_assignment(message, seal, KEY.owner)
+    verify(made)
+    assert made.tags[-3:] == (("Message", message_id), ("Exclude", "Data"), ("Exclude", "Anchor"))
+    assert store.assigned(made.id) == message
+    for bad in ("", "a,b", "x" * 5000):
+        with pytest.raises(DataItemError):
+            unit.schedule(item(), message_id, PROCESS, exclude=[bad])
+    assert store.last_position(PROCESS) == 0
+    assert put(unit, 1).nonce == 1
 
 
 def test_nonces_go_up_from_0_in_every_process_by_itself(unit):

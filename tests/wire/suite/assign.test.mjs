@@ -12,7 +12,7 @@ const EVERY_SECOND = [
 ];
 const ticks = async (process) => {
   const { edges } = await ao.results({ process, sort: "DESC", limit: 50 });
-  return edges.filter(({ node }) => node.Messages.some((message) => tag(message, "Action") === "Info"));
+  return edges.filter(({ node }) => node.Messages.some((message) => tag(message, "Denomination")));
 };
 
 test("assign schedules a message for another process and returns the assignment's id", async () => {

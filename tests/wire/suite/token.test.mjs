@@ -11,12 +11,12 @@ test("spawn returns the id of a process", async () => {
 });
 
 test("a token without tags has AO's defaults: twelve decimals", async () => {
-  const info = byAction(await look(await spawn("WrappedAR"), { Action: "Info" }), "Info");
+  const [info] = (await look(await spawn("WrappedAR"), { Action: "Info" })).Messages;
   assert.equal(tag(info, "Denomination"), "12");
 });
 
 test("Info tells Name, Ticker and Denomination", async () => {
-  const info = byAction(await ask(token, { Action: "Info" }), "Info");
+  const [info] = (await ask(token, { Action: "Info" })).Messages;
   assert.equal(tag(info, "Name"), "Points");
   assert.equal(tag(info, "Ticker"), "PTS");
   assert.equal(tag(info, "Denomination"), "3");
