@@ -29,7 +29,7 @@ demo: setup
 
 test: setup
 	@$(BIN)/benchpool model pull smollm2-135m
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: setup
 	@$(BIN)/benchpool model pull smollm2-135m

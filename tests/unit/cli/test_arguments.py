@@ -14,6 +14,8 @@ DASHED = "-PvzdPoG4p15gRTYnpLaRl5wo8HMSpbvcfiywYId9GA"
         (["send", "--target", DASHED, "--action", "Info"],) * 2,
         (["audit", "--", DASHED],) * 2,
         (["pool", "show", "-h"],) * 2,
+        (["pool", "show", "-Pvz", "--json"], ["pool", "show", "--json", "--", "-Pvz"]),
+        (["pool", "show", "--jsom"],) * 2,
     ],
 )
 def test_an_id_that_begins_with_a_dash_is_no_option(given, shielded):
