@@ -31,10 +31,16 @@ def replay(
 
     Example: benchpool replay --verify
     """
+    from benchpool.errors import HomeLocked
     from benchpool.home import find_home, open_run
     from benchpool.replay import replay_home
+    from benchpool.served import find_server
 
     folder = find_home(home)
+    server = find_server(folder)
+    if verify and server is not None and any((folder / "databases").glob("*.sqlite")):
+        # A private database commits by itself, and would be ahead of the log that is read here.
+        raise HomeLocked(f"a server runs on this home (process {server.pid}); stop it first")
     with open_run(folder) as run:
         total = run.store.count()
     with output.progress() as report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchpool import __version__
@@ -18,6 +19,7 @@ from benchpool.server import compute, control, gateway, health, messenger, sched
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
 from benchpool.server.metrics import Metrics
+from benchpool.tags import is_id
 
 UNITS: dict[str, Callable[[Context], APIRouter]] = {
     "mu": messenger.routes,
@@ -66,7 +68,8 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
 
     for kind in (BenchpoolError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, refuse)
-    app.add_middleware(Edge, metrics=context.metrics, unit=unit)
+    shortcuts = Shortcuts(context, unit, refuse)
+    app.add_middleware(Edge, metrics=context.metrics, unit=unit, shortcuts=shortcuts)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -80,8 +83,11 @@ def unit_of(path: str) -> str:
 class Edge:
     """What every request passes: counting, `Access-Control-*`, and `/mu` for `/mu/`."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, unit: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, unit: str | None, shortcuts: Shortcuts
+    ) -> None:
         self._app = app
+        self._shortcuts = shortcuts
         self._metrics = metrics
         self._unit = unit
 
@@ -112,7 +118,63 @@ class Edge:
             }
             await Response(status_code=204, headers=allowed)(scope, receive, send_on)
             return
-        await self._app(scope, receive, send_on)
+        work = self._shortcuts.find(scope)
+        if work is None:
+            await self._app(scope, receive, send_on)
+        else:
+            await self._shortcuts.serve(work, scope, receive, send_on)
+
+
+Work = Callable[[Request], Awaitable[Response]]
+
+
+class Shortcuts:
+    """What nearly all requests are, messages and their results, served without looking for a route.
+
+    To find a route among all of them takes longer than the rest of such a request. The routes are
+    there all the same, for the OpenAPI document and for the rarer forms of these requests.
+
+    Args:
+        context: the server.
+        unit: the one at the root, None if all are served under their names.
+        refuse: writes what became of a request that failed.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        unit: str | None,
+        refuse: Callable[[Request, Exception], Awaitable[Response]],
+    ) -> None:
+        self._refuse = refuse
+        self._take = messenger.taking(context)
+        self._give = compute.giving(context)
+        self._items = {None: frozenset({"/mu", "/mu/"}), "mu": frozenset({"/"})}.get(unit, ())
+        self._results = {None: "/cu/result/", "cu": "/result/"}.get(unit)
+
+    def find(self, scope: Scope) -> Work | None:
+        """Return what serves a request, if it is one of these."""
+        path, query = scope["path"], scope["query_string"]
+        if scope["method"] == "POST":
+            return self._take if path in self._items and not query else None
+        if scope["method"] != "GET" or self._results is None or not path.startswith(self._results):
+            return None
+        message = path[len(self._results) :]
+        process = query.removeprefix(b"process-id=").decode("latin-1")
+        if not (is_id(message) and is_id(process) and query.startswith(b"process-id=")):
+            return None
+        return lambda _request: self._give(message, process, "")
+
+    async def serve(self, work: Work, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        request = Request(scope, receive)
+        try:
+            response = await work(request)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            response = await self._refuse(request, error)
+        await response(scope, receive, send)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

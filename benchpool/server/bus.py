@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from benchpool.errors import DataCorrupt, DataNotFound, PushLimitExceeded, StoreError, Unavailable
 from benchpool.network import Network
 from benchpool.server.metrics import Metrics
+from benchpool.server.recent import Recent
 from benchpool.units.outage import is_outage
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Bus:
         self.network = network
         self.failure: BaseException | None = None
         """Why the network cannot go on; every further job is refused with it."""
+        self.recent = Recent()
         self._metrics = metrics
         self._on_failure = on_failure
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -187,6 +189,7 @@ class Bus:
             self.network.run()
         except PushLimitExceeded as error:
             log.warning("%s", error)
+        self.recent.committed()
         self._unfinished = frozenset(self.network.unfinished())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)

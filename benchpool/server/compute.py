@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -27,9 +28,8 @@ Process = Annotated[str, Query(alias="process-id", max_length=64)]
 Limit = Annotated[str, Query(max_length=20)]
 
 
-def routes(context: Context) -> APIRouter:
-    """Make the router."""
-    router = APIRouter(tags=["compute unit"])
+def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
+    """Make what gives a result of (message, process, no-busy): see `app.Shortcuts`."""
     bus, network = context.bus, context.network
 
     def find(message: str, process: str) -> tuple[Result | None, ProcessInfo]:
@@ -38,6 +38,31 @@ def routes(context: Context) -> APIRouter:
         if entry is None:
             raise UnknownProcess(f"no message {message[:80]!r} for process {info.id}")
         return entry.result, info
+
+    async def give(message: str, process: str, no_busy: str = "") -> Response:
+        wait_s = LONGEST_WAIT_S if no_busy in ("1", "true") else BUSY_AFTER_S
+        deadline = time.monotonic() + wait_s
+        known = context.recent.find(process, message)
+        if known is not None:
+            return answer(result_json(*known))
+        while True:
+            found, info = await bus.read(lambda: find(message, process))
+            if found is not None:
+                return answer(result_json(found, info))
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                text = f"Evaluation of process {info.id} is in progress."
+                return answer({"message": text}, 202)
+            await bus.moves(left_s)
+
+    return give
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router."""
+    router = APIRouter(tags=["compute unit"])
+    bus, network = context.bus, context.network
+    give = giving(context)
 
     @router.get("/", responses=documented())
     async def greet() -> Response:
@@ -50,17 +75,7 @@ def routes(context: Context) -> APIRouter:
         message: str, process: Process, no_busy: Annotated[str, Query(alias="no-busy")] = ""
     ) -> Response:
         """Return the result of a message; of a process's own evaluation by the process's id."""
-        wait_s = LONGEST_WAIT_S if no_busy in ("1", "true") else BUSY_AFTER_S
-        deadline = time.monotonic() + wait_s
-        while True:
-            found, info = await bus.read(lambda: find(message, process))
-            if found is not None:
-                return answer(result_json(found, info))
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                text = f"Evaluation of process {info.id} is in progress."
-                return answer({"message": text}, 202)
-            await bus.moves(left_s)
+        return await give(message, process, no_busy)
 
     @router.get("/results/{process}", responses=documented(404, 500, 422))
     async def results(

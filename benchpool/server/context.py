@@ -13,6 +13,7 @@ from benchpool.server.answers import Refused
 from benchpool.server.assignments import Assignments
 from benchpool.server.bus import Bus
 from benchpool.server.metrics import Metrics
+from benchpool.server.recent import Recent
 
 MU_BODY_BYTES = 10 << 20
 CU_BODY_BYTES = 1 << 20
@@ -36,6 +37,11 @@ class Context:
 
     def __post_init__(self) -> None:
         self.assignments = Assignments(self.network)
+
+    @property
+    def recent(self) -> Recent:
+        """The newest results."""
+        return self.bus.recent
 
     def monitors(self) -> list[str]:
         """Return the processes that somebody monitors; the bus's thread calls this."""

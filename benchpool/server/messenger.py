@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -22,10 +23,34 @@ ITEM_BODY = {
 }
 
 
+def taking(context: Context) -> Callable[[Request], Awaitable[Response]]:
+    """Make what takes a data item: most requests are this one; see `app.Shortcuts`."""
+    bus, network = context.bus, context.network
+
+    async def post_item(request: Request) -> Response:
+        checked = await check(context, await read_body(request, MU_BODY_BYTES))
+        item = checked.item
+
+        def take() -> None:
+            try:
+                schedule(network, checked)
+            except DuplicateMessage as error:
+                raise as_scheduler_said(error) from None
+            target = item.target if checked.said.type == PROCESS else ""
+            if target and network.find_process(target) is not None:
+                network.post_assignment(item.id, [target])
+
+        await bus.write(take)
+        return answer({"message": "Processing DataItem", "id": item.id}, 202)
+
+    return post_item
+
+
 def routes(context: Context) -> APIRouter:
     """Make the router; its root is `/`."""
     router = APIRouter(tags=["messenger unit"])
     bus, network = context.bus, context.network
+    post_item = taking(context)
 
     @router.get("/", responses=documented(media="text/plain"))
     async def greet() -> Response:
@@ -48,21 +73,7 @@ def routes(context: Context) -> APIRouter:
             if not (process_id and assign):
                 raise Refused("'process-id' and 'assign' must both be given", 400)
             return await assigned(assign, process_id)
-        raw = await read_body(request, MU_BODY_BYTES)
-        checked = await check(context, raw)
-        item = checked.item
-
-        def take() -> None:
-            try:
-                schedule(network, checked)
-            except DuplicateMessage as error:
-                raise as_scheduler_said(error) from None
-            target = item.target if checked.said.type == PROCESS else ""
-            if target and network.find_process(target) is not None:
-                network.post_assignment(item.id, [target])
-
-        await bus.write(take)
-        return answer({"message": "Processing DataItem", "id": item.id}, 202)
+        return await post_item(request)
 
     async def assigned(message: str, process: str) -> Response:
         def work() -> str:

@@ -178,8 +178,13 @@ class Server:
         def observe(kind: str, messages: Sequence[Any], results: Sequence[Any], s: float) -> None:
             metrics.evaluation_seconds.labels(kind).observe(s)
             for message, result in zip(messages, results, strict=True):
-                module = type(network.process(message.process)).__name__
-                metrics.messages.labels(module, "error" if result.error else "ok").inc()
+                info = network.find_process(message.process)
+                if info is None:
+                    continue
+                metrics.messages.labels(
+                    network.registry.find(info.module).__name__, "error" if result.error else "ok"
+                ).inc()
+                bus.recent.evaluated(message, result, info)
 
         network.on_evaluated(observe)
         metrics.watch(

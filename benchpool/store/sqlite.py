@@ -105,6 +105,8 @@ class SqliteStore:
         # Tuples and bytes only: the garbage collector would visit lists again and again.
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
         self._fresh_results: dict[tuple[str, int], bytes] = {}
+        self._fresh_ids: dict[str, tuple[tuple[str, int], ...]] = {}
+        """Where each message is among the fresh ones, so that to look for it writes nothing."""
         self._late: list[dict[str, Any]] = []
         self._infos: dict[str, ProcessInfo] = {}
         """The facts of processes, which never change, as far as they were asked for."""
@@ -159,6 +161,7 @@ class SqliteStore:
         place = (message.process, message.position)
         try:
             self._fresh[place] = (*place, _id_key(message.id), message.cron, encode(message))
+            self._fresh_ids[message.id] = (*self._fresh_ids.get(message.id, ()), place)
         except BaseException as error:
             self.failure.note(error)
             raise
@@ -196,6 +199,7 @@ class SqliteStore:
                     _INSERT, [(*row, results.get(place)) for place, row in self._fresh.items()]
                 )
                 self._fresh.clear()
+                self._fresh_ids.clear()
                 results.clear()
             if self._late:
                 connection.execute(_RECORD, self._late)
@@ -265,11 +269,25 @@ class SqliteStore:
 
     def find(self, message_id: str, process: str | None = None) -> Entry | None:
         """See `Store`."""
-        self._flush()
+        self.failure.check()
         if not is_id(message_id):
             return None
+        fresh = self._find_fresh(message_id, process)
+        if fresh is not None and process is not None:
+            return fresh
+        return self._find_written(message_id, process) or fresh
+
+    def _find_fresh(self, message_id: str, process: str | None) -> Entry | None:
+        for place in self._fresh_ids.get(message_id, ()):
+            if process in (None, place[0]):
+                return _entry(self._fresh[place][-1], self._fresh_results.get(place))
+        return None
+
+    def _find_written(self, message_id: str, process: str | None) -> Entry | None:
+        if self._late:  # a result of a message that is written
+            self._flush()
         given = {"key": _id_key(message_id), "process": process}
-        rows = self._connection.execute(_FIND if process is None else _FIND_IN, given)
+        rows = self._connection.exec_driver_sql(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
@@ -474,6 +492,7 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         self._fresh.clear()
+        self._fresh_ids.clear()
         self._fresh_results.clear()
         self._late.clear()
         self._items.clear()
@@ -488,13 +507,13 @@ _RECORD = (
     .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
     .values(result=bindparam("r"))
 )
-_FIND = text(
+_FIND = (
     "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's
     f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
     " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
     f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
 )
-_FIND_IN = text(str(_FIND).replace("= :key", "= :key AND process = :process"))
+_FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
 _SET_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"

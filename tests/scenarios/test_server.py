@@ -319,6 +319,61 @@ def test_commands_work_on_a_served_home(
     assert refused.status_code == 401
 
 
+def test_commands_that_check_a_served_home_see_one_moment_of_it(
+    serve: Callable[..., Running], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = Client(serve().url)
+    token = ana.spawn("WrappedAR")
+    monkeypatch.setenv("BENCHPOOL_HOME", str(home))
+    ended = threading.Event()
+
+    def go_on() -> None:
+        writer = Client(str(ana.http.base_url), seed=3)
+        while not ended.is_set():
+            writer.send(token, "Balance")
+
+    traffic = threading.Thread(target=go_on)
+    traffic.start()
+    try:
+        for number in range(3):
+            copy = str(tmp_path / f"{number}.jsonl")
+            for args in (["replay", "--verify"], ["export", copy]):
+                done = CliRunner().invoke(app, args)
+                assert done.exit_code == 0, (done.stdout, done.stderr, done.exception)
+    finally:
+        ended.set()
+        traffic.join()
+    # A private database commits by itself, beside the log.
+    (home / "databases").mkdir(exist_ok=True)
+    (home / "databases" / f"{token}.sqlite").touch()
+    refused = CliRunner().invoke(app, ["replay", "--verify"])
+    assert refused.exit_code != 0
+    assert f"a server runs on this home (process {os.getpid()}); stop it first" in refused.stderr
+    (home / "databases" / f"{token}.sqlite").unlink()
+
+
+def test_a_process_is_monitored_once_until_it_is_not(ana: Client, token: str) -> None:
+    item = sign(ana.signer, target=token, data=b" ").raw
+
+    def ask(method: str) -> tuple[int, str]:
+        answer = ana.http.request(method, f"/mu/monitor/{token}", content=item)
+        return answer.status_code, answer.text
+
+    assert ask("DELETE") == (500, '{"error":"Process monitor not found"}')
+    assert ask("POST") == (200, "Process monitoring initiated")
+    assert ask("POST") == (500, '{"error":"Process already being monitored"}')
+    assert ask("DELETE") == (200, "Process monitoring stopped")
+    assert ana.http.post(f"/mu/monitor/{token}", content=b"nothing").status_code == 500
+
+
+def test_eval_is_an_action_that_no_handler_takes(ana: Client, token: str) -> None:
+    stranger = Client(str(ana.http.base_url), seed=9)
+    for client in (ana, stranger):
+        result = client.result(client.send(token, "Eval", b"1 + 1"), token)
+        assert (result["Messages"], result["Spawns"]) == ([], [])
+    assert ana.balance(token) == "1000"
+
+
 def test_a_server_file_of_a_program_that_is_gone_is_ignored(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

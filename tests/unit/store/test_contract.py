@@ -269,3 +269,23 @@ def test_an_id_is_found_in_every_stretch_of_the_log_by_the_index(tmp_path):
         assert store.find(an_id(f"p{place}"), "q") is None
     assert store.find(an_id("nobody")) is None
     store.close()
+
+
+def test_a_message_is_found_before_and_after_it_is_written(store):
+    here, there = message(), message("q", id=an_id("p0"))
+    store.append(here, mail=False)
+    store.append(there, mail=False)
+    store.record(here, result("before"))
+    assert store.find(here.id).message == here
+    assert store.find(here.id, "q").message == there
+    assert store.find(here.id, "q").result is None
+    assert store.find(here.id, "p").result == result("before")
+    assert store.find(here.id, "r") is None
+    store.commit(1)
+    store.record(there, result("after"))
+    assert store.find(here.id, "q").result == result("after")
+    assert store.find(here.id).message == here
+    copy = message("s", id=here.id)
+    store.append(copy, mail=False)
+    assert store.find(here.id).message == here
+    assert store.find(here.id, "s").message == copy
