@@ -14,7 +14,10 @@ from benchpool.wire import assignment_item
 
 
 class Assignments:
-    """Signs when asked. Ed25519 is deterministic, so an assignment has one id for ever."""
+    """Shows what the scheduler signed; what was logged before the network was signed, it signs now.
+
+    Ed25519 is deterministic, so an assignment has one id for ever.
+    """
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -23,7 +26,8 @@ class Assignments:
 
     def item(self, message: Message) -> DataItem:
         """Return the assignment of a message of a log."""
-        return assignment_item(message, self._signer)
+        kept = self._network.assignment(message.id, message.process)
+        return kept or assignment_item(message, self._signer)
 
     def id_of(self, message: Message) -> str:
         """Return the id of a message's assignment."""

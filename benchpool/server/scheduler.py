@@ -147,9 +147,9 @@ def routes(context: Context) -> APIRouter:
         entry = network.entry(id_, process)
         if entry is not None:
             return entry.message
-        for message in scheduled(process, None, by_nonce=True):
-            if context.assignments.id_of(message) == id_:
-                return message
+        message = network.assigned(id_)
+        if message is not None and message.process == process:
+            return message
         raise Refused("Message or Process not found", 400)
 
     def first_of(process: str) -> Message:
