@@ -10,7 +10,7 @@ with Network() as network:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -413,19 +413,26 @@ class Network:
             self.post_assignment(message_id, processes)
             self.run()
 
-    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+    def post_assignment(
+        self, message_id: str, processes: list[str], *, exclude: Sequence[str] = ()
+    ) -> list[Message]:
         """Assign an existing message to further processes, and leave it pending for `run`.
+
+        Args:
+            message_id: the message's.
+            processes: by name or id.
+            exclude: fields that a signed assignment names; the evaluation sees them all.
 
         Returns: the message as it stands in the log of each process.
 
-        Raises: UnknownProcess.
+        Raises: UnknownProcess; DataItemError for a field that is empty or holds a comma.
         """
         with self._lock:
             entry = self._store.find(message_id)
             if entry is None:
                 raise UnknownProcess(f"no message with id {message_id}")
             targets = [self.info(process).id for process in processes]
-            self._messenger.assign(entry.message, targets)
+            self._messenger.assign(entry.message, targets, exclude=exclude)
             found = [self._store.find(message_id, target) for target in targets]
             return [entry.message for entry in found if entry is not None]
 

@@ -6,6 +6,7 @@ import base64
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,10 +113,13 @@ class ServedNetwork(Network):
         self.refresh()
         return self.sent(given["id"], given["process"], given["sender"])
 
-    def post_assignment(self, message_id: str, processes: list[str]) -> list[Message]:
+    def post_assignment(
+        self, message_id: str, processes: list[str], *, exclude: Sequence[str] = ()
+    ) -> list[Message]:
         """See `Network`."""
         targets = [self.info(process).id for process in processes]
-        self._ask("assignments", {"sender": "", "message": message_id, "processes": targets})
+        said = {"message": message_id, "processes": targets, "exclude": list(exclude)}
+        self._ask("assignments", {"sender": "", **said})
         self._posted.append(message_id)
         self.refresh()
         entries = [self._store.find(message_id, target) for target in targets]

@@ -36,6 +36,7 @@ class Said(msgspec.Struct):
     """Data that is no text."""
     processes: list[str] = []
     message: str = ""
+    exclude: list[str] = []
 
     @property
     def data(self) -> str | bytes:
@@ -108,7 +109,9 @@ def routes(context: Context) -> APIRouter:
     async def assign(request: Request) -> Response:
         """Assign a message to further processes."""
         said: Said = await read(request, Said)
-        await bus.write(lambda: network.post_assignment(said.message, said.processes))
+        await bus.write(
+            lambda: network.post_assignment(said.message, said.processes, exclude=said.exclude)
+        )
         return answer({})
 
     @router.post("/wallets", responses=documented(400))

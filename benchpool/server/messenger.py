@@ -67,18 +67,23 @@ def routes(context: Context) -> APIRouter:
         request: Request,
         process_id: Annotated[str | None, Query(alias="process-id")] = None,
         assign: str | None = None,
+        exclude: str = "",
+        base_layer: Annotated[str | None, Query(alias="base-layer")] = None,
     ) -> Response:
         """Take a signed data item, or assign a message; both are committed when this answers."""
         if process_id is not None or assign is not None:
             if not (process_id and assign):
                 raise Refused("'process-id' and 'assign' must both be given", 400)
-            return await assigned(assign, process_id)
+            if base_layer is not None:
+                raise Refused("'base-layer': there is no base layer here to assign from")
+            return await assigned(assign, process_id, [each for each in exclude.split(",") if each])
         return await post_item(request)
 
-    async def assigned(message: str, process: str) -> Response:
+    async def assigned(message: str, process: str, exclude: list[str]) -> Response:
         def work() -> str:
             check_target(network, process)
-            return context.assignments.id_of(network.post_assignment(message, [process])[0])
+            placed = network.post_assignment(message, [process], exclude=exclude)
+            return context.assignments.id_of(placed[0])
 
         assignment = await bus.write(work)
         return answer({"message": "Processing Assignment", "id": assignment}, 202)

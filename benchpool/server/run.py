@@ -16,7 +16,6 @@ import uvicorn
 
 from benchpool.clock import WallClock
 from benchpool.errors import ConfigError, StoreError
-from benchpool.home import Home
 from benchpool.network import Network
 from benchpool.registry import Registry
 from benchpool.served import ServerFile, forget_server, write_server
@@ -246,7 +245,8 @@ def serve_home(
     """Serve the network of a home until SIGINT or SIGTERM.
 
     Args:
-        home: the folder; one that holds no network yet becomes a new one.
+        home: the folder; one that holds no network yet becomes a new one. From now on, all that
+            is sent and pushed in it is signed.
         options: where to listen.
         on_ready: called with the addresses, and how many messages are taken up again.
         registry: modules beside the installed ones.
@@ -254,8 +254,7 @@ def serve_home(
 
     Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
     """
-    if not Home(home).exists():
-        settings.setdefault("signed", True)  # clients look at signatures
+    settings.setdefault("signed", True)  # clients look at signatures
     network = Network(home, clock=WallClock(), registry=registry, **settings)
     resumed = network.resumed
     server = Server(network, options)

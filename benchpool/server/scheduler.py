@@ -32,14 +32,18 @@ def routes(context: Context) -> APIRouter:
         "/", responses=documented(400, 413, ok={200: "Scheduled."}), openapi_extra=ITEM_BODY
     )
     async def post(
-        request: Request, process_id: OptionalProcess = "", assign: str = ""
+        request: Request,
+        process_id: OptionalProcess = "",
+        assign: str = "",
+        exclude: str = "",
     ) -> Response:
         """Schedule a signed data item, or assign a message."""
         if process_id and assign:
 
             def put() -> Message:
                 known(process_id)
-                return network.post_assignment(assign, [process_id])[0]
+                fields = [each for each in exclude.split(",") if each]
+                return network.post_assignment(assign, [process_id], exclude=fields)[0]
 
             message = await bus.write(put)
             return answer(

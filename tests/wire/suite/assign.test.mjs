@@ -48,12 +48,12 @@ test("assign with only one of its parameters is 400", async () => {
   assert.equal((await post(`${net.mu}/?assign=${token}`, "")).status, 400);
 });
 
-test("assign with exclude assigns the whole message: nothing is excluded here", async () => {
+test("assign with exclude names the fields in the assignment", async () => {
   const other = await spawn("WrappedAR");
   const message = await send(token, { Action: "Info" }, { data: "whole" });
   const assignment = await ao.assign({ process: other, message, exclude: ["Data", "Tags"] });
   const { json } = await get(`${net.su}/${assignment}?process-id=${other}`);
-  assert.deepEqual(values(json.assignment.tags, "Exclude"), []);
+  assert.deepEqual(values(json.assignment.tags, "Exclude"), ["Data", "Tags"]);
 });
 
 test("assign of a transaction of the base layer throws: there is none", async () => {
