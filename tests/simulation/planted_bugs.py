@@ -154,6 +154,8 @@ BUGS = {
     "lose a round": Bug(_lose_a_round, {"every message is evaluated"}),
     "forget the counter": Bug(_forget_the_counter, {"crash equivalence"}),
     "double by a transfer to oneself": Bug(_double, {"supply conserved"}),
-    "keep what failed": Bug(_keep_what_failed, {"supply conserved"}),
+    "keep what failed": Bug(
+        _keep_what_failed, {"supply conserved", "crash equivalence", "replay verifies"}
+    ),
     "write twice": Bug(_write_twice, {"crash equivalence", "replay verifies"}),
 }
