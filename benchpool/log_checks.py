@@ -201,18 +201,7 @@ def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
         if message.target != item.id:
             return "the process that it makes is another one"
         said = replace(said, target=message.target)
-    found = Item(
-        message.target,
-        message.owner,
-        message.sender,
-        message.tags,
-        message.data,
-        message.anchor,
-        message.reference,
-        message.pushed_for,
-        message.from_module,
-        said.type if copied else message.type,
-    )
+    found = Item.of(message, type=said.type if copied else message.type)
     return None if said == found else "it does not say what its signed data item says"
 
 

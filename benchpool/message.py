@@ -286,6 +286,22 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     from_module: str = ""
     type: str = "Message"
 
+    @classmethod
+    def of(cls, message: Message, *, type: str) -> Item:  # noqa: A002 - the field's name
+        """Return what the sender of a logged message said, as an item of this type."""
+        return cls(
+            message.target,
+            message.owner,
+            message.sender,
+            message.tags,
+            message.data,
+            message.anchor,
+            message.reference,
+            message.pushed_for,
+            message.from_module,
+            type,
+        )
+
     def id(self) -> str:
         """Hash the canonical bytes: the MessagePack array of the fields, data as bytes."""
         return encode_id(content_digest(self, self.target))

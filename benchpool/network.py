@@ -9,6 +9,7 @@ with Network() as network:
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -64,7 +65,7 @@ from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
 __all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
 
 _NAMING = "naming"
-"""The fact that keeps the name of a process that has not taken its first message yet."""
+"""The fact that keeps the names of processes that have not taken their first message yet."""
 _MESSENGER = "messenger unit"
 _SCHEDULER = "scheduler unit"
 
@@ -191,9 +192,9 @@ class Network:
         self._cron.coalesce(self.clock.now())
         self.resumed = 0 if self.read_only else self._messenger.resume()
         self._interrupted = self.resumed > 0
-        self._naming = self._store.fact(_NAMING) or ""
+        self._naming: list[str] = json.loads(self._store.fact(_NAMING) or "[]")
         if not (self.read_only or self._interrupted):
-            self._settle_name()
+            self._settle_names()
         if not self.read_only:
             self._store.commit(self.clock.now())
 
@@ -294,10 +295,6 @@ class Network:
         """Return the id of a process or wallet. Raises: UnknownProcess with the nearest names."""
         return self._directory.resolve(party)
 
-    def forget_name(self, name: str) -> None:
-        """Take a name back."""
-        self._directory.remove_name(name)
-
     def name_of(self, identity: str) -> str:
         """Return the name of an id, or the id itself if it has none."""
         return self._directory.name_of(identity)
@@ -345,8 +342,8 @@ class Network:
             info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
             if name is not None:
                 self._directory.set_name(name, info.id)
-                self._naming = name
-                self._store.set_fact(_NAMING, name)
+                self._naming.append(name)
+                self._store.set_fact(_NAMING, json.dumps(self._naming))
             self.run()
         error = self.result(info.id, info.id).error
         if error:
@@ -496,23 +493,26 @@ class Network:
             self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
-            self._settle_name()
+            self._settle_names()
             if self._messenger.problems:
                 raise self._messenger.problems[0]
 
-    def _settle_name(self) -> None:
-        """Take the name of the last process back if it refused its first message."""
+    def _settle_names(self) -> None:
+        """Take the names of processes back that refused their first message."""
         if not self._naming:
             return
-        process = self._directory.names()[self._naming]
-        entry = self._store.find(process, process)
-        if entry is not None and entry.result is None:
-            return  # it thinks on, in a lane of its own
-        if entry is not None and entry.result is not None and entry.result.error:
-            self._directory.remove_name(self._naming)
-        self._naming = ""
-        self._store.set_fact(_NAMING, "")
-        self._store.commit(self.clock.now())
+        waiting = []
+        for name in self._naming:
+            process = self._directory.resolve(name)
+            entry = self._store.find(process, process)
+            if entry is None or entry.result is None:
+                waiting.append(name)  # it thinks on, in a lane of its own
+            elif entry.result.error:
+                self._directory.remove_name(name)
+        if waiting != self._naming:
+            self._naming = waiting
+            self._store.set_fact(_NAMING, json.dumps(waiting))
+            self._store.commit(self.clock.now())
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when

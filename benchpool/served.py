@@ -18,6 +18,7 @@ from benchpool.errors import BenchpoolError, ConfigError, Unavailable
 from benchpool.message import Data, Message, Tags, TagsInput
 from benchpool.network import Network
 from benchpool.sent import Sent
+from benchpool.units.limits import check_text
 from benchpool.wallet import ED25519, Wallet
 
 SERVER_FILE: Final = "server.json"
@@ -164,18 +165,11 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def _said(sender: str, tags: TagsInput, data: Data) -> dict[str, Any]:
     if isinstance(data, str):
-        _check_text(data)
+        check_text(data)
         content: dict[str, str] = {"text": data}
     else:
         content = {"base64": base64.b64encode(data).decode()}
     return {"sender": sender, "tags": Tags(tags).pairs, **content}
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise errors.MessageError(f"this text is no Unicode: {error}") from None
 
 
 def _error(kind: str | None, body: bytes) -> BenchpoolError:

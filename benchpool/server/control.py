@@ -100,8 +100,6 @@ def routes(context: Context) -> APIRouter:
             pass
         error = (await bus.read(lambda: network.result(process, process))).error
         if error:  # of a heavy process, which is evaluated beside everything else
-            if said.name is not None:
-                await bus.write(lambda: network.forget_name(said.name or ""))
             raise HandlerError(f"{said.module} {process} was spawned but refused its tags: {error}")
         return answer({"id": process})
 

@@ -64,3 +64,8 @@ def check_target(network: Network, target: str) -> None:
         raise UnknownProcess(
             f"no process {target[:80] or '(the item has no target)'} is known here"
         )
+
+
+def excluded(text: str) -> list[str]:
+    """Read the parameter `exclude`: names of fields, with commas between them."""
+    return [name for name in text.split(",") if name]

@@ -12,7 +12,14 @@ from benchpool.dataitem import decode, verify
 from benchpool.errors import DataItemError, DuplicateMessage
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
-from benchpool.server.intake import NO_ITEM, as_scheduler_said, check, check_target, schedule
+from benchpool.server.intake import (
+    NO_ITEM,
+    as_scheduler_said,
+    check,
+    check_target,
+    excluded,
+    schedule,
+)
 from benchpool.wire import PROCESS
 
 ITEM_BODY = {
@@ -76,7 +83,7 @@ def routes(context: Context) -> APIRouter:
                 raise Refused("'process-id' and 'assign' must both be given", 400)
             if base_layer is not None:
                 raise Refused("'base-layer': there is no base layer here to assign from")
-            return await assigned(assign, process_id, [each for each in exclude.split(",") if each])
+            return await assigned(assign, process_id, excluded(exclude))
         return await post_item(request)
 
     async def assigned(message: str, process: str, exclude: list[str]) -> Response:

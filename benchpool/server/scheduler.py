@@ -13,7 +13,7 @@ from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 from benchpool.server.evaluations import backwards, forwards
-from benchpool.server.intake import check, schedule
+from benchpool.server.intake import check, excluded, schedule
 from benchpool.server.messenger import ITEM_BODY
 from benchpool.server.shapes import Cursor
 
@@ -42,7 +42,7 @@ def routes(context: Context) -> APIRouter:
 
             def put() -> Message:
                 known(process_id)
-                fields = [each for each in exclude.split(",") if each]
+                fields = excluded(exclude)
                 return network.post_assignment(assign, [process_id], exclude=fields)[0]
 
             message = await bus.write(put)

@@ -82,7 +82,7 @@ class Limits:
     def check_item(self, item: Item) -> None:
         """Accept what a wallet says. Raises: LimitExceeded; MessageError for text that is none."""
         for text in (item.target, *chain.from_iterable(item.tags.pairs), item.data):
-            _check_text(text)
+            check_text(text)
         self._check("this message", item.target, item.tags, item.data)
 
     # -- from a handler ----------------------------------------------------------------------
@@ -96,7 +96,7 @@ class Limits:
     ) -> None:
         """Accept what an evaluation put out. Raises: LimitExceeded."""
         total = len(output)
-        _check_text(output)
+        check_text(output)
         plain, most_tags = self._plain, self.tags
         for message in messages:
             pairs = message.tags.pairs
@@ -107,7 +107,7 @@ class Limits:
                 what = f"an outgoing message {message.tags.get('Action')[:_SHOWN]}"
                 self._check(what, message.target, message.tags, message.data)
             if not text.isascii():
-                _check_text(text)
+                check_text(text)
             total += size + len(message.data)
         if spawns or assignments:
             self._check_requests(spawns, assignments)
@@ -125,7 +125,7 @@ class Limits:
         for spawn in spawns:
             self._check("a spawned process", spawn.module, spawn.tags, spawn.data)
             for text in (spawn.module, *chain.from_iterable(spawn.tags.pairs), spawn.data):
-                _check_text(text)
+                check_text(text)
         assigned = sum(len(assign.processes) for assign in assignments)
         if assigned > self.outbox_messages:
             raise _too_much("this evaluation assigns", assigned, self, "outbox_messages")
@@ -207,7 +207,8 @@ def _size(text: Data) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _check_text(text: object) -> None:
+def check_text(text: object) -> None:
+    """Accept text that is Unicode, and bytes. Raises: MessageError."""
     if isinstance(text, str):
         if not text.isascii():
             try:

@@ -173,8 +173,7 @@ class MessengerUnit:
                 self._round()
         if self._chains.messages:
             self._chains.keep(self.roots())
-            counts = [self._chains.messages, self._chains.data_bytes]
-            self._store.set_fact(PUSHED_FACT, json.dumps(counts))
+            self._keep_counts()
         self._store.commit(self._clock.now())
         if self.lanes is not None:
             self.lanes.start()
@@ -210,10 +209,12 @@ class MessengerUnit:
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
-        self._store.set_fact(
-            PUSHED_FACT, json.dumps([self._chains.messages, self._chains.data_bytes])
-        )
+        self._keep_counts()
         self._store.commit(self._clock.now())
+
+    def _keep_counts(self) -> None:
+        counts = [self._chains.messages, self._chains.data_bytes]
+        self._store.set_fact(PUSHED_FACT, json.dumps(counts))
 
     def _round(self) -> None:
         batch, self._pending = self._pending, []
@@ -334,17 +335,7 @@ class MessengerUnit:
 
         Raises: DataItemError for `exclude`, see `wire.assignment_item`.
         """
-        item = Item(
-            message.target,
-            message.owner,
-            message.sender,
-            message.tags,
-            message.data,
-            anchor=message.anchor,
-            reference=message.reference,
-            pushed_for=message.pushed_for,
-            from_module=message.from_module,
-        )
+        item = Item.of(message, type=MESSAGE)
         for process in processes:
             if process in self._processes and self._store.find(message.id, process) is None:
                 copy = self._scheduler.schedule(

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from benchpool.cli import app
 from benchpool.clock import WallClock
 from benchpool.dataitem import DataItem, sign
-from benchpool.errors import InferenceError
+from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
     LogLikelihood,
@@ -33,6 +33,7 @@ from benchpool.inference.engine import (
 )
 from benchpool.network import Network
 from benchpool.replay import replay_home
+from benchpool.served import ServedNetwork, find_server
 from benchpool.server.run import Options, Server
 from benchpool.signers import Ed25519Signer
 
@@ -317,6 +318,20 @@ def test_commands_work_on_a_served_home(
     assert "no process" in run("send", "--target", "Nobody", code=1)
     refused = ana.http.post("/api/wallets", json={"name": "eve"})
     assert refused.status_code == 401
+
+
+def test_a_heavy_process_that_refuses_its_tags_leaves_its_name_free(
+    serve: Callable[..., Running], home: Path
+) -> None:
+    serve(engine_factory=PatientEngine)
+    server = find_server(home)
+    assert server is not None
+    with ServedNetwork(home, server) as network:
+        for _ in range(2):
+            with pytest.raises(HandlerError, match="refused its tags"):
+                network.spawn("LlamaWorker", {"Model-Data": "A" * 43}, name="model")
+            assert "model" not in network.names()
+        assert network.spawn("LlamaWorker", name="model") == network.names()["model"]
 
 
 def test_commands_that_check_a_served_home_see_one_moment_of_it(
