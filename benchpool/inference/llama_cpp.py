@@ -1,9 +1,8 @@
 """Run one GGUF model with llama.cpp, in this process.
 
-The only file that imports ``llama_cpp``. It uses the low-level interface: the high-level one
-cannot evaluate several continuations of one prompt at a time, and falls back to another
-model's chat template. A damaged model file can abort the process; ``isolated`` runs this engine
-in a child for that reason.
+It uses the low-level interface: the high-level one cannot evaluate several continuations of one
+prompt at a time, and falls back to another model's chat template. A damaged model file can abort
+the process; ``isolated`` runs this engine in a child for that reason.
 
 Every answer is a pure function of its request: bits are equal in any order, beside any other
 requests, in any process and for any number of threads. docs/inference.md says what that rests on.
@@ -20,9 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import llama_cpp
 import numpy as np
-from llama_cpp import llama_cpp as native
 from numpy.typing import NDArray
 
 from benchpool.errors import InferenceError, ModelFileError
@@ -39,7 +36,9 @@ from benchpool.inference.engine import (
 )
 from benchpool.inference.evaluator import Evaluator, Numbered
 from benchpool.inference.gguf_header import GgufHeader, read_header
+from benchpool.inference.kernel import NAME
 from benchpool.inference.machine import usable_cores
+from benchpool.inference.native import KERNEL, llama_cpp, native
 from benchpool.inference.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
 from benchpool.inference.transcoding import bf16_copy
 
@@ -97,7 +96,7 @@ class LlamaCppEngine:
         weights = _Weights(header, threads or usable_cores(), context_tokens)
         self._model, self._evaluator = _open(weights, layout)
         self.runtime = Runtime(
-            build=_build(),
+            build=_build() + _product(header),
             cpu=_cpu(),
             precision=precision,
             layout="canonical-2" if self._model.packs else "canonical-1",
@@ -347,6 +346,12 @@ def _quantize(source: Path, target: Path) -> None:
 def _build() -> str:
     version = native.llama_version().decode()
     return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {version}"
+
+
+def _product(header: GgufHeader) -> str:
+    # Other weights never meet it.
+    found = KERNEL is not None and any(tensor.type.name == "BF16" for tensor in header.tensors)
+    return f", {NAME}" if found else ""
 
 
 def _cpu() -> str:
