@@ -13,11 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from benchpool import errors
-from benchpool.directory import Party
 from benchpool.errors import BenchpoolError, ConfigError, Unavailable
 from benchpool.message import Data, Message, Tags, TagsInput
-from benchpool.network import Network
-from benchpool.sent import Sent
+from benchpool.network import Network, Party, Sent
 from benchpool.units.limits import check_text
 from benchpool.wallet import ED25519, Wallet
 

@@ -113,7 +113,7 @@ class Driver:
         if operation.patient or operation.kind != "send" or self._started is None:
             return False
         self.points.arm(None)
-        return self._opened()._sent == self._started[0]
+        return self._opened()._dispatch.count == self._started[0]
 
     def _time(self) -> int:
         return self._now()  # of the network that is open at that moment
@@ -154,7 +154,7 @@ class Driver:
         data_id = network.data.put(operation.data) if operation.data else ""
         if operation.name in network.names() or operation.sender not in network.names():
             return
-        sent = network._sent
+        sent = network._dispatch.count
         if self._started is not None and self._started[0] < sent:
             return  # it was accepted and refused its tags
         self._started = (sent, ())
@@ -171,15 +171,15 @@ class Driver:
         if self._started is None:
             # Once: what a name stands for may change while the operation goes on.
             says = [self._written(network, say) for say in operation.messages]
-            self._started = (network._sent, [say for say in says if say is not None])
+            self._started = (network._dispatch.count, [say for say in says if say is not None])
         before, accepted = self._started
-        for sender, target, action, tags, data in accepted[network._sent - before :]:
+        for sender, target, action, tags, data in accepted[network._dispatch.count - before :]:
             network.post(target, action, tags, data=data, sender=sender)
         network.run()
         self._acknowledge(network, {target for _, target, *_ in accepted}, len(accepted))
 
     def _acknowledge(self, network: Network, targets: set[str], count: int) -> None:
-        last = network._sent
+        last = network._dispatch.count
         anchors = {f"{number:032d}" for number in range(last - count + 1, last + 1)}
         for target in sorted(targets):
             for entry in network._store.entries(target):

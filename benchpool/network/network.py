@@ -1,73 +1,39 @@
-"""Network: the three units on one store and one clock. The public Python API.
-
-with Network() as network:
-    alice = network.new_wallet("alice")
-    token = network.spawn("WrappedAR", sender=alice)
-    network.send(token, "Mint", {"Quantity": "1000"}, sender=alice)
-    print(network.send(token, "Balance", sender=alice).reply().data)
-"""
+"""Network: the three units on one store and one clock, and the one facade to them."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
-from benchpool.clock import Clock, VirtualClock, WallClock, parse_duration
-from benchpool.dataitem import DataItem, Signer
-from benchpool.directory import DEFAULT_WALLET, Directory, Party
-from benchpool.errors import (
-    ConfigError,
-    HandlerError,
-    ProcessBusy,
-    StoreError,
-    Unavailable,
-    UnknownProcess,
-)
+from benchpool.clock import Clock, parse_duration
+from benchpool.dataitem import DataItem
+from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
 from benchpool.inference.engine import EngineStats
-from benchpool.message import (
-    Data,
-    Item,
-    Message,
-    Pair,
-    ProcessInfo,
-    Result,
-    Tags,
-    TagsInput,
-    decode_message,
-)
+from benchpool.message import Data, Item, Message, Pair, ProcessInfo, Result, Tags, TagsInput
+from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
+from benchpool.network.dispatch import Dispatch
+from benchpool.network.live_mode import LiveMode, Submit
+from benchpool.network.logs import Logs
+from benchpool.network.reception import Reception
+from benchpool.network.sent import Sent
+from benchpool.network.timeline import Timeline
+from benchpool.network.unit_keys import UnitKeys
 from benchpool.process import Process
-from benchpool.reception import Reception
 from benchpool.registry import Registry
-from benchpool.sent import Sent
-from benchpool.signers import to_base64url
-from benchpool.store import DataStore, Entry, Store
-from benchpool.trace import Trace, trace
+from benchpool.store import DataStore, Entry
+from benchpool.trace import Trace
 from benchpool.units.compute import ComputeUnit
-from benchpool.units.cron import CronEntry, CronSchedule
-from benchpool.units.lanes import Lanes
+from benchpool.units.cron import CronEntry, Tick
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.wallet import ED25519, Wallet
-from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
-
-__all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
-
-_NAMING = "naming"
-"""The fact that keeps the names of processes that have not taken their first message yet."""
-_MESSENGER = "messenger unit"
-_SCHEDULER = "scheduler unit"
 
 
 class Network:
@@ -135,105 +101,78 @@ class Network:
         threads: int | None,
         signed: bool,
     ) -> None:
-        self.clock: Clock = clock or VirtualClock(
-            *map(int, filter(None, [self._store.fact("clock")]))
-        )
-        if isinstance(self.clock, WallClock):
-            self.clock.go_on_from(int(self._store.fact("clock") or 0))
-        self.data = DataStore(None if self.home is None else self.home.data)
+        store, home, read_only = self._store, self.home, self.read_only
+        self._lock = RLock()
+        self._limits = limits
+        self._timeline = Timeline(store, clock)
+        self.data = DataStore(None if home is None else home.data)
         self.registry = registry or Registry()
         self._host = ExtensionHost(
             self.data,
-            None if self.home is None else self.home.databases,
-            engine_factory=self._engines(engine_factory, limits),
-            read_only=self.read_only,
+            None if home is None else home.databases,
+            engine_factory=self._engines(engine_factory),
+            read_only=read_only,
         )
-        self._directory = Directory(self._store, _take_seed(self._store, seed, self.home))
-        self._sent = int(self._store.fact("sent") or 0)
-        self._lock = RLock()
-        self._cron = CronSchedule()
-        self._limits = limits
+        self._directory = Directory(store, take_seed(store, seed, random=home is not None))
         self._compute = ComputeUnit(
-            self._store, self.registry, self._host, threads=threads, limits=limits
+            store, self.registry, self._host, threads=threads, limits=limits
         )
-        address = self._unit_address("messenger", _MESSENGER)
-        self._wire = Wire(address, self._unit_address("scheduler", _SCHEDULER))
-        if signed and not self.read_only and self._store.fact(SIGNED_FACT) is None:
-            self._store.set_fact(SIGNED_FACT, str(self._store.count()))
-        self.signed = self._store.fact(SIGNED_FACT) is not None
+        self._keys = keys = UnitKeys(store, self._directory, signed=signed, read_only=read_only)
+        self.signed = keys.signed
         """Whether everything that is sent or pushed is a signed data item."""
-        signer = self._unit_signer(_MESSENGER, address)
-        self._scheduler = SchedulerUnit(self._store, self.clock, self._scheduler_signer())
+        self._scheduler = SchedulerUnit(store, self.clock, keys.scheduler)
         self._messenger = MessengerUnit(
-            address=address,
-            store=self._store,
+            address=keys.wire.messenger,
+            store=store,
             clock=self.clock,
             scheduler=self._scheduler,
             compute=self._compute,
             limits=limits,
-            on_spawn=self._spawned,
-            wire=self._wire,
-            signer=signer,
+            on_spawn=self._timeline.follow,
+            wire=keys.wire,
+            signer=keys.messenger,
+        )
+        self._dispatch = Dispatch(
+            store=store,
+            messenger=self._messenger,
+            limits=limits,
+            wire=keys.wire,
+            signed=keys.signed,
         )
         self._reception = Reception(
-            store=self._store,
+            store=store,
             messenger=self._messenger,
             compute=self._compute,
             directory=self._directory,
             limits=limits,
-            wire=self._wire,
-            signed=self.signed,
+            wire=keys.wire,
         )
-        since_ms = self.clock.now()
-        if isinstance(self.clock, WallClock):
-            since_ms = int(self._store.fact("clock") or since_ms)
-        for info in self._store.processes():
-            self._cron.add(info, since_ms)
-        self._cron.coalesce(self.clock.now())
-        self.resumed = 0 if self.read_only else self._messenger.resume()
+        self._live = LiveMode(
+            compute=self._compute,
+            messenger=self._messenger,
+            timeline=self._timeline,
+            lock=self._lock,
+        )
+        self.logs = Logs(store, keys.wire.messenger)
+        """What the logs say, by id."""
+        self._timeline.follow_all(store.processes())
+        self.resumed = 0 if read_only else self._messenger.resume()
+        """How many messages an interrupted run left pending."""
         self._interrupted = self.resumed > 0
-        self._naming: list[str] = json.loads(self._store.fact(_NAMING) or "[]")
-        if not (self.read_only or self._interrupted):
-            self._settle_names()
-        if not self.read_only:
-            self._store.commit(self.clock.now())
+        if not read_only:
+            if not self._interrupted:
+                self._directory.settle()
+            store.commit(self.clock.now())
 
-    def _engines(self, factory: EngineFactory, limits: Limits) -> EngineFactory:
+    def _engines(self, factory: EngineFactory) -> EngineFactory:
         if factory is not default_engine:
             return factory
-        answers = None if self.home is None or self.read_only else self.home.answers
         return LlamaCppEngines(
-            answers,
-            workers=limits.workers or None,
-            models_memory_bytes=limits.models_memory_bytes or None,
-            memory_bytes=limits.worker_memory_bytes or None,
+            None if self.home is None or self.read_only else self.home.answers,
+            workers=self._limits.workers or None,
+            models_memory_bytes=self._limits.models_memory_bytes or None,
+            memory_bytes=self._limits.worker_memory_bytes or None,
         )
-
-    def _unit_address(self, fact: str, wallet: str) -> str:
-        kept = self._store.fact(fact)
-        if kept is None:
-            kept = self._directory.derive(wallet).address
-            if not self.read_only:
-                self._store.set_fact(fact, kept)
-        return kept
-
-    def _scheduler_signer(self) -> Signer | None:
-        signer = self._unit_signer(_SCHEDULER, self._wire.scheduler)
-        if signer is not None:
-            # The address is a hash of it: without the key nobody could verify an assignment.
-            self._store.set_fact(SCHEDULER_KEY_FACT, to_base64url(signer.owner))
-        return signer
-
-    def _unit_signer(self, name: str, address: str) -> Signer | None:
-        if not self.signed or self.read_only:
-            return None
-        wallet = self._directory.derive(name)
-        if wallet.address != address:
-            raise StoreError(
-                "this home holds a signed network and not its keys: it can be looked at and"
-                " replayed, and not go on; export it again with --with-keys"
-            )
-        return wallet.signer()
 
     # -- wallets and names -------------------------------------------------------------------
 
@@ -253,7 +192,7 @@ class Network:
     @property
     def scheduler(self) -> Wallet:
         """The scheduler unit's wallet, which signs assignments."""
-        return self._directory.derive(_SCHEDULER)
+        return self._keys.scheduler_wallet()
 
     def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
         """Make a wallet of type ed25519, arweave or ethereum.
@@ -270,7 +209,7 @@ class Network:
         return self._keep_wallet(self._directory.add_wallet(wallet))
 
     def _keep_wallet(self, wallet: Wallet) -> Wallet:
-        self._store.set_fact("sent", str(self._sent))  # of messages posted and not run yet
+        self._dispatch.keep_count()  # of messages posted and not run yet
         self._store.commit(self.clock.now())
         return wallet
 
@@ -336,14 +275,9 @@ class Network:
         with self._lock:
             self._finish_interrupted()
             wallet = self._sender(sender)
-            owner = wallet.address
-            item = Item("", owner, owner, Tags(pairs), data, type="Process")
-            self._limits.check_item(item)
-            info = self._reception.spawn(replace(item, anchor=self._next_anchor()), wallet)
+            info = self._dispatch.spawn(self._dispatch.process(pairs, data, wallet), wallet)
             if name is not None:
-                self._directory.set_name(name, info.id)
-                self._naming.append(name)
-                self._store.set_fact(_NAMING, json.dumps(self._naming))
+                self._directory.name_newborn(name, info.id)
             self.run()
         error = self.result(info.id, info.id).error
         if error:
@@ -369,8 +303,8 @@ class Network:
             self._finish_interrupted()
             target_id = self.resolve(target)
             wallet = self._sender(sender)
-            item = self._item(target_id, action, tags, data, wallet.address)
-            message = self._reception.post(item, wallet)
+            item = self._dispatch.message(target_id, action, tags, data, wallet)
+            message = self._dispatch.post(item, wallet)
             return self.sent(message.id, target_id, message.sender)
 
     def send(
@@ -425,13 +359,10 @@ class Network:
         Raises: UnknownProcess; DataItemError for a field that is empty or holds a comma.
         """
         with self._lock:
-            entry = self._store.find(message_id)
-            if entry is None:
-                raise UnknownProcess(f"no message with id {message_id}")
+            message = self.logs.message(message_id)
             targets = [self.info(process).id for process in processes]
-            self._messenger.assign(entry.message, targets, exclude=exclude)
-            found = [self._store.find(message_id, target) for target in targets]
-            return [entry.message for entry in found if entry is not None]
+            self._messenger.assign(message, targets, exclude=exclude)
+            return self.logs.copies(message_id, targets)
 
     def dry_run(
         self,
@@ -449,10 +380,10 @@ class Network:
         with self._lock:
             target_id = self.resolve(target)
             if sender is None and DEFAULT_WALLET not in self._directory.names():
-                owner = self._directory.derive(DEFAULT_WALLET).address
+                wallet = self._directory.derive(DEFAULT_WALLET)
             else:
-                owner = self._sender(sender).address
-            item = self._item(target_id, action, tags, data, owner, keep=False)
+                wallet = self._sender(sender)
+            item = self._dispatch.message(target_id, action, tags, data, wallet)
             return self._compute.dry_run(self.preview(item, target_id))
 
     def preview(self, item: Item, process: str) -> Message:
@@ -472,17 +403,11 @@ class Network:
 
         Raises: ProcessBusy if the process is at something else for so long.
         """
-        lanes = self._messenger.lanes
-        if lanes is None:
-            raise Unavailable("the network is stopping")
-        with lanes.gate(message.process, timeout_s):
-            return self._compute.dry_run(message)
+        return self._live.evaluate_dry(message, timeout_s)
 
     def check_idle(self, process: str) -> None:
         """Accept a process whose state does not move now. Raises: ProcessBusy."""
-        lanes = self._messenger.lanes
-        if lanes is not None and process in lanes.busy():
-            raise ProcessBusy(f"Evaluation of process {process} is in progress.")
+        self._live.check_idle(process)
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
@@ -491,28 +416,12 @@ class Network:
         """
         with self._lock:
             self._interrupted = False
-            self._store.set_fact("sent", str(self._sent))
+            self._dispatch.keep_count()
             self._messenger.run()
-            self._settle_names()
+            if self._directory.settle():
+                self._store.commit(self.clock.now())
             if self._messenger.problems:
                 raise self._messenger.problems[0]
-
-    def _settle_names(self) -> None:
-        """Take the names of processes back that refused their first message."""
-        if not self._naming:
-            return
-        waiting = []
-        for name in self._naming:
-            process = self._directory.resolve(name)
-            entry = self._store.find(process, process)
-            if entry is None or entry.result is None:
-                waiting.append(name)  # it thinks on, in a lane of its own
-            elif entry.result.error:
-                self._directory.remove_name(name)
-        if waiting != self._naming:
-            self._naming = waiting
-            self._store.set_fact(_NAMING, json.dumps(waiting))
-            self._store.commit(self.clock.now())
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when
@@ -524,25 +433,6 @@ class Network:
     def pending(self) -> int:
         """How many messages wait for `run`."""
         return self._messenger.pending
-
-    def _item(
-        self,
-        target: str,
-        action: str,
-        tags: TagsInput,
-        data: Data,
-        owner: str,
-        *,
-        keep: bool = True,
-    ) -> Item:
-        given = Tags(tags)
-        if action:
-            given = Tags([("Action", action), *given.pairs])
-        # As on AO, a From-Process tag changes From and never the owner, so it earns no trust.
-        sender = given.get("From-Process") or owner
-        item = Item(target, owner, sender, given, data)
-        self._limits.check_item(item)
-        return replace(item, anchor=self._next_anchor()) if keep else item
 
     def _sender(self, sender: Party | None) -> Wallet:
         if isinstance(sender, Wallet):
@@ -578,32 +468,26 @@ class Network:
 
     def item(self, message_id: str) -> DataItem | None:
         """Return the data item that a message came or was pushed as; None if it is not signed."""
-        return self._reception.item(message_id)
+        return self.logs.item(message_id)
 
     def assignment(self, message_id: str, process: str | None = None) -> DataItem | None:
-        """Return the scheduler's assignment of a message; None if there is none, or no signed one.
-
-        Args:
-            message_id: the message's.
-            process: in whose log; by default where the message came first.
-        """
-        entry = self._store.find(message_id, process)
-        return None if entry is None else self._reception.assignment(entry.message)
+        """Return the scheduler's assignment of a message, see `Logs.assignment`."""
+        return self.logs.assignment(message_id, process)
 
     def assigned(self, assignment_id: str) -> Message | None:
         """Return the message that a signed assignment put into a log; None if there is none."""
-        return self._store.assigned(assignment_id)
-
-    def _next_anchor(self) -> str:
-        self._sent += 1
-        return f"{self._sent:032d}"
+        return self.logs.assigned(assignment_id)
 
     # -- time --------------------------------------------------------------------------------
 
+    @property
+    def clock(self) -> Clock:
+        """Where the time is read."""
+        return self._timeline.clock
+
     def check_advance(self) -> None:
         """Accept that time be advanced. Raises: ConfigError if the clock is not virtual."""
-        if not isinstance(self.clock, VirtualClock):
-            raise ConfigError("this network runs on the wall clock, which cannot be advanced")
+        self._timeline.virtual()
 
     def advance(self, duration: int | str, on_tick: Callable[[int], None] | None = None) -> int:
         """Move virtual time on, running every cron tick that falls due.
@@ -617,33 +501,25 @@ class Network:
         Raises: ConfigError if the clock is not virtual, or for a bad duration.
         """
         self.check_advance()
-        assert isinstance(self.clock, VirtualClock), "checked"
         length_ms = parse_duration(duration) if isinstance(duration, str) else duration
         with self._lock:
             if self._messenger.pending:
                 self.run()
-            until_ms = self.clock.now() + length_ms
-            count = 0
-            while (due_ms := self._cron.next_due()) is not None and due_ms <= until_ms:
-                self.clock.set(due_ms)
-                count += self._fire()
-                if on_tick is not None:
-                    on_tick(due_ms)
-            self.clock.set(until_ms)
-            self._store.commit(until_ms)
+            count = self._timeline.advance(length_ms, self._fire, on_tick)
+            self._store.commit(self.clock.now())
             return count
 
     def tick(self) -> int:
         """Run the cron ticks that are due by the clock; return how many."""
         with self._lock:
-            count = 0
-            while fired := self._fire():
-                count += fired
-            return count
+            return self._timeline.tick(self._fire)
 
-    def live(
-        self, submit: Callable[[Callable[[], object]], object] | None = None
-    ) -> Callable[[], None]:
+    def _fire(self, ticks: Sequence[Tick]) -> None:
+        for tick in ticks:
+            self._messenger.tick(tick)
+        self.run()
+
+    def live(self, submit: Submit | None = None) -> Callable[[], None]:
         """Run cron by the wall clock, and heavy processes beside everything else.
 
         Then `run` returns when nothing is pending but what heavy processes are at. What they put
@@ -658,29 +534,14 @@ class Network:
         Returns: what stops it; call it before `close`, from the thread that uses this network.
         """
         if submit is None:
-            return self._cron.start_live(self.tick)
-        messenger = self._messenger
-        self._compute.guard = self._lock
-        messenger.lanes = lanes = Lanes(
-            self._compute,
-            threads=self._compute.threads,
-            on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
-        )
-        stop_cron = self._cron.start_live(lambda: submit(self.tick))
-
-        def stop() -> None:
-            stop_cron()
-            self._compute.forget(lanes.stop())
-            messenger.lanes = None
-
-        return stop
+            return self._timeline.start_live(self.tick)
+        return self._live.start(submit, self.tick)
 
     def refresh(self) -> None:
         """Look at the home as it is now: a network that only looks sees one moment of it."""
         self._store.refresh()
-        if isinstance(self.clock, VirtualClock):
-            self.clock = VirtualClock(int(self._store.fact("clock") or self.clock.now()))
-        self._directory = Directory(self._store, _take_seed(self._store, None, self.home))
+        self._timeline.refresh()
+        self._directory.refresh()
         self._scheduler = SchedulerUnit(self._store, self.clock)
         self._compute.forget_all()
 
@@ -697,20 +558,9 @@ class Network:
         with self._lock:
             return self._messenger.roots()
 
-    def _fire(self) -> int:
-        ticks = self._cron.take(self.clock.now())
-        for tick in ticks:
-            self._messenger.tick(tick)
-        if ticks:
-            self.run()
-        return len(ticks)
-
     def cron(self, process: Party) -> list[tuple[CronEntry, int]]:
         """Return a process's cron entries, each with its next due time in milliseconds."""
-        return self._cron.entries(self.resolve(process))
-
-    def _spawned(self, info: ProcessInfo) -> None:
-        self._cron.add(info, self.clock.now())
+        return self._timeline.entries(self.resolve(process))
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -732,40 +582,31 @@ class Network:
 
     def result(self, message_id: str, process: str | None = None) -> Result:
         """Return what the evaluation of a message gave. Raises: UnknownProcess."""
-        entry = self._store.find(message_id, process)
-        if entry is None:
-            raise UnknownProcess(f"no message with id {message_id}")
-        return entry.result or Result()
+        return self.logs.result(message_id, process)
 
     def find_message(self, message_id: str) -> Message | None:
         """Return a message by its id alone; None if there is none such."""
-        entry = self._store.find(message_id)
-        return None if entry is None else entry.message
+        return self.logs.find_message(message_id)
 
     def messages(self) -> Iterator[Message]:
         """Go through all messages in the order in which they were scheduled, ticks left out."""
-        for line in self._store.lines():
-            message = decode_message(line.message)
-            if not message.cron:
-                yield message
+        return self.logs.messages()
 
     def find_process(self, process_id: str) -> ProcessInfo | None:
         """Return the facts of a process by its id alone; None if there is none such."""
-        return self._store.process(process_id)
+        return self.logs.find_process(process_id)
 
     def entry(self, message_id: str, process: str) -> Entry | None:
         """Return a message of a process's log with its result; None if there is none such."""
-        return self._store.find(message_id, process)
+        return self.logs.entry(message_id, process)
 
     def entry_at(self, process: str, position: int) -> Message:
         """Return the message at a position of a log. Raises: UnknownProcess if there is none."""
-        for entry in self._store.entries(process, after=position - 1, limit=1):
-            return entry.message
-        raise UnknownProcess(f"process {process} has no message at position {position}")
+        return self.logs.entry_at(process, position)
 
     def last_position(self, process: str) -> int:
         """Return the position of a log's newest message; -1 if it is empty."""
-        return self._store.last_position(process)
+        return self.logs.last_position(process)
 
     def position(self, process: str) -> int:
         """Return the position of the message that a process evaluated last."""
@@ -773,11 +614,11 @@ class Network:
 
     def sent(self, message_id: str, process: str, sender: str) -> Sent:
         """Look at a message of the log as its sender does after `send`."""
-        return Sent(message_id, process, sender, self._store, self.messenger)
+        return self.logs.sent(message_id, process, sender)
 
     def trace(self, message_id: str, process: str | None = None) -> Trace:
         """Return all that came of a message, as a tree. Raises: UnknownProcess."""
-        return trace(self._store, self.messenger, message_id, process)
+        return self.logs.trace(message_id, process)
 
     def log(
         self, party: Party, *, after: int = -1, limit: int | None = None
@@ -821,7 +662,7 @@ class Network:
         """
         try:
             if not (abort or self.read_only or self._store.failure.why):
-                self._store.set_fact("sent", str(self._sent))
+                self._dispatch.keep_count()
                 self._compute.checkpoint(all_processes=True)
                 self._store.commit(self.clock.now())
         finally:
@@ -841,19 +682,3 @@ class Network:
         traceback: TracebackType | None,
     ) -> None:
         self.close(abort=error is not None)
-
-
-def _take_seed(store: Store, seed: str | int | None, home: Home | None) -> bytes:
-    """Return the seed that a network was made with, or give a new one its own."""
-    kept = store.fact("seed")
-    digest = None if seed is None else _seed_digest(seed)
-    if kept is None:
-        kept = digest or _seed_digest("memory" if home is None else os.urandom(32).hex())
-        store.set_fact("seed", kept)
-    elif digest not in (None, kept):
-        raise ConfigError("this home was made with another seed; name a new home")
-    return bytes.fromhex(kept)
-
-
-def _seed_digest(seed: str | int) -> str:
-    return sha256(f"benchpool seed {seed}".encode()).hexdigest()

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 from collections.abc import Iterable
+from hashlib import sha256
 
 from benchpool.errors import ConfigError, UnknownProcess
 from benchpool.store import Store
 from benchpool.wallet import ED25519, Wallet, check_name
 
 DEFAULT_WALLET = "default"
+
+_SEED = "seed"
+"""The fact that keeps what the keys of the wallets are made from."""
+_NAMING = "naming"
+"""The fact that keeps the names of processes that have not taken their first message yet."""
 
 Party = str | Wallet
 """A wallet or process: its name, its id or address, or the wallet itself."""
@@ -21,10 +29,22 @@ class Directory:
     def __init__(self, store: Store, seed: bytes) -> None:
         self._store = store
         self._seed = seed
+        self._read()
+
+    def _read(self) -> None:
+        store = self._store
         self._wallets = {wallet.name: wallet for wallet in store.wallets()}
         self._owners = {wallet.address: wallet for wallet in self._wallets.values()}
         self._ids = store.names()
         self._names = {identity: name for name, identity in self._ids.items()}
+        self._naming: list[str] = json.loads(store.fact(_NAMING) or "[]")
+
+    def refresh(self) -> None:
+        """Read again what another program writes."""
+        self._seed = bytes.fromhex(self._store.fact(_SEED) or self._seed.hex())
+        self._read()
+
+    # -- wallets -----------------------------------------------------------------------------
 
     def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
         """Make a wallet. Raises: ConfigError for a bad name or one that is taken."""
@@ -57,6 +77,8 @@ class Directory:
             raise UnknownProcess(_unknown("wallet", name, self._wallets))
         return wallet
 
+    # -- names -------------------------------------------------------------------------------
+
     def names(self) -> dict[str, str]:
         """Return every name with the id that it stands for."""
         return dict(self._ids)
@@ -88,10 +110,60 @@ class Directory:
         self._ids[name] = identity
         self._names.setdefault(identity, name)
 
-    def remove_name(self, name: str) -> None:
-        """Take a name back."""
+    def name_newborn(self, name: str, process: str) -> None:
+        """Give a process a name that it keeps if it takes its first message, see `settle`."""
+        self.set_name(name, process)
+        self._keep_naming([*self._naming, name])
+
+    def settle(self) -> bool:
+        """Take the names of processes back that refused their first message.
+
+        Returns: whether anything is to be committed.
+        """
+        waiting = []
+        for name in self._naming:
+            process = self.resolve(name)
+            entry = self._store.find(process, process)
+            if entry is None or entry.result is None:
+                waiting.append(name)  # it thinks on, in a lane of its own
+            elif entry.result.error:
+                self._remove_name(name)
+        if waiting == self._naming:
+            return False
+        self._keep_naming(waiting)
+        return True
+
+    def _keep_naming(self, names: list[str]) -> None:
+        self._naming = names
+        self._store.set_fact(_NAMING, json.dumps(names))
+
+    def _remove_name(self, name: str) -> None:
         self._store.remove_name(name)
         self._names.pop(self._ids.pop(name), None)
+
+
+def take_seed(store: Store, seed: str | int | None, *, random: bool) -> bytes:
+    """Return the seed that a network was made with, or give a new one its own.
+
+    Args:
+        store: the network's.
+        seed: what the user wants it to be.
+        random: make a random one where the user does not say; else it is always the same.
+
+    Raises: ConfigError if the network was made with another seed.
+    """
+    kept = store.fact(_SEED)
+    digest = None if seed is None else _seed_digest(seed)
+    if kept is None:
+        kept = digest or _seed_digest(os.urandom(32).hex() if random else "memory")
+        store.set_fact(_SEED, kept)
+    elif digest not in (None, kept):
+        raise ConfigError("this home was made with another seed; name a new home")
+    return bytes.fromhex(kept)
+
+
+def _seed_digest(seed: str | int) -> str:
+    return sha256(f"benchpool seed {seed}".encode()).hexdigest()
 
 
 def _unknown(kind: str, name: str, names: Iterable[str]) -> str:

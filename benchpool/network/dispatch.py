@@ -1,0 +1,100 @@
+"""Dispatch: makes items of what this network's own wallets say, signs and schedules them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from benchpool.dataitem import DataItem, Signer
+from benchpool.errors import DuplicateMessage
+from benchpool.message import Data, Item, Message, Pair, ProcessInfo, Tags, TagsInput
+from benchpool.store import Store
+from benchpool.units.limits import Limits
+from benchpool.units.messenger import MessengerUnit
+from benchpool.wallet import ED25519, Wallet
+from benchpool.wire import PROCESS, Wire, head_of
+
+_SENT = "sent"
+"""The fact that keeps how many items have been sent."""
+
+
+class Dispatch:
+    """Gives each item the number of what was sent before it as Anchor, so that no two are alike."""
+
+    def __init__(
+        self, *, store: Store, messenger: MessengerUnit, limits: Limits, wire: Wire, signed: bool
+    ) -> None:
+        self._store = store
+        self._messenger = messenger
+        self._limits = limits
+        self._wire = wire
+        self._signed = signed
+        self._signers: dict[str, Signer] = {}
+        self.count = int(store.fact(_SENT) or 0)
+        """How many items were sent."""
+
+    def keep_count(self) -> None:
+        """Keep the count with the network, from the next commit on."""
+        self._store.set_fact(_SENT, str(self.count))
+
+    def message(
+        self, target: str, action: str, tags: TagsInput, data: Data, wallet: Wallet
+    ) -> Item:
+        """Make the item that a wallet sends to a process or wallet.
+
+        Raises: MessageError if it is too large (LimitExceeded), or text that is no Unicode.
+        """
+        given = Tags(tags)
+        if action:
+            given = Tags([("Action", action), *given.pairs])
+        # As on AO, a From-Process tag changes From and never the owner, so it earns no trust.
+        sender = given.get("From-Process") or wallet.address
+        item = Item(target, wallet.address, sender, given, data)
+        self._limits.check_item(item)
+        return item
+
+    def process(self, tags: Sequence[Pair], data: Data, wallet: Wallet) -> Item:
+        """Make the item that creates a process of a wallet. Raises: as `message`."""
+        item = Item("", wallet.address, wallet.address, Tags(tags), data, type=PROCESS)
+        self._limits.check_item(item)
+        return item
+
+    def post(self, item: Item, wallet: Wallet) -> Message:
+        """Schedule a message, signed if the network or the wallet asks for it.
+
+        Raises: as `MessengerUnit.post`; DataItemError if no data item can hold it.
+        """
+        numbered = self._number(item)
+        made = self._sign(numbered, wallet)
+        if made is None:
+            return self._messenger.post(numbered)
+        message = self._messenger.post(self._wire.read(made), made.id)
+        self._store.add_item(made.id, head_of(made))
+        return message
+
+    def spawn(self, item: Item, wallet: Wallet) -> ProcessInfo:
+        """Create a process, see `post`."""
+        numbered = self._number(item)
+        made = self._sign(numbered, wallet)
+        if made is None:
+            return self._messenger.spawn(numbered)
+        info = self._messenger.spawn(self._wire.read(made), made.id)
+        self._store.add_item(made.id, head_of(made))
+        return info
+
+    def _number(self, item: Item) -> Item:
+        self.count += 1
+        return replace(item, anchor=f"{self.count:032d}")
+
+    def _sign(self, item: Item, wallet: Wallet) -> DataItem | None:
+        """Sign what must be signed: all in a signed network, and always with a foreign key."""
+        if wallet.kind == ED25519 and not self._signed:
+            return None
+        signer = self._signers.get(wallet.address)
+        if signer is None:  # to check an RSA key takes a while
+            signer = self._signers[wallet.address] = wallet.signer()
+        made = self._wire.sign(item, signer)
+        if self._store.item_head(made.id) is not None:
+            raise DuplicateMessage(f"message {made.id} was scheduled before")
+        return made
