@@ -82,6 +82,11 @@ class DataItem:
         """The signer's address: 43 characters, or 0x and 40 digits for an Ethereum key."""
         return address_of(self.signature_type, self.owner)
 
+    @cached_property
+    def owner_address(self) -> str:
+        """43 characters, the hash of the key: how gateways and schedulers name any signer."""
+        return encode_id(sha256(self.owner).digest())
+
     @property
     def raw(self) -> bytes:
         """The whole item as it travels."""

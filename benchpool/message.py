@@ -99,8 +99,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def action(self) -> str:
-        """The first ``Action`` tag, or an empty text."""
-        return self.tags._first.get("Action", "")
+        """The last ``Action`` tag, or an empty text; see `get`."""
+        return self.tags._last.get("Action", "")
 
     @property
     def text(self) -> str:
@@ -125,13 +125,17 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return value
 
     def get(self, name: str, default: str = "") -> str:
-        """Look a name up as aos does at a message's root: its own fields first, then its tags."""
+        """Look a name up as aos does at a message's root: its own fields first, then its tags.
+
+        Of a tag that is there more than once, the last counts at the root, and the first in
+        `tags`.
+        """
         name = normalise_name(name)
         field = _ROOT_FIELDS.get(name)
         if field is not None:
             value = getattr(self, field)
             return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-        return self.tags.get(name, default)
+        return self.tags.last(name, default)
 
     def view(self) -> dict[str, Any]:
         """Show the message under AO's names, for people and for JSON."""

@@ -37,6 +37,8 @@ from benchpool.state import Journal, State, bind
 
 __all__ = ["Message", "Process", "State", "handler"]
 
+NO_LUA = "this process is a module in Python, and there is no Lua here"
+
 Method = TypeVar("Method", bound=Callable[..., None])
 
 
@@ -227,7 +229,12 @@ class Process(Outbox):
             self._sync_receives()
 
     def keep_in_inbox(self, message: Message) -> None:
-        """The default handler: keep a message that no other handler took."""
+        """The default handler: keep a message that no other handler took.
+
+        Raises: HandlerError for an `Eval` of the owner, whose Lua nothing here can run.
+        """
+        if message.action == "Eval" and message.sender == self.owner:
+            raise HandlerError(f"Eval cannot be run: {NO_LUA}")
         inbox = self.inbox
         inbox.append(message)
         self.journal.note(list.pop, inbox)

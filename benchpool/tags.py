@@ -59,11 +59,11 @@ def as_pairs(tags: TagsInput) -> Iterable[Pair]:
 class Tags:
     """The tags of a message: ordered, duplicates allowed, names found in any case.
 
-    Looking a name up gives its first value; `all` gives every one. `pairs` keeps the tags as they
-    were sent.
+    Looking a name up gives its first value, `last` the last, `all` every one. `pairs` keeps the
+    tags as they were sent.
     """
 
-    __slots__ = ("_first", "ascii", "pairs")
+    __slots__ = ("_first", "_last", "ascii", "pairs")
 
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tuple(as_pairs(tags))
@@ -92,6 +92,14 @@ class Tags:
         if name == "_first":
             self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
             return self._first
+        if name == "_last":
+            first = self._first
+            self._last = (
+                first
+                if len(first) == len(self.pairs)
+                else {normalise_name(each): value for each, value in self.pairs}
+            )
+            return self._last
         if name == "ascii":
             self.ascii = all(value.isascii() for _, value in self.pairs)
             return self.ascii
@@ -100,6 +108,10 @@ class Tags:
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of a tag, or the default."""
         return self._first.get(normalise_name(name), default)
+
+    def last(self, name: str, default: str = "") -> str:
+        """Return the last value of a tag, or the default."""
+        return self._last.get(normalise_name(name), default)
 
     def __getitem__(self, name: str) -> str:
         return self._first[normalise_name(name)]

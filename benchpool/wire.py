@@ -112,7 +112,7 @@ class Wire:
             sender or owner,
             tags,
             _text(parts.data),
-            anchor=_anchor(parts.anchor),
+            anchor=anchor_text(parts.anchor),
             reference=tags.get("Reference"),
             pushed_for=tags.get("Pushed-For") if pushed else "",
             from_module=tags.get("From-Module") if pushed else "",
@@ -134,7 +134,8 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _anchor(raw: bytes) -> str:
+def anchor_text(raw: bytes) -> str:
+    """Write an anchor as clients gave it: as text, else as base64url."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -15,6 +15,7 @@ from typing import Final
 from pydantic import Field
 
 from benchpool import Message, Process, State, handler
+from benchpool.errors import HandlerError
 from benchpool.message import Pair, normalise_name
 from benchpool.winston import MAX_DIGITS, WAR_DECIMALS, Winston, parse_quantity
 from processes.tag_values import check_address, whole_number
@@ -86,8 +87,8 @@ class WrappedAR(Process):
     def transfer(self, message: Message) -> None:
         """Move an amount from the sender to Recipient, and tell both unless there is a `Cast`."""
         tags = message.tags
-        recipient = check_address(tags.get("Recipient"), "Recipient")
-        quantity = parse_quantity(tags.get("Quantity"))
+        recipient = check_address(message.get("Recipient"), "Recipient")
+        quantity = parse_quantity(message.get("Quantity"))
         balances = self.state.balances
         sender = message.sender
         left = balances.get(sender, 0) - quantity
@@ -117,27 +118,30 @@ class WrappedAR(Process):
     @handler("Mint")
     def mint(self, message: Message) -> None:
         """Make new tokens for Recipient, by default the sender; kept for the owner and itself."""
-        quantity = parse_quantity(message.tags.get("Quantity"))
-        recipient = check_address(message.tags.get("Recipient") or message.sender, "Recipient")
+        quantity = parse_quantity(message.get("Quantity"))
+        recipient = check_address(message.get("Recipient") or message.sender, "Recipient")
         state = self.state
         if message.sender not in (self.id, self.owner):
-            self._refuse(
-                message,
-                "Mint-Error",
-                f"Only the process and its owner can mint new {state.ticker} tokens!",
-            )
+            # AO's words, which clients may compare; the owner is let in beside the process here.
+            refused = f"Only the Process Id can mint new {state.ticker} tokens!"
+            self._refuse(message, "Mint-Error", refused)
             return
         if state.supply + quantity > MAX_SUPPLY:
             self._refuse(message, "Mint-Error", "The supply would become too large!")
             return
         state.supply += quantity
         state.balances[recipient] = state.balances.get(recipient, 0) + quantity
-        self.reply(message, "Mint-Confirmation", {"Quantity": quantity, "Recipient": recipient})
+        self.reply(
+            message,
+            "Mint-Confirmation",
+            {"Quantity": quantity, "Recipient": recipient},
+            f"Successfully minted {quantity}",
+        )
 
     @handler("Burn")
     def burn(self, message: Message) -> None:
         """Destroy tokens of the sender."""
-        quantity = parse_quantity(message.tags.get("Quantity"))
+        quantity = parse_quantity(message.get("Quantity"))
         state = self.state
         left = state.balances.get(message.sender, 0) - quantity
         if left < 0:
@@ -149,7 +153,9 @@ class WrappedAR(Process):
 
     @handler("Total-Supply")
     def total_supply(self, message: Message) -> None:
-        """Say how much there is of the token."""
+        """Say how much there is of the token: to others, as on AO."""
+        if message.sender == self.id:
+            raise HandlerError("Cannot call Total-Supply from the same process!")
         supply = str(self.state.supply)
         self.reply(
             message,

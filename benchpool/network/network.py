@@ -394,9 +394,16 @@ class Network:
         self._limits.check_item(item)
         return self._scheduler.preview(item, process)
 
-    def evaluate_dry(self, message: Message) -> Result:
-        """Evaluate what `preview` made, and keep nothing of it."""
-        return self._compute.dry_run(message)
+    def evaluate_dry(self, message: Message, position: int | None = None) -> Result:
+        """Evaluate what `preview` made, and keep nothing of it.
+
+        Args:
+            message: what `preview` made.
+            position: of the log behind which it is evaluated; None takes the process as it stands.
+
+        Raises: LimitExceeded, see `ComputeUnit.past`.
+        """
+        return self._compute.dry_run(message, position)
 
     def evaluate_dry_beside(self, message: Message, timeout_s: float) -> Result:
         """Evaluate what `preview` made for a heavy process of a live network, from any thread.
@@ -579,6 +586,13 @@ class Network:
     def process(self, process: Party) -> Process:
         """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
         return self._compute.process(self.info(process).id)
+
+    def past(self, process: str, position: int) -> Process:
+        """Return a process as it was behind a position of its log.
+
+        Raises: UnknownProcess; LimitExceeded, see `ComputeUnit.past`.
+        """
+        return self._compute.past(process, position).process
 
     def result(self, message_id: str, process: str | None = None) -> Result:
         """Return what the evaluation of a message gave. Raises: UnknownProcess."""

@@ -60,25 +60,24 @@ class LedgerRecount:
             if any(_is(each, "Mint-Confirmation") for each in result.messages):
                 self._mint(message)
         elif action == "burn" and any(_is(each, "Burn-Confirmation") for each in result.messages):
-            quantity = parse_quantity(message.tags.get("Quantity"))
+            quantity = parse_quantity(message.get("Quantity"))
             self._move(message.sender, -quantity, message)
             self.supply -= quantity
 
     def _mint(self, message: Message) -> None:
         if message.sender not in (self.info.id, self.info.owner):
             self._report(message, f"{message.sender} minted, who may not")
-        quantity = parse_quantity(message.tags.get("Quantity"))
+        quantity = parse_quantity(message.get("Quantity"))
         self.supply += quantity
-        self._move(message.tags.get("Recipient") or message.sender, quantity, message)
+        self._move(message.get("Recipient") or message.sender, quantity, message)
 
     def _transfer(self, message: Message, result: Result) -> None:
-        tags = message.tags
         try:
-            quantity = parse_quantity(tags.get("Quantity"))
+            quantity = parse_quantity(message.get("Quantity"))
         except BenchpoolError as error:
             self._report(message, f"a Transfer that cannot be read was not refused: {error}")
             return
-        recipient = tags.get("Recipient")
+        recipient = message.get("Recipient")
         moved = self.balances.get(message.sender, 0) >= quantity
         if moved:
             self._move(message.sender, -quantity, message)
@@ -91,7 +90,7 @@ class LedgerRecount:
             recipient,
             quantity,
             message.reference,
-            tags.get("X-Pool"),
+            message.tags.get("X-Pool"),
             moved,
             "" if debit is None else str(debit.reference),
         )

@@ -19,7 +19,7 @@ log = logging.getLogger("benchpool.server")
 
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"error": {"type": "string"}},
+    "properties": {"error": {"type": "string"}, "detail": {"type": "string"}},
     "required": ["error"],
 }
 
@@ -27,9 +27,11 @@ ERROR_SCHEMA: dict[str, Any] = {
 class Refused(BenchpoolError):
     """A request that is answered with a text, and a status if it is not the unit's usual one."""
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    def __init__(self, text: str, status: int | None = None, *, detail: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.detail = detail
+        """More than AO's own words say."""
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -54,6 +56,8 @@ def refusal(error: Exception, status: int = 500) -> Response:
         return answer({"message": str(error)}, 202)
     if isinstance(error, Refused):
         status = error.status or status
+        if error.detail:
+            return answer({"error": str(error), "detail": error.detail}, status)
     elif isinstance(error, Unavailable):
         status = 503
     elif not isinstance(error, BenchpoolError):

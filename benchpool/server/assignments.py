@@ -10,7 +10,7 @@ from benchpool.network import Network
 from benchpool.server.shapes import PROTOCOL, tags_json, text_of
 from benchpool.signers import to_base64url
 from benchpool.tags import Pair
-from benchpool.wire import assignment_item
+from benchpool.wire import anchor_text, assignment_item
 
 
 class Assignments:
@@ -65,11 +65,11 @@ def message_json(network: Network, message: Message) -> dict[str, Any]:
         }
     return {
         "id": item.id,
-        "owner": {"address": item.address, "key": to_base64url(item.owner)},
+        "owner": {"address": item.owner_address, "key": to_base64url(item.owner)},
         "data": item.data.decode(errors="replace"),
         "tags": tags_json(item.tags),
         "signature": to_base64url(item.signature),
-        "anchor": item.anchor.decode(errors="replace") or None,
+        "anchor": anchor_text(item.anchor) or None,
         "target": item.target,
     }
 

@@ -64,6 +64,9 @@ def routes(context: Context) -> APIRouter:
     bus, network = context.bus, context.network
     give = giving(context)
 
+    def past_only(position: int, process: str) -> int | None:
+        return position if position < network.position(process) else None
+
     @router.get("/", responses=documented())
     async def greet() -> Response:
         """Say who computes here."""
@@ -103,37 +106,56 @@ def routes(context: Context) -> APIRouter:
         return answer(await bus.read(lambda: evaluations.page(network, process, page)))
 
     @router.post("/dry-run", responses=documented(404, 413, 500, 422, ok=RESULT))
-    async def dry_run(request: Request, process: Process) -> Response:
-        """Evaluate a message, which nobody needs to have signed, and keep nothing of it."""
+    async def dry_run(request: Request, process: Process, to: str = "") -> Response:
+        """Evaluate a message, which nobody needs to have signed, and keep nothing of it.
+
+        With `to`, the id of a message, on the process as it was behind that.
+        """
         body = read_message(await read_body(request, CU_BODY_BYTES))
 
-        def prepare() -> tuple[Message, ProcessInfo, bool]:
+        def prepare() -> tuple[Message, ProcessInfo, bool, int | None]:
             info = network.info(process)
             item = dry_item(body, info.id)
             message = network.preview(item, info.id)
-            return message, info, network.process(info.id).heavy
+            position = None
+            if to:
+                entry = network.entry(to, info.id)
+                if entry is None:
+                    raise UnknownProcess(f"no message {to[:80]!r} for process {info.id}")
+                position = past_only(entry.message.position, info.id)
+            return message, info, network.process(info.id).heavy, position
 
-        message, info, heavy = await bus.read(prepare)
-        if heavy:  # it may be at something long, and so may this be
+        message, info, heavy, position = await bus.read(prepare)
+        if heavy and position is None:  # it may be at something long, and so may this be
             found = await asyncio.get_running_loop().run_in_executor(
                 context.threads, lambda: network.evaluate_dry_beside(message, BUSY_AFTER_S)
             )
         else:
-            found = await bus.read(lambda: network.evaluate_dry(message))
+            found = await bus.read(lambda: network.evaluate_dry(message, position))
         return answer(result_json(found, info))
 
     @router.get(
         "/state/{process}",
         responses=documented(404, 500, 422, media="application/octet-stream"),
     )
-    async def state(process: str) -> Response:
-        """Return a process's memory: the JSON of its state as it is checkpointed."""
+    async def state(process: str, to: str = "") -> Response:
+        """Return a process's memory, now or at a time: its state as JSON, as it is checkpointed."""
+        moment = read_cursor(to).timestamp if to else None
 
         def dump() -> tuple[bytes, Message]:
             info = network.info(process)
             network.check_idle(info.id)
-            last = network.entry_at(info.id, network.position(info.id))
-            return network.process(info.id).dump(), last
+            position = None
+            if moment is not None:
+                position = evaluations.position_at(network, info.id, moment)
+                if position < 0:
+                    raise Refused(f"process {info.id} was not there yet at {moment}")
+                position = past_only(position, info.id)
+            if position is None:
+                found, position = network.process(info.id), network.position(info.id)
+            else:
+                found = network.past(info.id, position)
+            return found.dump(), network.entry_at(info.id, position)
 
         memory, last = await bus.read(dump)
         headers = {

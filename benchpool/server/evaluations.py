@@ -84,7 +84,7 @@ def forwards(
     if start is not None and start.nonce is not None:
         after = max(-1, start.nonce - 1)  # ticks only push positions further behind nonces
     elif start is not None:
-        after = _position_before(network, process, start.timestamp)
+        after = position_at(network, process, start.timestamp)
     while found := network.log(process, after=after, limit=_PAGE):
         yield from found
         after = found[-1][0].position
@@ -99,8 +99,8 @@ def backwards(network: Network, process: str) -> Iterator[tuple[Message, Result 
         before = after + 1
 
 
-def _position_before(network: Network, process: str, timestamp: int) -> int:
-    """Find a position up to which all is at or before a moment: timestamps grow along a log."""
+def position_at(network: Network, process: str, timestamp: int) -> int:
+    """Find the last position at or before a moment, or -1: timestamps grow along a log."""
     low, high = -1, network.last_position(process)
     while low < high:
         middle = (low + high + 1) // 2

@@ -41,7 +41,7 @@ def _check(network: Network, raw: bytes) -> Checked:
         item = decode(raw)
         return Checked(item, network.check(item))
     except DataItemError as error:
-        raise Refused(f"{NO_ITEM} {error}") from None
+        raise Refused(NO_ITEM, detail=str(error)) from None
     except ItemRefused as error:
         raise Refused(str(error)) from None
 

@@ -139,7 +139,7 @@ def routes(context: Context) -> APIRouter:
             item = decode(raw)
             verify(item)
         except DataItemError as error:
-            raise Refused(f"{NO_ITEM} {error}") from None
+            raise Refused(NO_ITEM, detail=str(error)) from None
         if not item.target:
             raise Refused("the item has no target, which is the process to be monitored")
         return item.target

@@ -172,7 +172,7 @@ class Transactions:
             )
         return Transaction(
             item.id,
-            item.address,
+            item.owner_address,
             to_base64url(item.owner),
             item.tags,
             height,

@@ -40,23 +40,24 @@ class Ledger:
         if result.error:
             return
         if "Mint-Confirmation" in done:
-            quantity = int(tags["Quantity"])
+            quantity = int(message.get("Quantity"))
             self.supply += quantity
-            self.balances[tags.get("Recipient") or message.sender] += quantity
+            self.balances[message.get("Recipient") or message.sender] += quantity
         elif "Burn-Confirmation" in done:
-            self.supply -= int(tags["Quantity"])
-            self.balances[message.sender] -= int(tags["Quantity"])
+            self.supply -= int(message.get("Quantity"))
+            self.balances[message.sender] -= int(message.get("Quantity"))
         elif message.action == "Transfer" and (
             "Debit-Notice" in done or ("Cast" in tags and "Transfer-Error" not in done)
         ):
-            quantity = int(tags["Quantity"])
+            quantity = int(message.get("Quantity"))
             self.balances[message.sender] -= quantity
-            self.balances[tags["Recipient"]] += quantity
+            recipient = message.get("Recipient")
+            self.balances[recipient] += quantity
             if message.sender == benchmark and "X-Pool" in tags:
-                payment = (tags.get("X-Model"), tags["Recipient"], quantity)
+                payment = (tags.get("X-Model"), recipient, quantity)
                 self.paid[tags["X-Pool"]].append(payment)
             elif message.sender == benchmark:
-                self.refunds[tags["Recipient"], quantity] += 1
+                self.refunds[recipient, quantity] += 1
 
 
 class Income:

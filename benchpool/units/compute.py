@@ -7,10 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from benchpool.errors import (
-    UnknownModule,
-    UnknownProcess,
-)
+from benchpool.errors import LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.message import Message, Result, decode_result, encode_result
@@ -29,6 +26,9 @@ __all__ = ["ComputeUnit", "Instance", "fold"]
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
+
+PAST_MESSAGES = 20_000
+"""Messages that are folded again, at most, to show a process as it was."""
 
 _HEAVY_THREADS = 16
 """They mostly wait for their models, which share the cores."""
@@ -79,6 +79,31 @@ class ComputeUnit:
             bind(state_type(module)(), Journal())
         except Exception as error:
             raise UnknownModule(f"module {name!r} has no usable first state: {error}") from error
+
+    def past(self, process_id: str, position: int) -> Instance:
+        """Make a process anew as it was behind a position of its log; it is not kept.
+
+        Raises: UnknownProcess; LimitExceeded if it uses an extension, which cannot be taken back to
+            that time, or if more than `PAST_MESSAGES` would have to be folded again.
+        """
+        if self.instance(process_id).extensions:
+            raise LimitExceeded(
+                f"process {process_id} uses extensions; it is shown as it stands now only"
+            )
+        instance = self.fresh_instance(process_id)
+        checkpoint = self._store.checkpoint(process_id)
+        if checkpoint is not None and checkpoint.position <= position:
+            instance.process.load(checkpoint.memory)
+            instance.position = checkpoint.position
+        behind = position - instance.position
+        if behind > PAST_MESSAGES:
+            raise LimitExceeded(
+                f"{behind:,} messages of process {process_id} would have to be evaluated again to"
+                f" show it at that time, more than {PAST_MESSAGES:,}"
+            )
+        if behind > 0:
+            self._fold_log(instance, behind)
+        return instance
 
     # -- evaluating --------------------------------------------------------------------------
 
@@ -164,10 +189,20 @@ class ComputeUnit:
         if instance.database is not None:
             instance.fresh.append((message.position, encode_result(result)))
 
-    def dry_run(self, message: Message) -> Result:
-        """Evaluate a message and take back all that it did."""
+    def dry_run(self, message: Message, position: int | None = None) -> Result:
+        """Evaluate a message and take back all that it did.
+
+        Args:
+            message: see `SchedulerUnit.preview`.
+            position: of the log behind which it is evaluated; None takes the process as it stands.
+
+        Raises: UnknownProcess, LimitExceeded, see `past`.
+        """
         self._store.failure.check()
-        instance = self.instance(message.process)
+        if position is None:
+            instance = self.instance(message.process)
+        else:
+            instance = self.past(message.process, position)
         watch = self._budget.enter()
         try:
             return fold(instance, message, keep=False, watch=watch, limits=self._limits)
@@ -266,14 +301,19 @@ class ComputeUnit:
             for position, result in results.items()
             if self._lacks_result(process_id, position)
         }
-        for entry in self._store.entries(process_id, after=instance.position):
+        self._fold_log(instance)
+        self._instances[process_id] = instance
+        return instance
+
+    def _fold_log(self, instance: Instance, most: int | None = None) -> None:
+        """Evaluate again what the log holds behind an instance, up to what has no result yet."""
+        log = self._store.entries(instance.process.id, after=instance.position, limit=most)
+        for entry in log:
             if entry.result is None:
                 break
             if not entry.result.error:  # a message that failed left no mark
                 fold(instance, entry.message, recorded=entry.result.recorded)
             instance.position = entry.message.position
-        self._instances[process_id] = instance
-        return instance
 
     def fresh_instance(self, process_id: str) -> Instance:
         """Make a process as it was before its first message. Raises: UnknownProcess."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchpool.errors import BenchpoolError, ReplayDivergence, StoreError
+from benchpool.errors import BenchpoolError, HandlerError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.handlers import matches
 from benchpool.message import EMPTY_RESULT, Message, Result
-from benchpool.process import Process
+from benchpool.process import NO_LUA, Process
 from benchpool.units.budget import TimeBudgetExceeded, Watch
 from benchpool.units.limits import Limits
 from benchpool.units.outage import is_outage
@@ -113,9 +113,15 @@ def _handle(process: Process, message: Message) -> None:
     refused = refusal(process, message)
     if refused is not None:
         process.log(refused)
+        if _is_trusted(process, message) and message.sender != process.id:
+            process.send(message.sender, "", data="Assignment is not trusted by this process!")
     elif message.type == "Process" and message.target == process.id:
+        if "On-Boot" in message.tags:
+            raise HandlerError(f"On-Boot cannot be run: {NO_LUA}")
         process.on_spawn(message)
     else:
+        if message.tags._first.get("Content-Type") == "application/json":
+            message.json()  # as aos, which decodes it before any handler sees it
         process.handlers.evaluate(message, process.keep_in_inbox)
 
 
@@ -144,13 +150,17 @@ def refusal(process: Process, message: Message) -> str | None:
     to this process must match what the module declares assignable. Source: aos, ao.isTrusted,
     ao.isAssignable. Deviates: aos also trusts a From that claims to be an authority.
     """
-    if message.sender != message.owner and message.owner not in process.authorities:
+    if not _is_trusted(process, message):
         return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
     if message.target != process.id and not any(
         matches(pattern, message) for pattern in process.assignable
     ):
         return f"Assignment is not trusted! From: {message.sender} - Target: {message.target}"
     return None
+
+
+def _is_trusted(process: Process, message: Message) -> bool:
+    return message.sender == message.owner or message.owner in process.authorities
 
 
 def explain(error: Exception) -> str:
