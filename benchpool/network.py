@@ -27,6 +27,7 @@ from benchpool.errors import (
     ConfigError,
     HandlerError,
     ProcessBusy,
+    PushLimitExceeded,
     StoreError,
     Unavailable,
     UnknownProcess,
@@ -487,15 +488,20 @@ class Network:
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
 
-        Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on.
+        Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on. A
+            live network, where many wait for one run, raises none and keeps them: `take_stopped`.
         """
         with self._lock:
             self._interrupted = False
             self._store.set_fact("sent", str(self._sent))
             self._messenger.run()
             self._settle_names()
-            if self._messenger.problems:
-                raise self._messenger.problems[0]
+            if self._messenger.lanes is None and (stopped := self.take_stopped()):
+                raise stopped[0]
+
+    def take_stopped(self) -> list[PushLimitExceeded]:
+        """Return the chains of a live network that had to be stopped since this was last asked."""
+        return self._messenger.take_stopped()
 
     def _settle_names(self) -> None:
         """Take the names of processes back that refused their first message."""
