@@ -14,7 +14,13 @@ import msgspec
 
 from benchpool import errors
 from benchpool.directory import Party
-from benchpool.errors import BenchpoolError, ConfigError, PushLimitExceeded, Unavailable
+from benchpool.errors import (
+    BenchpoolError,
+    ConfigError,
+    HomeLocked,
+    PushLimitExceeded,
+    Unavailable,
+)
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.home import Home
 from benchpool.message import Data, Message, Tags, TagsInput
@@ -61,6 +67,23 @@ def find_server(folder: Path) -> ServerFile | None:
         return None
     # Another program may have got the process number of a server that was killed.
     return said if Home(folder).locked() else None
+
+
+def refuse_served(folder: Path, otherwise: str = "name another home with --home") -> None:
+    """Accept a home on which no server runs.
+
+    Args:
+        folder: the home.
+        otherwise: what the user can do if the server is to go on.
+
+    Raises: HomeLocked.
+    """
+    server = find_server(folder)
+    if server is not None:
+        raise HomeLocked(
+            f"a server runs on {folder} (process {server.pid}, {server.url}); stop it first, or"
+            f" {otherwise}"
+        )
 
 
 class ServedNetwork(Network):

@@ -39,9 +39,9 @@ def up(
 
     Example: benchpool up --port 4000
     """
-    from benchpool.errors import HomeLocked, PrerequisiteError
+    from benchpool.errors import PrerequisiteError
     from benchpool.home import find_home
-    from benchpool.served import find_server
+    from benchpool.served import refuse_served
 
     try:
         from benchpool.server.run import Options, serve_home
@@ -52,12 +52,7 @@ def up(
         ) from None
 
     folder = find_home(home)
-    running = find_server(folder)
-    if running is not None:
-        raise HomeLocked(
-            f"a server runs on {folder} already: {running.url}, process {running.pid}; stop it"
-            " first, or name another home with --home"
-        )
+    refuse_served(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
 
     def ready(addresses: Addresses, resumed: int) -> None:
