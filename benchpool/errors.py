@@ -106,7 +106,16 @@ class LimitExceeded(MessageError):
 
 
 class PushLimitExceeded(LimitExceeded):
-    """One message pushed on and on: processes answer each other without end."""
+    """One message pushed on and on: processes answer each other without end.
+
+    Args:
+        message: which limit, and where.
+        root: the message that began it; empty for a cron tick.
+    """
+
+    def __init__(self, message: str, root: str = "") -> None:
+        super().__init__(message)
+        self.root = root
 
 
 class HandlerError(BenchpoolError):

@@ -80,6 +80,17 @@ class Home:
         handle.flush()
         self._lock = handle
 
+    def locked(self) -> bool:
+        """Tell whether somebody writes to this home now."""
+        try:
+            with (self.folder / "lock").open() as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def unlock(self) -> None:
         """Let other writers in."""
         if self._lock is not None:

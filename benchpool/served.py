@@ -13,13 +13,24 @@ from typing import Any, Final
 import msgspec
 
 from benchpool import errors
-from benchpool.errors import BenchpoolError, ConfigError, Unavailable
+from benchpool.errors import (
+    BenchpoolError,
+    ConfigError,
+    HomeLocked,
+    PushLimitExceeded,
+    Unavailable,
+)
+from benchpool.extensions.llama import InferenceProgress
+from benchpool.home import Home
 from benchpool.message import Data, Message, Tags, TagsInput
 from benchpool.network import Network, Party, Sent
 from benchpool.units.limits import check_text
+from benchpool.units.messenger import root_of
 from benchpool.wallet import ED25519, Wallet
 
 SERVER_FILE: Final = "server.json"
+LOOK_S: Final = 0.5
+"""How often a command that waits asks how far the models are."""
 
 
 class ServerFile(msgspec.Struct):
@@ -52,7 +63,25 @@ def find_server(folder: Path) -> ServerFile | None:
         os.kill(said.pid, 0)
     except (OSError, msgspec.DecodeError, OverflowError):
         return None
-    return said
+    # Another program may have got the process number of a server that was killed.
+    return said if Home(folder).locked() else None
+
+
+def refuse_served(folder: Path, otherwise: str = "name another home with --home") -> None:
+    """Accept a home on which no server runs.
+
+    Args:
+        folder: the home.
+        otherwise: what the user can do if the server is to go on.
+
+    Raises: HomeLocked.
+    """
+    server = find_server(folder)
+    if server is not None:
+        raise HomeLocked(
+            f"a server runs on {folder} (process {server.pid}, {server.url}); stop it first, or"
+            f" {otherwise}"
+        )
 
 
 class ServedNetwork(Network):
@@ -67,6 +96,13 @@ class ServedNetwork(Network):
         super().__init__(home, read_only=True)
         self._server = server
         self._posted: list[str] = []
+        self._on_inference: InferenceProgress | None = None
+        self._batches: dict[str, list[int]] = {}
+
+    @property
+    def accepted(self) -> str:
+        """The newest message whose end was not waited for; empty if there is none."""
+        return self._posted[-1] if self._posted else ""
 
     def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
         """See `Network`."""
@@ -119,10 +155,11 @@ class ServedNetwork(Network):
         targets = [self.info(process).id for process in processes]
         said = {"message": message_id, "processes": targets, "exclude": list(exclude)}
         self._ask("assignments", {"sender": "", **said})
-        self._posted.append(message_id)
         self.refresh()
         entries = [self._store.find(message_id, target) for target in targets]
-        return [entry.message for entry in entries if entry is not None]
+        placed = [entry.message for entry in entries if entry is not None]
+        self._posted.extend(filter(None, {root_of(message): None for message in placed}))
+        return placed
 
     def check_advance(self) -> None:
         """See `Network`. Raises: ConfigError."""
@@ -131,11 +168,41 @@ class ServedNetwork(Network):
         )
 
     def run(self) -> None:
-        """Wait until all that came of what was posted here is done."""
+        """Wait until all that came of what was posted here is done.
+
+        Raises:
+            PushLimitExceeded: one of the chains had to be stopped.
+            Unavailable: the server ended meanwhile; what it accepted goes on when it runs again.
+        """
+        stopped = ""
         while self._posted:
-            if self._ask(f"finished/{self._posted[-1]}")["finished"]:
+            try:
+                told = self._ask(f"finished/{self._posted[-1]}?seconds={LOOK_S}")
+            except Unavailable as error:
+                raise Unavailable(
+                    f"{error}; message {self.accepted} was accepted, and goes on as soon as a"
+                    " server or another command that writes opens this home"
+                ) from None
+            self._show(told["inference"])
+            if told["finished"]:
                 self._posted.pop()
+                stopped = told["stopped"] or stopped
+        self._show({})
         self.refresh()
+        if stopped:
+            raise PushLimitExceeded(stopped)
+
+    def on_inference(self, callback: InferenceProgress | None) -> None:
+        """See `Network`. What all models of the server are at is told, while `run` waits."""
+        self._on_inference = callback
+
+    def _show(self, batches: dict[str, list[int]]) -> None:
+        """Tell how far the models are; a batch of which the server is silent is done."""
+        ended = {each: [asked, asked] for each, (_, asked) in self._batches.items()}
+        if self._on_inference is not None:
+            for process, (answered, asked) in (ended | batches).items():
+                self._on_inference(process, answered, asked)
+        self._batches = batches
 
     def _ask(self, what: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the server. Raises: what the server raised; Unavailable if it is gone."""

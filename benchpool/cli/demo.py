@@ -118,7 +118,9 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
     from benchpool.demo import finished, is_demo
     from benchpool.errors import ConfigError
     from benchpool.network import Network
+    from benchpool.served import refuse_served
 
+    refuse_served(folder)
     network = Network(folder, seed=seed)
     done = finished(network)
     if network.names() and not is_demo(network):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from benchpool.replay_report import Folded, Replay
 
 
+_VERIFY_A_COPY = "verify a copy: benchpool export run.jsonl.zst, and import it to another home"
+
+
 def replay(
     *,
     process: Annotated[
@@ -31,16 +34,14 @@ def replay(
 
     Example: benchpool replay --verify
     """
-    from benchpool.errors import HomeLocked
     from benchpool.home import find_home, open_run
     from benchpool.replay import replay_home
-    from benchpool.served import find_server
+    from benchpool.served import refuse_served
 
     folder = find_home(home)
-    server = find_server(folder)
-    if verify and server is not None and any((folder / "databases").glob("*.sqlite")):
+    if verify and any((folder / "databases").glob("*.sqlite")):
         # A private database commits by itself, and would be ahead of the log that is read here.
-        raise HomeLocked(f"a server runs on this home (process {server.pid}); stop it first")
+        refuse_served(folder, _VERIFY_A_COPY)
     with open_run(folder) as run:
         total = run.store.count()
     with output.progress() as report:

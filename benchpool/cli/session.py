@@ -12,6 +12,7 @@ from benchpool.errors import BenchpoolError, UnknownProcess
 
 if TYPE_CHECKING:
     from benchpool.network import Network
+    from benchpool.served import ServedNetwork
     from benchpool.wallet import Wallet
 
 DEFAULT_WALLET = "default"
@@ -55,7 +56,11 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
     server = find_server(folder)
     if server is not None:
         with ServedNetwork(folder, server) as network:
-            yield network
+            try:
+                yield network
+            except KeyboardInterrupt:
+                output.note(f"interrupted; {_left_to_server(network)}")
+                raise Interrupted from None
         return
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
@@ -74,6 +79,15 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
             f" {advice or 'run the same command again to go on'}"
         )
         raise Interrupted from None
+
+
+def _left_to_server(network: ServedNetwork) -> str:
+    if not network.accepted:
+        return "the server goes on with what it has accepted"
+    return (
+        f"message {network.accepted} was accepted, and the server goes on with it; see:"
+        f" benchpool result {network.accepted}"
+    )
 
 
 @contextmanager

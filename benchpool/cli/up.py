@@ -13,6 +13,7 @@ from benchpool.cli.options import HomeOption, JsonOption
 if TYPE_CHECKING:
     from benchpool.server.run import Addresses
 
+_STOPPING = "stopping; Ctrl-C again ends it at once"
 _UNIT_HELP = "A port of its own for this unit, beside its path on --port."
 
 
@@ -32,12 +33,15 @@ def up(
 ) -> None:
     """Serve the network of a home to AO clients, on the wall clock, until Ctrl-C.
 
+    A second Ctrl-C ends it at once; nothing that was accepted is lost.
+
     Other commands go on working on the same home meanwhile.
 
     Example: benchpool up --port 4000
     """
     from benchpool.errors import PrerequisiteError
     from benchpool.home import find_home
+    from benchpool.served import refuse_served
 
     try:
         from benchpool.server.run import Options, serve_home
@@ -47,6 +51,8 @@ def up(
             " install benchpool[server]"
         ) from None
 
+    folder = find_home(home)
+    refuse_served(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
 
     def ready(addresses: Addresses, resumed: int) -> None:
@@ -58,7 +64,8 @@ def up(
             _show(addresses)
         output.flush()
 
-    serve_home(find_home(home), Options(host, port, mu_port, su_port, cu_port), on_ready=ready)
+    options = Options(host, port, mu_port, su_port, cu_port)
+    serve_home(folder, options, on_ready=ready, on_stop=lambda: output.note(_STOPPING))
     output.note("stopped; what was pending is taken up at the next start")
 
 

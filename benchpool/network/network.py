@@ -10,7 +10,7 @@ from typing import Self
 
 from benchpool.clock import Clock, parse_duration
 from benchpool.dataitem import DataItem
-from benchpool.errors import HandlerError, UnknownProcess
+from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
@@ -419,7 +419,8 @@ class Network:
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit.
 
-        Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on.
+        Raises: PushLimitExceeded for the first chain that had to be stopped; all else went on. A
+            live network, where many wait for one run, raises none and keeps them: `take_stopped`.
         """
         with self._lock:
             self._interrupted = False
@@ -427,8 +428,12 @@ class Network:
             self._messenger.run()
             if self._directory.settle():
                 self._store.commit(self.clock.now())
-            if self._messenger.problems:
-                raise self._messenger.problems[0]
+            if self._messenger.lanes is None and (stopped := self.take_stopped()):
+                raise stopped[0]
+
+    def take_stopped(self) -> list[PushLimitExceeded]:
+        """Return the chains of a live network that had to be stopped since this was last asked."""
+        return self._messenger.take_stopped()
 
     def _finish_interrupted(self) -> None:
         # What an interrupted run left comes before anything new, or the log would depend on when

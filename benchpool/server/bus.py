@@ -29,6 +29,8 @@ MOST_TOGETHER = 512
 LOOK_AGAIN_S = 0.25
 MOST_WAITING = 20_000
 """Jobs that may wait; more are refused."""
+MOST_STOPPED = 1_000
+"""Chains of which it is known that they were stopped; the oldest are forgotten."""
 
 log = logging.getLogger("benchpool.server")
 
@@ -65,6 +67,7 @@ class Bus:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._unfinished: frozenset[str] = frozenset()
+        self._stopped: dict[str, PushLimitExceeded] = {}
         self._moved = asyncio.Event()
 
     # -- from the event loop -----------------------------------------------------------------
@@ -91,6 +94,10 @@ class Bus:
                 return False
             await self.moves(left_s)
         return True
+
+    def stopped(self, message_id: str) -> PushLimitExceeded | None:
+        """Say why the chain that a message began was stopped, if it was."""
+        return self._stopped.get(message_id)
 
     async def moves(self, timeout_s: float) -> None:
         """Wait until something was evaluated, or for a moment. Raises: Unavailable at the end."""
@@ -185,10 +192,12 @@ class Bus:
 
     def _settle(self) -> None:
         """Evaluate and push what is pending, and commit."""
-        try:
-            self.network.run()
-        except PushLimitExceeded as error:
-            log.warning("%s", error)
+        self.network.run()
+        for stopped in self.network.take_stopped():
+            log.warning("%s", stopped)
+            self._stopped.setdefault(stopped.root, stopped)
+        while len(self._stopped) > MOST_STOPPED:
+            del self._stopped[next(iter(self._stopped))]
         self.recent.committed()
         self._unfinished = frozenset(self.network.unfinished())
         if self._loop is not None:
@@ -223,9 +232,6 @@ def _try(job: _Job) -> tuple[object, Exception | None]:
     """
     try:
         return job.work(), None
-    except PushLimitExceeded as error:
-        log.warning("%s", error)
-        return None, error
     except (DataNotFound, DataCorrupt) as error:
         return None, error
     except Exception as error:

@@ -13,6 +13,7 @@ from benchpool.server.answers import Refused
 from benchpool.server.assignments import Assignments
 from benchpool.server.bus import Bus
 from benchpool.server.metrics import Metrics
+from benchpool.server.progress import Progress
 from benchpool.server.recent import Recent
 
 MU_BODY_BYTES = 10 << 20
@@ -31,6 +32,7 @@ class Context:
     su_url: str = ""
     token: str = field(default_factory=token_urlsafe)
     """What the command line shows to be let in."""
+    progress: Progress = field(default_factory=Progress)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")
     )

@@ -98,6 +98,9 @@ def routes(context: Context) -> APIRouter:
         )
         while not await bus.finished(process, LONGEST_WAIT_S):
             pass
+        stopped = bus.stopped(process)
+        if stopped is not None:
+            raise stopped
         error = (await bus.read(lambda: network.result(process, process))).error
         if error:  # of a heavy process, which is evaluated beside everything else
             raise HandlerError(f"{said.module} {process} was spawned but refused its tags: {error}")
@@ -125,8 +128,20 @@ def routes(context: Context) -> APIRouter:
         return answer({"address": (await bus.write(work)).address})
 
     @router.get("/finished/{message}", responses=documented(400))
-    async def finished(message: str) -> Response:
-        """Wait for a while until nothing that came of a message is pending."""
-        return answer({"finished": await bus.finished(message, LONGEST_WAIT_S)})
+    async def finished(message: str, seconds: float = LONGEST_WAIT_S) -> Response:
+        """Wait for a while until nothing that came of a message is pending.
+
+        Answers whether that is so, why its chain was stopped (empty if it was not), and how far
+        the models are with what they are at: process -> (answered, asked).
+        """
+        finished = await bus.finished(message, min(seconds, LONGEST_WAIT_S))
+        stopped = bus.stopped(message)
+        return answer(
+            {
+                "finished": finished,
+                "stopped": "" if stopped is None else str(stopped),
+                "inference": context.progress.batches(),
+            }
+        )
 
     return router

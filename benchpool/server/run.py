@@ -30,6 +30,7 @@ GRACE_S = 5
 """How long requests under way may take after somebody wants to stop."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 2048
 SWITCH_S = 0.0001
 """How long a thread may keep others waiting. By Python's own 5 ms, every request that needs a
@@ -168,11 +169,11 @@ class Server:
         url = self._url(sockets["all"])
         su_url = self._url(sockets["su"]) if "su" in sockets else f"{url}/su"
         context = Context(self._network, bus, self._metrics, url=url, su_url=su_url)
-        self._measure(bus)
+        self._measure(context)
         return context
 
-    def _measure(self, bus: Bus) -> None:
-        network, metrics = self._network, self._metrics
+    def _measure(self, context: Context) -> None:
+        network, metrics, bus = self._network, self._metrics, context.bus
 
         def observe(kind: str, messages: Sequence[Any], results: Sequence[Any], s: float) -> None:
             metrics.evaluation_seconds.labels(kind).observe(s)
@@ -184,8 +185,11 @@ class Server:
                     network.registry.find(info.module).__name__, "error" if result.error else "ok"
                 ).inc()
                 bus.recent.evaluated(message, result, info)
+            if kind == "heavy":
+                context.progress.ended(messages[0].process)
 
         network.on_evaluated(observe)
+        network.on_inference(context.progress.report)
         metrics.watch(
             "benchpool_queue_depth", "Requests that wait for the network.", lambda: bus.waiting
         )
@@ -239,16 +243,18 @@ def serve_home(
     options: Options,
     *,
     on_ready: Callable[[Addresses, int], None] = lambda _addresses, _resumed: None,
+    on_stop: Callable[[], None] = lambda: None,
     registry: Registry | None = None,
     **settings: Any,
 ) -> None:
-    """Serve the network of a home until SIGINT or SIGTERM.
+    """Serve the network of a home until SIGINT or SIGTERM; the second of them ends the program.
 
     Args:
         home: the folder; one that holds no network yet becomes a new one. From now on, all that
             is sent and pushed in it is signed.
         options: where to listen.
         on_ready: called with the addresses, and how many messages are taken up again.
+        on_stop: called when a signal has come.
         registry: modules beside the installed ones.
         settings: further arguments of `Network`.
 
@@ -261,8 +267,17 @@ def serve_home(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop)
+
+        def stop() -> None:
+            # The next one is the system's: nothing here can hold it up, and the log bears it.
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
+            on_stop()
+            server.stop()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop)
         await server.serve(lambda addresses: on_ready(addresses, resumed))
 
     sys.setswitchinterval(SWITCH_S)

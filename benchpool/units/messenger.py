@@ -86,8 +86,7 @@ class MessengerUnit:
         self.lanes: Lanes | None = None
         """Where heavy processes are evaluated in a live network; None: in the rounds."""
         self.observe: Observe | None = None
-        self.problems: list[PushLimitExceeded] = []
-        """What could not be pushed since `run` was called."""
+        self._stopped: list[PushLimitExceeded] = []
 
     @property
     def pending(self) -> int:
@@ -167,7 +166,6 @@ class MessengerUnit:
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
-        self.problems.clear()
         with fewer_collections():
             while self._pending:
                 self._round()
@@ -177,6 +175,11 @@ class MessengerUnit:
         self._store.commit(self._clock.now())
         if self.lanes is not None:
             self.lanes.start()
+
+    def take_stopped(self) -> list[PushLimitExceeded]:
+        """Return the chains that had to be stopped since this was last asked."""
+        stopped, self._stopped = self._stopped, []
+        return stopped
 
     def roots(self) -> set[str]:
         """Return the messages whose chains have not come to their end."""
@@ -283,11 +286,12 @@ class MessengerUnit:
             self._push_assignment(assign, depth)
 
     def _stop(self, message: Message, why: str) -> None:
-        self.problems.append(
+        self._stopped.append(
             PushLimitExceeded(
                 f"stopped a chain of messages that went on without end: {why}; its last message is"
                 f" {message.action[:100] or 'without Action'} {message.id} in process"
-                f" {message.process}"
+                f" {message.process}",
+                root_of(message),
             )
         )
 

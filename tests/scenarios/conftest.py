@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import Client, Running
 
 from benchpool.deployment import deploy, upload_model
 from benchpool.evaluation.sample import Sample, to_json
@@ -101,3 +102,30 @@ def open_pools(tmp_path: Path) -> Callable[[], Pools]:
 def signed_and_finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run in a network that signs everything."""
     return finish(tmp_path_factory.mktemp("signed"), signed=True)
+
+
+@pytest.fixture(autouse=True)
+def _close_clients() -> Iterator[None]:
+    yield
+    while Client.opened:
+        Client.opened.pop().close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder that will be a home."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def serve(home: Path) -> Iterator[Callable[..., Running]]:
+    """Start servers of one home in threads; all are stopped at the end."""
+    running: list[Running] = []
+
+    def start(**settings: Any) -> Running:
+        running.append(Running(home, **settings))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()

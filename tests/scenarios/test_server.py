@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -11,18 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 import pytest
+from serving import PROTOCOL, Client, Running, actions, up
 from typer.testing import CliRunner
 
 from benchpool.cli import app
-from benchpool.clock import WallClock
-from benchpool.dataitem import DataItem, sign
+from benchpool.dataitem import sign
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -31,134 +29,10 @@ from benchpool.inference.engine import (
     Precision,
     Runtime,
 )
-from benchpool.network import Network
 from benchpool.replay import replay_home
 from benchpool.served import ServedNetwork, find_server
-from benchpool.server.run import Options, Server
+from benchpool.server.run import Options
 from benchpool.signers import Ed25519Signer
-
-ROOT = Path(__file__).parents[2]
-PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
-
-
-class Client:
-    """A wallet that talks to the units over HTTP."""
-
-    opened: ClassVar[list[httpx.Client]] = []
-    numbers = count()
-    """An Ed25519 key signs the same thing the same way: the same message, which is refused."""
-
-    def __init__(self, url: str, seed: int = 1) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
-        self.opened.append(self.http)
-        self.signer = Ed25519Signer(bytes([seed]) * 32)
-        self.address = sign(self.signer).address
-
-    def spawn(self, module: str, **tags: str) -> str:
-        scheduler = self.http.get("/su").json()["address"]
-        own = [("Type", "Process"), ("Module", module), ("Scheduler", scheduler)]
-        return self.post(sign(self.signer, tags=[*PROTOCOL, *own, *_named(tags)], data=b" "))
-
-    def item(self, target: str, action: str, data: bytes = b" ", **tags: str) -> DataItem:
-        own = [*PROTOCOL, ("Type", "Message"), ("Number", str(next(self.numbers)))]
-        pairs = [("Action", action), *own, *_named(tags)]
-        return sign(self.signer, target=target, tags=pairs, data=data)
-
-    def send(self, target: str, action: str, data: bytes = b" ", **tags: str) -> str:
-        return self.post(self.item(target, action, data, **tags))
-
-    def post(self, item: DataItem) -> str:
-        answer = self.http.post("/mu", content=item.raw)
-        assert (answer.status_code, answer.json()["id"]) == (202, item.id), answer.text
-        return item.id
-
-    def result(self, message: str, process: str) -> dict[str, Any]:
-        answer = self.http.get(f"/cu/result/{message}", params={"process-id": process})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def ask(self, process: str, action: str, **tags: str) -> dict[str, Any]:
-        pairs = [("Action", action), *_named(tags)]
-        said = {"Owner": self.address, "Tags": [{"name": n, "value": v} for n, v in pairs]}
-        answer = self.http.post("/cu/dry-run", params={"process-id": process}, json=said)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def balance(self, token: str, of: str = "") -> str:
-        return self.ask(token, "Balance", Recipient=of or self.address)["Messages"][0]["Data"]
-
-    def results(self, process: str, **params: Any) -> list[dict[str, Any]]:
-        return self.http.get(f"/cu/results/{process}", params=params).json()["edges"]
-
-
-def _named(tags: dict[str, str]) -> list[tuple[str, str]]:
-    return [(name.replace("_", "-"), value) for name, value in tags.items()]
-
-
-def actions(result: dict[str, Any]) -> list[str]:
-    return [
-        tag["value"]
-        for message in result["Messages"]
-        for tag in message["Tags"]
-        if tag["name"] == "Action"
-    ]
-
-
-class Running:
-    """A server in a thread of this program."""
-
-    def __init__(self, home: Path, options: Options = Options(port=0), **settings: Any) -> None:  # noqa: B008
-        fresh = {} if home.exists() else {"signed": True}
-        self.network = Network(home, clock=WallClock(), **fresh, **settings)
-        self.server = Server(self.network, options)
-        self.error: BaseException | None = None
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        assert self._ready.wait(20)
-        assert self.error is None, self.error
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self.server.serve(self._take))
-        except BaseException as error:
-            self.error = error
-        self._ready.set()
-
-    def _take(self, addresses: Any) -> None:
-        self.addresses = addresses
-        self.url = addresses.gateway
-        self._ready.set()
-
-    def stop(self) -> None:
-        self.server.stop()
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-
-
-@pytest.fixture(autouse=True)
-def _close_clients() -> Iterator[None]:
-    yield
-    while Client.opened:
-        Client.opened.pop().close()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def serve(home: Path) -> Iterator[Callable[..., Running]]:
-    running: list[Running] = []
-
-    def start(**settings: Any) -> Running:
-        running.append(Running(home, **settings))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.stop()
 
 
 @pytest.fixture
@@ -363,7 +237,8 @@ def test_commands_that_check_a_served_home_see_one_moment_of_it(
     (home / "databases" / f"{token}.sqlite").touch()
     refused = CliRunner().invoke(app, ["replay", "--verify"])
     assert refused.exit_code != 0
-    assert f"a server runs on this home (process {os.getpid()}); stop it first" in refused.stderr
+    assert f"a server runs on {home} (process {os.getpid()}, http" in refused.stderr
+    assert "stop it first, or verify a copy" in refused.stderr
     (home / "databases" / f"{token}.sqlite").unlink()
 
 
@@ -477,24 +352,18 @@ def test_a_failed_disk_ends_the_server_and_nothing_unsaved_was_acknowledged(
 
 
 def test_up_prints_where_it_is_and_ends_on_ctrl_c(home: Path) -> None:
-    command = [sys.executable, "-m", "benchpool", "up", "--port", "0", "--json"]
-    environment = {**os.environ, "BENCHPOOL_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as up:
-        try:
-            assert up.stdout is not None
-            lines = [up.stdout.readline()]
-            while lines[-1] != "}\n":
-                lines.append(up.stdout.readline())
-            addresses = json.loads("".join(lines))
-            ana = Client(addresses["gateway"])
-            ana.spawn("WrappedAR")
-            assert "benchpool_messages_total" in ana.http.get("/metrics").text
-            up.send_signal(signal.SIGINT)
-            assert up.wait(30) == 0
-        finally:
-            up.kill()
+    with up(home) as (program, addresses):
+        ana = Client(addresses["gateway"])
+        ana.spawn("WrappedAR")
+        assert "benchpool_messages_total" in ana.http.get("/metrics").text
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=30)
+        assert program.returncode == 0
+        assert said.splitlines() == [
+            "stopping; Ctrl-C again ends it at once",
+            "stopped; what was pending is taken up at the next start",
+        ]
+    assert not (home / "server.json").exists()
     replay_home(home).check()
 
 
