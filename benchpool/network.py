@@ -152,7 +152,7 @@ class Network:
         self._sent = int(self._store.fact("sent") or 0)
         self._lock = RLock()
         self._cron = CronSchedule()
-        self._limits = limits
+        self._limits = self.limits = limits
         self._compute = ComputeUnit(
             self._store, self.registry, self._host, threads=threads, limits=limits
         )
@@ -803,8 +803,15 @@ class Network:
             InferenceError: it is no model that computes numbers; nothing is kept of it.
             OSError: it cannot be read.
         """
-        self._host.admit(path)
+        self.try_model(path)
         return self.data.put_file(path)
+
+    def try_model(self, path: Path) -> None:
+        """Try a GGUF file in a process of its own; may be called from any thread.
+
+        Raises: InferenceError if it is no model that computes numbers.
+        """
+        self._host.admit(path)
 
     def on_inference(self, callback: InferenceProgress | None) -> None:
         """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
