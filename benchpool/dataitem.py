@@ -56,6 +56,7 @@ MAX_HEAD_BYTES = 2 + max(map(sum, LENGTHS.values())) + 2 * (1 + 32) + 2 * 8 + MA
 """What an item may have before its data."""
 BUNDLE_TAGS: tuple[Pair, ...] = (("Bundle-Format", "binary"), ("Bundle-Version", "2.0.0"))
 
+
 class BlobHash:
     """Takes bytes in parts that are too many to be held, and stands in for them in a deep hash."""
 

@@ -161,4 +161,3 @@ class DataStore:
             self._temporary = None
             self._folder = None
             self._uploads = None
-

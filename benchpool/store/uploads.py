@@ -23,6 +23,7 @@ INCOMING: Final = "incoming-"
 """How the names of files begin that are not kept yet."""
 _SUFFIX: Final = ".item"
 _PART_BYTES: Final = 1 << 20
+_FIRST_BYTES: Final = 16
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -141,6 +142,7 @@ class Incoming:
         self._item: DataItem | None = None
         self._begun = b""
         self._head = b""
+        self._first = b""
         self._hash = BlobHash()
         self._sha256 = hashlib.sha256()
 
@@ -167,6 +169,8 @@ class Incoming:
         self._begun = b""
 
     def _write(self, part: bytes) -> None:
+        if len(self._first) < _FIRST_BYTES:
+            self._first = (self._first + part)[:_FIRST_BYTES]
         self._hash.update(part)
         self._sha256.update(part)
         self._out.write(part)
@@ -182,6 +186,10 @@ class Incoming:
         item = decode(self._head)
         verify(item, self._hash)
         return item
+
+    def starts_with(self, magic: bytes) -> bool:
+        """Tell whether the data begins with these few bytes, by which kinds of files are known."""
+        return self._first.startswith(magic)
 
     @property
     def data_id(self) -> str:
