@@ -433,6 +433,26 @@ class Network:
             found = [self._store.find(message_id, target) for target in targets]
             return [entry.message for entry in found if entry is not None]
 
+    def push_again(self, message_id: str, process: str, number: int) -> bool:
+        """Push a message of a result, if a limit kept it back; leave it pending for `run`.
+
+        Args:
+            message_id: the message that was evaluated.
+            process: by whom.
+            number: which message of its result, from 0.
+
+        Returns: whether it is pushed now: what was pushed before is not pushed twice.
+
+        Raises: UnknownProcess if there is no such message or result; LimitExceeded.
+        """
+        with self._lock:
+            entry = self._store.find(message_id, process)
+            messages = () if entry is None or entry.result is None else entry.result.messages
+            if entry is None or not 0 <= number < len(messages):
+                raise UnknownProcess("Message number does not exist in the result.")
+            self._finish_interrupted()
+            return self._messenger.push_again(entry.message, messages[number]) is not None
+
     def dry_run(
         self,
         target: Party,

@@ -13,6 +13,8 @@ from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
 from benchpool.wallet import ED25519, Wallet
 from benchpool.wire import (
+    MESSAGE,
+    NOTICE,
     PROCESS,
     SCHEDULER_KEY_FACT,
     Wire,
@@ -21,6 +23,7 @@ from benchpool.wire import (
     data_of,
     head_of,
     kept_assignment,
+    mark_of,
 )
 
 
@@ -80,7 +83,7 @@ class Reception:
         if self._store.find(item.id, target) is not None:
             raise DuplicateMessage(f"message {item.id} was scheduled for {target} before")
         mark = content_mark(item) if "From-Process" in said.tags else ""
-        if mark and self._store.marked(mark) is not None:
+        if mark and (self._store.marked(mark) is not None or self._was_pushed(said, mark)):
             raise DuplicateMessage("a message with the same content was scheduled before")
         if said.type == PROCESS:
             self._compute.check_module(said.tags.get("Module"))
@@ -93,6 +96,19 @@ class Reception:
             message = self._messenger.post(said, item.id)
         self._store.add_item(item.id, head_of(item), mark)
         return message
+
+    def _was_pushed(self, said: Item, mark: str) -> bool:
+        """Tell whether the messenger pushed a message with this content.
+
+        What it pushes is marked by the process and reference, which are a part of the content.
+        """
+        process, reference = said.tags["From-Process"], said.tags.get("Reference")
+        for kind in (MESSAGE, NOTICE):
+            pushed = self._store.marked(mark_of(kind, process, reference))
+            item = None if pushed is None else self.item(pushed)
+            if item is not None and content_mark(item) == mark:
+                return True
+        return False
 
     def _check_known(self, target: str) -> None:
         known = self._store.process(target) is not None or self._store.last_position(target) >= 0
