@@ -31,7 +31,7 @@ FORMAT = "python-benchpool"
 """The Module-Format of modules that are Python classes."""
 LOCATION_TTL_MS = 24 * 3600 * 1000
 OCTETS = "application/octet-stream"
-_BINARY = ("Data-Protocol", "Variant", "Type", "From-Process", "Reference", "Pushed-For")
+_IMPLIED = ("Data-Protocol", "Variant", "Type", "From-Process", "Reference", "Pushed-For")
 """Tags that an unsigned message has and its bytes in the log do not."""
 
 
@@ -150,7 +150,7 @@ class Transactions:
     ) -> Iterator[_Keyed]:
         if not (wanted.may_be(MESSAGE) or wanted.may_be(PROCESS)):
             return
-        texts = [values for name, values in wanted.required if name not in _BINARY]
+        texts = [values for name, values in wanted.required if name not in _IMPLIED]
         search = Search(
             texts=(*texts, wanted.owners) if wanted.owners else tuple(texts),
             targets=wanted.recipients,
