@@ -29,9 +29,11 @@ from benchpool.tags import Pair, decode_id, encode_id
 
 __all__ = [
     "BUNDLE_TAGS",
+    "MAX_HEAD_BYTES",
     "MAX_TAG_BYTES",
     "MIN_ITEM_BYTES",
     "ArweaveSigner",
+    "BlobHash",
     "DataItem",
     "Ed25519Signer",
     "EthereumSigner",
@@ -50,9 +52,29 @@ __all__ = [
 
 MAX_TAG_BYTES = 4096
 MIN_ITEM_BYTES = 80
+MAX_HEAD_BYTES = 2 + max(map(sum, LENGTHS.values())) + 2 * (1 + 32) + 2 * 8 + MAX_TAG_BYTES
+"""What an item may have before its data."""
 BUNDLE_TAGS: tuple[Pair, ...] = (("Bundle-Format", "binary"), ("Bundle-Version", "2.0.0"))
 
-_Blobs = bytes | list["_Blobs"]
+
+class BlobHash:
+    """Takes bytes in parts that are too many to be held, and stands in for them in a deep hash."""
+
+    def __init__(self) -> None:
+        self._digest = sha384()
+        self.size = 0
+
+    def update(self, part: bytes) -> None:
+        """Take the next part."""
+        self._digest.update(part)
+        self.size += len(part)
+
+    def digest(self) -> bytes:
+        """Return the deep hash of all bytes so far: 48 bytes."""
+        return sha384(sha384(b"blob%d" % self.size).digest() + self._digest.digest()).digest()
+
+
+_Blobs = bytes | BlobHash | list["_Blobs"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +129,10 @@ class DataItem:
     @property
     def signed_message(self) -> bytes:
         """The 48 bytes that the owner signs."""
+        return self.signed_over(self.data)
+
+    def signed_over(self, data: bytes | BlobHash) -> bytes:
+        """Return the 48 bytes that the owner signs of this item with other data."""
         return deep_hash(
             [
                 b"dataitem",
@@ -116,7 +142,7 @@ class DataItem:
                 decode_id(self.target) if self.target else b"",
                 self.anchor,
                 self.raw_tags,
-                self.data,
+                data,
             ]
         )
 
@@ -160,9 +186,17 @@ def decode(raw: bytes) -> DataItem:
     )
 
 
-def verify(item: DataItem) -> None:
-    """Accept an item that its owner signed. Raises: DataItemError."""
-    check_signature(item.signature_type, item.owner, item.signed_message, item.signature)
+def verify(item: DataItem, data: BlobHash | None = None) -> None:
+    """Accept an item that its owner signed.
+
+    Args:
+        item: the item.
+        data: in place of its data, where that was read in parts.
+
+    Raises: DataItemError.
+    """
+    signed = item.signed_message if data is None else item.signed_over(data)
+    check_signature(item.signature_type, item.owner, signed, item.signature)
 
 
 def sign(
@@ -204,6 +238,8 @@ def deep_hash(part: _Blobs) -> bytes:
         for element in part:
             result = sha384(result + deep_hash(element)).digest()
         return result
+    if isinstance(part, BlobHash):
+        return part.digest()
     return sha384(sha384(b"blob%d" % len(part)).digest() + sha384(part).digest()).digest()
 
 

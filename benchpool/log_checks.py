@@ -271,11 +271,9 @@ class Causes:
 
     def emit(self, message: Message, result: Result, info: ProcessInfo) -> None:
         """Note what an evaluation put out."""
-        depth = message.depth + 1
-        if depth > self._limits.push_depth:
-            return
-        root = root_of(message)
-        for spawn in result.spawns:
+        depth, root = message.depth + 1, root_of(message)
+        deep = depth > self._limits.push_depth
+        for spawn in () if deep else result.spawns:
             self._spawn(message, spawn, info, root, depth)
         process, position, nonce = message.process, message.position, message.nonce
         sender, module, causes = info.id, info.module, self._open
@@ -283,7 +281,7 @@ class Causes:
             causes[sender, str(outgoing.reference)] = Cause(
                 process, position, nonce, root, depth, outgoing, module
             )
-        for assign in result.assignments:
+        for assign in () if deep else result.assignments:
             self._assigned.update((assign.message, process) for process in assign.processes)
 
     def _spawn(
@@ -333,22 +331,21 @@ class Causes:
             return self._made.pop(place)
         key = (message.sender, message.reference)
         cause = self._open.get(key)
-        if cause is not None and isinstance(cause.emitted, Outgoing):
-            said = cause.emitted
-            if signed:
-                return self._open.pop(key) if self._is_sent(cause, message) else None
-            if (
-                said.target == message.target
-                and said.tags.pairs == message.tags.pairs
-                and said.data == message.data
-                and message.pushed_for == cause.root
-                and message.type != PROCESS
-            ):
-                return self._open.pop(key)
+        if cause is not None and not message.depth:
+            cause = self._again(cause)
+        matches = self._is_sent if signed else _is_content
+        if cause is not None and matches(cause, message):
+            del self._open[key]
+            return cause
         refused = self._refused.get(key)
         if refused is not None and message.action == "Spawn-Error" and not message.from_module:
             return self._refused.pop(key)
         return None
+
+    def _again(self, cause: Cause) -> Cause:
+        """Return the cause of what was stopped and then pushed again: it heads a chain."""
+        [entry] = self._store.entries(cause.process, after=cause.position - 1, limit=1)
+        return cause._replace(root=entry.message.id, depth=0)
 
     def _is_sent(self, cause: Cause, message: Message) -> bool:
         """Tell whether a signed message is what an outbox became on the wire."""
@@ -402,6 +399,19 @@ class Causes:
     def _sends(self, outgoing: Outgoing, emitter: ProcessInfo, root: str) -> bool:
         cause = Cause(emitter.id, 0, 0, root, 0, outgoing, emitter.module)
         return self._on_the_wire(cause) is not None
+
+
+def _is_content(cause: Cause, message: Message) -> bool:
+    """Tell whether an unsigned message has the content that an outbox holds."""
+    said = cause.emitted
+    return (
+        isinstance(said, Outgoing)
+        and said.target == message.target
+        and said.tags.pairs == message.tags.pairs
+        and said.data == message.data
+        and message.pushed_for == cause.root
+        and message.type != PROCESS
+    )
 
 
 def missing(cause: Cause) -> str:

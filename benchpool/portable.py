@@ -36,6 +36,7 @@ from benchpool.store import Checkpoint, DataStore, Store
 from benchpool.store import Line as LogLine
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore
+from benchpool.store.uploads import Record
 from benchpool.units.limits import LIMITS_FILE, find_limits
 from benchpool.wallet import Wallet
 from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
@@ -171,6 +172,9 @@ def _write_data(writer: LineWriter, data: DataStore, with_data: bool) -> list[tu
         with data.path(path.name).open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 writer.write("chunk", base64=b64encode(chunk).decode())
+    for upload in data.uploads.all():
+        fields = msgspec.to_builtins(upload.record)
+        writer.write("upload", **fields)
     return left_out
 
 
@@ -302,6 +306,7 @@ class _Maker:
             "name": store.set_name,
             "data": self._data,
             "chunk": self._chunk,
+            "upload": self._upload,
             "entry": self._entry,
             "state": self._state,
         }
@@ -354,6 +359,9 @@ class _Maker:
     def _data(self, *, id: str, size: int, included: bool) -> None:  # noqa: A002, ARG002
         if included:
             self._incoming = (id, (self.home.folder / "incoming").open("w+b"))
+
+    def _upload(self, **fields: Any) -> None:
+        self.data.uploads.add(msgspec.convert(fields, Record))
 
     def _chunk(self, *, base64: str) -> None:
         if self._incoming is None:

@@ -302,7 +302,7 @@ def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
         network.data,
         registry=network.registry,
         kept=lambda process: memory_of(compute.instance(process)),
-        limits=limits or network._limits,
+        limits=limits or network.limits,
     )
     try:
         return replayer.run()

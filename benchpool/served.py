@@ -84,6 +84,15 @@ def refuse_served(folder: Path, otherwise: str = "name another home with --home"
         )
 
 
+def open_to_write(folder: Path) -> Network:
+    """Open a home, or make one; while a server runs on it, the server does what is to be written.
+
+    Raises: HomeLocked, StoreError.
+    """
+    server = find_server(folder)
+    return Network(folder) if server is None else ServedNetwork(folder, server)
+
+
 class ServedNetwork(Network):
     """The network of a home that a server runs on: looks by itself, and has the server write.
 

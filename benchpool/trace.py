@@ -94,7 +94,8 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
         else:
             yield from _spawn_error(store, node.message, item.reference)
     for outgoing in node.result.messages:
-        yield find(MESSAGE, pushed_item(outgoing, emitter, address, root)), outgoing.target
+        for start in dict.fromkeys((root, node.message.id)):  # the latter if it was pushed again
+            yield find(MESSAGE, pushed_item(outgoing, emitter, address, start)), outgoing.target
     for assign in node.result.assignments:
         for process in assign.processes:
             yield assign.message, process

@@ -184,7 +184,7 @@ class LlamaWorker(Process):
         if card.runtime is not None:
             state.runtimes["stored"] = _computing(card.runtime)
         state.chat_template = card.chat_template_sha256 or ""
-        state.weights = data_id
+        state.weights = card.weights or data_id
         state.name = name or card.name
         state.architecture = card.architecture
         state.parameters = card.parameters

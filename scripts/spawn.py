@@ -3,7 +3,8 @@
     python scripts/spawn.py
     benchpool send --target WrappedAR --action Info
 
-Run again, it keeps what is there and adds what is missing.
+Run again, it keeps what is there and adds what is missing. While `benchpool up` runs on the home,
+the server spawns them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import json
 import sys
 from pathlib import Path
 
-from benchpool import Network
 from benchpool.deployment import deploy
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import load_samples, to_json
 from benchpool.home import find_home
+from benchpool.served import open_to_write
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         samples = None if options.data is None else to_json(load_samples(options.data)).encode()
-        with Network(find_home(options.home)) as network:
+        with open_to_write(find_home(options.home)) as network:
             names = deploy(network, samples=samples).names()
     except BenchpoolError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from typing import Any
 from benchpool import Network
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.home import find_home
+from benchpool.served import open_to_write
 from benchpool.winston import format_war, parse_war
 
 TOKEN = "WrappedAR"
@@ -27,7 +28,7 @@ def main() -> int:
     """Carry out one command and show the token; return the exit code."""
     options = parse_options()
     try:
-        with Network(find_home(options.home)) as network:
+        with open_to_write(find_home(options.home)) as network:
             if TOKEN not in network.names():
                 network.spawn(TOKEN, name=TOKEN)
             if options.command == "mint":

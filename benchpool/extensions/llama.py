@@ -45,7 +45,8 @@ class EngineHost:
 
     def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
-        key = (process, data_id, precision)
+        weights = self.weights(data_id)
+        key = (process, weights, precision)
         with self._lock:
             engine = self._engines.get(key)
         if engine is None:
@@ -63,6 +64,16 @@ class EngineHost:
             engine.close()
         self._refuse_if_stopped()
         return engine
+
+    def weights(self, data_id: str) -> str:
+        """Return the hash of a file's bytes, which may have come as a signed item.
+
+        Raises: InferenceError.
+        """
+        try:
+            return self._data.content_id(data_id)
+        except StoreError as error:
+            raise InferenceError(str(error)) from error
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
@@ -123,9 +134,12 @@ class Llama(Extension):
 
         def live() -> object:
             engine = self._host.engine(self._process, data_id, precision)
-            return msgspec.to_builtins(engine.card) | {
-                "runtime": msgspec.to_builtins(engine.runtime)
-            }
+            loaded = msgspec.to_builtins(engine.card)
+            loaded["runtime"] = msgspec.to_builtins(engine.runtime)
+            weights = self._host.weights(data_id)
+            if weights != data_id:
+                loaded["weights"] = weights
+            return loaded
 
         recorded = self._recorder.ask(live, failure=InferenceError)
         return msgspec.convert(recorded, LoadedModel)

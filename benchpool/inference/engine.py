@@ -127,6 +127,8 @@ class LoadedModel(ModelCard, frozen=True):
 
     runtime: Runtime | None = None
     """None in logs of before runtimes were recorded."""
+    weights: str = ""
+    """The id of the file's bytes, where it was asked for by another one."""
 
 
 class EngineStats(msgspec.Struct):

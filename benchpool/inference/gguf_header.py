@@ -30,6 +30,7 @@ MAX_ARRAY = 1 << 24
 MAX_LAYERS = 512  # llama.cpp aborts the process beyond this
 MAX_WEIGHTS = 1 << 48
 
+MAGIC = b"GGUF"
 _READ_BYTES = 1 << 20
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -181,7 +182,7 @@ class _Walk:
             self._refuse("the file is empty")
         self._fill(4)
         magic = bytes(self.data[:4])
-        if magic != b"GGUF":
+        if magic != MAGIC:
             kind = "a zip archive" if magic[:2] == b"PK" else "not a GGUF file"
             self._refuse(f"it is {kind} (starts with {magic!r}, not b'GGUF')")
         self.position = 4

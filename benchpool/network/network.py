@@ -103,7 +103,7 @@ class Network:
     ) -> None:
         store, home, read_only = self._store, self.home, self.read_only
         self._lock = RLock()
-        self._limits = limits
+        self.limits = limits
         self._timeline = Timeline(store, clock)
         self.data = DataStore(None if home is None else home.data)
         self.registry = registry or Registry()
@@ -139,8 +139,10 @@ class Network:
             wire=keys.wire,
             signed=keys.signed,
         )
+        self.logs = Logs(store, keys.wire.messenger)
         self._reception = Reception(
             store=store,
+            logs=self.logs,
             messenger=self._messenger,
             compute=self._compute,
             directory=self._directory,
@@ -153,7 +155,6 @@ class Network:
             timeline=self._timeline,
             lock=self._lock,
         )
-        self.logs = Logs(store, keys.wire.messenger)
         """What the logs say, by id."""
         self._timeline.follow_all(store.processes())
         self.resumed = 0 if read_only else self._messenger.resume()
@@ -169,9 +170,9 @@ class Network:
             return factory
         return LlamaCppEngines(
             None if self.home is None or self.read_only else self.home.answers,
-            workers=self._limits.workers or None,
-            models_memory_bytes=self._limits.models_memory_bytes or None,
-            memory_bytes=self._limits.worker_memory_bytes or None,
+            workers=self.limits.workers or None,
+            models_memory_bytes=self.limits.models_memory_bytes or None,
+            memory_bytes=self.limits.worker_memory_bytes or None,
         )
 
     # -- wallets and names -------------------------------------------------------------------
@@ -364,6 +365,26 @@ class Network:
             self._messenger.assign(message, targets, exclude=exclude)
             return self.logs.copies(message_id, targets)
 
+    def push_again(self, message_id: str, process: str, number: int) -> bool:
+        """Push a message of a result, if a limit kept it back; leave it pending for `run`.
+
+        Args:
+            message_id: the message that was evaluated.
+            process: by whom.
+            number: which message of its result, from 0.
+
+        Returns: whether it is pushed now: what was pushed before is not pushed twice.
+
+        Raises: UnknownProcess if there is no such message or result; LimitExceeded.
+        """
+        with self._lock:
+            entry = self._store.find(message_id, process)
+            messages = () if entry is None or entry.result is None else entry.result.messages
+            if entry is None or not 0 <= number < len(messages):
+                raise UnknownProcess("Message number does not exist in the result.")
+            self._finish_interrupted()
+            return self._messenger.push_again(entry.message, messages[number]) is not None
+
     def dry_run(
         self,
         target: Party,
@@ -391,7 +412,7 @@ class Network:
 
         Raises: MessageError if it is too large, or text that is no Unicode.
         """
-        self._limits.check_item(item)
+        self.limits.check_item(item)
         return self._scheduler.preview(item, process)
 
     def evaluate_dry(self, message: Message, position: int | None = None) -> Result:
@@ -663,8 +684,15 @@ class Network:
             InferenceError: it is no model that computes numbers; nothing is kept of it.
             OSError: it cannot be read.
         """
-        self._host.admit(path)
+        self.try_model(path)
         return self.data.put_file(path)
+
+    def try_model(self, path: Path) -> None:
+        """Try a GGUF file in a process of its own; may be called from any thread.
+
+        Raises: InferenceError if it is no model that computes numbers.
+        """
+        self._host.admit(path)
 
     def on_inference(self, callback: InferenceProgress | None) -> None:
         """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""

@@ -6,11 +6,21 @@ from benchpool.dataitem import DataItem, verify
 from benchpool.errors import DuplicateMessage, ItemRefused, UnknownProcess
 from benchpool.message import Item, Message
 from benchpool.network.directory import Directory
+from benchpool.network.logs import Logs
 from benchpool.store import Store
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
-from benchpool.wire import PROCESS, Wire, check_item, content_mark, head_of
+from benchpool.wire import (
+    MESSAGE,
+    NOTICE,
+    PROCESS,
+    Wire,
+    check_item,
+    content_mark,
+    head_of,
+    mark_of,
+)
 
 
 class Reception:
@@ -20,6 +30,7 @@ class Reception:
         self,
         *,
         store: Store,
+        logs: Logs,
         messenger: MessengerUnit,
         compute: ComputeUnit,
         directory: Directory,
@@ -27,6 +38,7 @@ class Reception:
         wire: Wire,
     ) -> None:
         self._store = store
+        self._logs = logs
         self._messenger = messenger
         self._compute = compute
         self._directory = directory
@@ -64,7 +76,7 @@ class Reception:
         if self._store.find(item.id, target) is not None:
             raise DuplicateMessage(f"message {item.id} was scheduled for {target} before")
         mark = content_mark(item) if "From-Process" in said.tags else ""
-        if mark and self._store.marked(mark) is not None:
+        if mark and (self._store.marked(mark) is not None or self._was_pushed(said, mark)):
             raise DuplicateMessage("a message with the same content was scheduled before")
         if said.type == PROCESS:
             self._compute.check_module(said.tags.get("Module"))
@@ -77,6 +89,19 @@ class Reception:
             message = self._messenger.post(said, item.id)
         self._store.add_item(item.id, head_of(item), mark)
         return message
+
+    def _was_pushed(self, said: Item, mark: str) -> bool:
+        """Tell whether the messenger pushed a message with this content.
+
+        What it pushes is marked by the process and reference, which are a part of the content.
+        """
+        process, reference = said.tags["From-Process"], said.tags.get("Reference")
+        for kind in (MESSAGE, NOTICE):
+            pushed = self._store.marked(mark_of(kind, process, reference))
+            item = None if pushed is None else self._logs.item(pushed)
+            if item is not None and content_mark(item) == mark:
+                return True
+        return False
 
     def _check_known(self, target: str) -> None:
         known = self._store.process(target) is not None or self._store.last_position(target) >= 0

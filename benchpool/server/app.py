@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchpool import __version__
 from benchpool.errors import BenchpoolError
-from benchpool.server import compute, control, gateway, health, messenger, scheduler
+from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
 from benchpool.server.metrics import Metrics
@@ -47,6 +47,8 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
     if unit is None:
         for name, routes in UNITS.items():
             app.include_router(routes(context), prefix=f"/{name}")
+        app.include_router(bundler.routes(context), prefix="/gateway", include_in_schema=False)
+        app.include_router(bundler.routes(context))
         app.include_router(health.routes(context))
         # Last, since it takes any path; clients ask for it at the root.
         app.include_router(gateway.routes(context), include_in_schema=False)

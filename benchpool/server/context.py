@@ -8,10 +8,12 @@ from secrets import token_urlsafe
 
 from fastapi import Request
 
+from benchpool.errors import ConfigError
 from benchpool.network import Network
 from benchpool.server.answers import Refused
 from benchpool.server.assignments import Assignments
 from benchpool.server.bus import Bus
+from benchpool.server.lookups import Lookups
 from benchpool.server.metrics import Metrics
 from benchpool.server.progress import Progress
 from benchpool.server.recent import Recent
@@ -39,6 +41,14 @@ class Context:
 
     def __post_init__(self) -> None:
         self.assignments = Assignments(self.network)
+        if self.network.home is None:
+            raise ConfigError("a network in memory cannot be served; give it a home")
+        self.lookups = Lookups(self.network.home.database)
+
+    def close(self) -> None:
+        """End the threads of the routes."""
+        self.threads.shutdown(cancel_futures=True)
+        self.lookups.close()
 
     @property
     def recent(self) -> Recent:

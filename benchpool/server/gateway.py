@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
 
 from benchpool.clock import block_height
 from benchpool.message import encode_id
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.graphql import execute
-from benchpool.server.transactions import Transactions
-from benchpool.tags import is_id
+from benchpool.server.transactions import Transactions, transaction_json
 
 GRAPHQL_BODY = {
     "requestBody": {
@@ -70,22 +70,30 @@ def routes(context: Context) -> APIRouter:
             raise Refused("the body must be JSON with a GraphQL query", 400) from None
         if not isinstance(query, str) or not isinstance(variables, dict):
             raise Refused("'query' must be a text and 'variables' an object", 400)
-        return answer(await bus.read(lambda: execute(transactions, query, variables)))
+        return answer(
+            await context.lookups.read(lambda store: execute(transactions, store, query, variables))
+        )
 
+    @router.get("/tx/{txid}", responses=documented(404))
+    async def header(txid: str) -> Response:
+        """Describe a transaction, its tags in base64url as Arweave's nodes write them."""
+        found = await context.lookups.read(lambda store: transactions.find(store, txid))
+        if found is None:
+            raise Refused("Not Found", 404)
+        return answer(transaction_json(found))
+
+    @router.get("/raw/{txid}", responses=documented(404, media="application/octet-stream"))
     @router.get("/{txid}", responses=documented(404, media="application/octet-stream"))
+    @router.head("/raw/{txid}", include_in_schema=False)
     @router.head("/{txid}", include_in_schema=False)
     async def raw(txid: str) -> Response:
         """Return the data of a transaction: a module, a data item, or stored data."""
-
-        def find() -> tuple[bytes, str] | None:
-            return transactions.raw(txid)
-
-        if not is_id(txid):
-            raise Refused("Not Found", 404)
-        found = await bus.read(find)
+        found = await context.lookups.read(lambda store: transactions.raw(store, txid))
         if found is None:
             raise Refused("Not Found", 404)
         data, kind = found
-        return Response(data, media_type=kind)
+        if isinstance(data, bytes):
+            return Response(data, media_type=kind)
+        return FileResponse(data, media_type=kind)
 
     return router

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from graphql import GraphQLError, build_schema, graphql_sync
 from graphql.type import GraphQLResolveInfo
 
 from benchpool.message import encode_id
-from benchpool.server.transactions import Transaction, Transactions
+from benchpool.server.transactions import Place, Transaction, Transactions, Wanted
+from benchpool.store.sqlite import SqliteStore
 
 DEFAULT_FIRST: Final = 10
 MOST_FIRST: Final = 1_000
+_MOST_SEQUENCE: Final = 1 << 62
 
 SCHEMA = build_schema(
     """
@@ -46,10 +49,12 @@ SCHEMA = build_schema(
 )
 
 
-def execute(transactions: Transactions, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def execute(
+    transactions: Transactions, store: SqliteStore, query: str, variables: Mapping[str, Any]
+) -> dict[str, Any]:
     """Answer a query: `{"data": ...}`, and `errors` if something is wrong with it."""
     result = graphql_sync(
-        SCHEMA, query, root_value=_Query(transactions), variable_values=dict(variables)
+        SCHEMA, query, root_value=_Query(transactions, store), variable_values=dict(variables)
     )
     shown: dict[str, Any] = {"data": result.data}
     if result.errors:
@@ -60,52 +65,50 @@ def execute(transactions: Transactions, query: str, variables: Mapping[str, Any]
 class _Query:
     """The resolvers of the root; graphql-core calls methods with the arguments of the query."""
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, store: SqliteStore) -> None:
         self._transactions = transactions
+        self._store = store
 
     def transaction(self, _info: GraphQLResolveInfo[Any], id: str) -> dict[str, Any] | None:  # noqa: A002 - Arweave's name
-        found = self._transactions.find(id)
+        found = self._transactions.find(self._store, id)
         return None if found is None else _node(found)
 
     def transactions(self, _info: GraphQLResolveInfo[Any], **wanted: Any) -> dict[str, Any]:
-        found = list(self._select(wanted))
-        descending = not str(wanted.get("sort") or "HEIGHT_DESC").endswith("ASC")
-        if descending:
-            found.reverse()
-        start = _offset(wanted.get("after"))
         first = max(0, min(wanted.get("first", DEFAULT_FIRST) or 0, MOST_FIRST))
-        page = found[start : start + first]
+        page = list(islice(self._select(wanted, _place(wanted.get("after"))), first + 1))
         return {
-            "pageInfo": {"hasNextPage": start + first < len(found)},
-            "count": str(len(found)),
+            "pageInfo": {"hasNextPage": len(page) > first},
+            # Asked for by few, and everything has to be looked through for it.
+            "count": lambda _info: str(sum(1 for _ in self._select(wanted, Place()))),
             "edges": [
-                {"cursor": _cursor(start + number), "node": _node(each)}
-                for number, each in enumerate(page, start=1)
+                {"cursor": _cursor(place), "node": _node(each)} for place, each in page[:first]
             ],
         }
 
-    def _select(self, wanted: Mapping[str, Any]) -> list[Transaction]:
-        filters = wanted.get("tags") or []
-        tags = [(each["name"], frozenset(each["values"])) for each in filters]
-        required = [pair for pair, each in zip(tags, filters, strict=True) if _equal(each)]
-        barred = [pair for pair, each in zip(tags, filters, strict=True) if not _equal(each)]
-        owners, ids = wanted.get("owners") or [], wanted.get("ids")
-        recipients = wanted.get("recipients") or []
-        block = wanted.get("block") or {}
-        if ids is not None:
-            given = [self._transactions.find(each) for each in dict.fromkeys(ids)]
-            candidates = sorted((t for t in given if t is not None), key=lambda t: t.height)
-        else:
-            candidates = list(self._transactions.all(required, owners))
-        return [
-            each
-            for each in candidates
-            if (not owners or each.owner in owners)
-            and (not recipients or each.recipient in recipients)
-            and each.matches(required)
-            and not any(each.matches([pair]) for pair in barred)
-            and block.get("min", 0) <= each.height <= block.get("max", each.height)
-        ]
+    def _select(
+        self, asked: Mapping[str, Any], after: Place
+    ) -> Iterator[tuple[Place, Transaction]]:
+        filters = asked.get("tags") or []
+        pairs = [(each["name"], frozenset(each["values"]), _equal(each)) for each in filters]
+        block = asked.get("block") or {}
+        wanted = Wanted(
+            required=tuple((name, values) for name, values, equal in pairs if equal),
+            barred=tuple((name, values) for name, values, equal in pairs if not equal),
+            owners=frozenset(asked.get("owners") or ()),
+            recipients=frozenset(asked.get("recipients") or ()),
+            lowest=block.get("min"),
+            highest=block.get("max"),
+        )
+        descending = not str(asked.get("sort") or "HEIGHT_DESC").endswith("ASC")
+        if asked.get("ids") is None:
+            yield from self._transactions.select(self._store, wanted, after, descending=descending)
+            return
+        given = (self._transactions.find(self._store, each) for each in dict.fromkeys(asked["ids"]))
+        found = [each for each in given if each is not None and wanted.takes(each)]
+        found.sort(key=lambda each: each.timestamp_ms, reverse=descending)
+        for number, each in enumerate(found):
+            if number > after.known:
+                yield Place(known=number), each
 
 
 def _equal(tag_filter: Mapping[str, Any]) -> bool:
@@ -127,7 +130,7 @@ def _node(transaction: Transaction) -> dict[str, Any]:
         "tags": [{"name": name, "value": value} for name, value in transaction.tags],
         "block": {
             "id": _block_id(height),
-            "timestamp": transaction.timestamp,
+            "timestamp": transaction.timestamp_ms // 1000,  # Arweave counts seconds
             "height": height,
             "previous": _block_id(height - 1),
         },
@@ -144,15 +147,16 @@ def _block_id(height: int) -> str:
     return encode_id(max(height, 0).to_bytes(32, "big"))
 
 
-def _cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"benchpool {offset}".encode()).decode()
+def _cursor(place: Place) -> str:
+    text = " ".join(map(str, ("benchpool", *place)))
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _offset(after: str | None) -> int:
+def _place(after: str | None) -> Place:
     if not after:
-        return 0
+        return Place()
     try:
-        offset = int(base64.urlsafe_b64decode(after).decode().removeprefix("benchpool "))
-    except ValueError:
+        _, *numbers = base64.urlsafe_b64decode(after).decode().split()
+        return Place(*(min(int(number), _MOST_SEQUENCE) for number in numbers))
+    except (ValueError, TypeError):
         raise GraphQLError("'after' is no cursor") from None
-    return max(0, offset)

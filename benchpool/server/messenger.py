@@ -28,6 +28,7 @@ ITEM_BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+LONGEST_NUMBER = 9
 
 
 def taking(context: Context) -> Callable[[Request], Awaitable[Response]]:
@@ -147,24 +148,24 @@ def routes(context: Context) -> APIRouter:
     @router.post(
         "/push/{message}/{number}",
         status_code=202,
-        responses=documented(400, 404, 500, ok={202: "It was pushed before."}),
+        responses=documented(400, 404, 500, ok={202: "It is pushed, or was before."}),
     )
     async def push(
         message: str,
-        number: int,
+        number: str,
         process_id: Annotated[str, Query(alias="process-id", max_length=64)],
     ) -> Response:
-        """Push the n-th message of a result again: here it was pushed for certain."""
+        """Push the n-th message of a result again, if it has not been delivered."""
+        if not (number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER):
+            raise Refused("'number' parameter must be a valid number", 400)
 
         def work() -> None:
             check_target(network, process_id)
-            entry = network.entry(message, process_id)
-            if entry is None or entry.result is None:
-                raise Refused(f"no result of message {message[:80]!r}", 404)
-            if not 0 <= number < len(entry.result.messages):
-                raise Refused(f"the result has {len(entry.result.messages)} messages")
+            if network.entry(message, process_id) is None:
+                raise Refused("Message id not found on the scheduler with a valid block.")
+            network.push_again(message, process_id, int(number))
 
-        await bus.read(work)
-        return answer({"message": "Processing DataItem", "id": message}, 202)
+        await bus.write(work)
+        return answer({"message": "Processing Message Result", "id": message}, 202)
 
     return router

@@ -99,7 +99,7 @@ class Server:
                 await self._serve(context, sockets, on_ready)
             finally:
                 await bus.stop()
-                context.threads.shutdown(cancel_futures=True)
+                context.close()
         finally:
             if self.failure is None:
                 network.close()
@@ -123,14 +123,13 @@ class Server:
             for server, listening in zip(servers, sockets.values(), strict=True)
         ]
         home = self._network.home
-        if home is not None:
-            write_server(home.folder, ServerFile(url=context.url, token=context.token))
+        assert home is not None, "the context has looked"
+        write_server(home.folder, ServerFile(url=context.url, token=context.token))
         try:
             on_ready(self._addresses(context, sockets))
             await self._stopping.wait()
         finally:
-            if home is not None:
-                forget_server(home.folder)
+            forget_server(home.folder)
             bus.refuse()
             for server in servers:
                 server.should_exit = True

@@ -6,14 +6,23 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from benchpool.errors import DataCorrupt, DataNotFound
 from benchpool.message import encode_id, is_id
+from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, settle
+
+_STALE_S: Final = 3600
+"""How long nothing is written to what is still coming in."""
 
 
 class DataStore:
     """A folder of read-only files, each named by the base64url SHA-256 of its bytes.
+
+    What came as a signed item is found by the id of the item, too.
 
     Without a folder it makes a temporary one at its first use.
     """
@@ -22,6 +31,7 @@ class DataStore:
         self._folder = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._verified: dict[str, tuple[int, int]] = {}
+        self._uploads: Uploads | None = None
 
     @property
     def folder(self) -> Path:
@@ -51,8 +61,7 @@ class DataStore:
         return data_id
 
     def _keep(self, data_id: str, source: bytes | Path) -> None:
-        # Written beside its place and renamed, so that a crash leaves no half file under an id.
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix="incoming-")
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=INCOMING)
         partial = Path(name)
         try:
             with os.fdopen(handle, "wb") as out:
@@ -61,14 +70,50 @@ class DataStore:
                 else:
                     with source.open("rb") as stream:
                         shutil.copyfileobj(stream, out, 1 << 20)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.chmod(0o444)
-            partial.rename(self._path(data_id))
-            _sync_folder(self.folder)
+            settle(partial, self._path(data_id))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+    # -- signed items ------------------------------------------------------------------------
+
+    @property
+    def uploads(self) -> Uploads:
+        """What came as signed items."""
+        if self._uploads is None:
+            self._uploads = Uploads(self.folder)
+        return self._uploads
+
+    def incoming(self) -> Incoming:
+        """Begin to take a signed item in. What is left of others that were cut off is removed."""
+        for path in self.folder.glob(f"{INCOMING}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_S:  # its program was killed
+                    path.unlink()
+        return Incoming(self.folder)
+
+    def put_item(self, incoming: Incoming, timestamp_ms: int) -> Upload:
+        """Keep a signed item that `finish` accepted, once; its data is found by both ids.
+
+        Raises: OSError if it cannot be written.
+        """
+        record = incoming.record(timestamp_ms)
+        if not self._path(record.data).exists():
+            settle(incoming.path, self._path(record.data))
+        return self.uploads.add(record)
+
+    def content_id(self, data_id: str) -> str:
+        """Return the hash of the bytes that are kept under an id, which it mostly is itself.
+
+        Raises: DataCorrupt.
+        """
+        upload = None if self._is_here(data_id) else self.uploads.find(data_id)
+        return data_id if upload is None else upload.record.data
+
+    def _is_here(self, data_id: str) -> bool:
+        return is_id(data_id) and self._path(data_id).exists()
+
+    # -- looking -----------------------------------------------------------------------------
 
     def path(self, data_id: str) -> Path:
         """Return the verified file of an id.
@@ -80,6 +125,11 @@ class DataStore:
         if not is_id(data_id):
             raise DataNotFound(f"not a data id: {data_id[:80]!r}; it has 43 base64url characters")
         path = self._path(data_id)
+        upload = None if self._is_here(data_id) else self.uploads.find(data_id)
+        if upload is not None:
+            path = self.path(upload.record.data)
+            self.uploads.check(upload, path)
+            return path
         try:
             stat = path.stat()
         except FileNotFoundError:
@@ -110,12 +160,4 @@ class DataStore:
             self._temporary.cleanup()
             self._temporary = None
             self._folder = None
-
-
-def _sync_folder(folder: Path) -> None:
-    # Else a name that a message refers to could be gone after the machine has lost its power.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            self._uploads = None

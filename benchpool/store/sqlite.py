@@ -46,6 +46,7 @@ from benchpool.store import schema
 from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
 from benchpool.store.migrations import id_key as _id_key
 from benchpool.store.migrations import open_schema
+from benchpool.store.search import Search
 from benchpool.wallet import Wallet
 from benchpool.wire import Seal
 
@@ -290,6 +291,11 @@ class SqliteStore:
         rows = self._connection.exec_driver_sql(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
+
+    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+        """Go through the messages that a search finds, each with its sequence."""
+        self._flush()
+        return wanted.run(self._connection)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

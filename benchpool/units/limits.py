@@ -39,6 +39,8 @@ class Limits:
 
     data_bytes: int = 10 * _MIB
     """Data of one message; larger things belong into the data store."""
+    upload_bytes: int = 4096 * _MIB
+    """One signed item that is uploaded into the data store."""
     tags: int = 256
     """Tags of one message."""
     tag_name_bytes: int = _KIB

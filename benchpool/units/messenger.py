@@ -109,14 +109,16 @@ class MessengerUnit:
 
         Raises: LimitExceeded if too much waits for it already; nothing is logged then.
         """
-        target = item.target
+        self._check_waiting(item.target)
+        return self._deliver(item, message_id or item.id(), item.target, depth=0)
+
+    def _check_waiting(self, target: str) -> None:
         most = self._limits.pending_per_process
         if self._waiting.get(target, 0) >= most:
             raise LimitExceeded(
                 f"{most:,} messages wait for process {target} already (pending_per_process);"
                 " run them first"
             )
-        return self._deliver(item, message_id or item.id(), target, depth=0)
 
     def spawn(self, item: Item, process_id: str | None = None, *, depth: int = 0) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
@@ -284,6 +286,29 @@ class MessengerUnit:
                 self._deliver(signed, message_id, outgoing.target, depth=depth)
         for assign in result.assignments:
             self._push_assignment(assign, depth)
+
+    def push_again(self, message: Message, outgoing: Outgoing) -> Message | None:
+        """Push a message of a result that a limit kept back, at the head of a chain of its own.
+
+        As on AO, it is pushed for the message whose result holds it.
+
+        Returns: it as it is scheduled; None if it was pushed before, or no data item can hold it.
+
+        Raises: LimitExceeded if too much waits for its target; nothing is logged then.
+        """
+        emitter = self._processes[message.process]
+        item = pushed_item(outgoing, emitter, self.address, message.id)
+        before = pushed_item(outgoing, emitter, self.address, root_of(message))
+        marked = self._store.marked(mark_of(MESSAGE, item.sender, item.reference))
+        known = (self._store.find(each.id(), item.target) for each in (before, item))
+        if marked is not None or any(entry is not None for entry in known):
+            return None
+        self._check_waiting(item.target)
+        try:
+            signed, message_id = self._sign(item, MESSAGE)
+        except DataItemError:
+            return None
+        return self._deliver(signed, message_id, item.target, depth=0)
 
     def _stop(self, message: Message, why: str) -> None:
         self._stopped.append(

@@ -1,12 +1,13 @@
 """Replay under limits: a chain that a limit stopped is no fault, and a message cut out is one."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from benchpool import Message, Network, Process, handler
-from benchpool.errors import PushLimitExceeded
+from benchpool.errors import PushLimitExceeded, UnknownProcess
 from benchpool.message import decode_message
 from benchpool.registry import Registry
 from benchpool.replay import replay_home, replay_network
@@ -157,3 +158,28 @@ def test_any_message_cut_out_of_such_a_home_is_missed(tmp_path: Path, stop):
         assert replay_home(tmp_path, registry=REGISTRY, limits=limits).difference is not None
         connection.execute(f"INSERT INTO log VALUES ({', '.join('?' * len(row))})", row)
     connection.close()
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("stop", [depth, messages, data_bytes], ids=lambda stop: stop.__name__)
+def test_what_was_stopped_is_pushed_again_once_and_replayed(tmp_path: Path, stop, signed: bool):
+    limits = WITH[stop]
+    with Network(tmp_path, registry=REGISTRY, limits=limits, signed=signed) as network:
+        one, _two = (network.spawn("Spreader", name=name) for name in ("one", "two"))
+        stop(network)
+        last = [(m, r) for m, r in network.log("one") if r is not None and r.messages][-1][0]
+        before = network.count()
+        assert network.push_again(last.id, one, 0)
+        with suppress(PushLimitExceeded):
+            network.run()  # it goes on until it is stopped again
+        pushed = [m for m, _ in network.log("one") if m.pushed_for == last.id]
+        assert pushed[0].depth == 0
+        assert network.count() > before
+        assert pushed[0].id in {each.message.id for each in network.trace(last.id).children}
+        count = network.count()
+        assert not network.push_again(last.id, one, 0)
+        network.run()
+        assert network.count() == count
+        with pytest.raises(UnknownProcess, match="does not exist in the result"):
+            network.push_again(last.id, one, 99)
+    assert replay_home(tmp_path, registry=REGISTRY, limits=limits).difference is None

@@ -35,6 +35,9 @@ from benchpool.server.run import Options
 from benchpool.signers import Ed25519Signer
 
 
+ROOT = Path(__file__).parents[2]
+
+
 @pytest.fixture
 def ana(serve: Callable[..., Running]) -> Client:
     return Client(serve().url)
@@ -192,6 +195,24 @@ def test_commands_work_on_a_served_home(
     assert "no process" in run("send", "--target", "Nobody", code=1)
     refused = ana.http.post("/api/wallets", json={"name": "eve"})
     assert refused.status_code == 401
+
+
+def test_the_scripts_go_through_the_server_of_a_served_home(
+    serve: Callable[..., Running], home: Path
+) -> None:
+    ana = Client(serve().url)
+
+    def run(*words: str) -> Any:
+        command = [sys.executable, *words, "--home", str(home), "--json"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    names = run("scripts/spawn.py")
+    assert run("scripts/spawn.py") == names
+    assert ana.balance(names["WrappedAR"]) == "0"
+    shown = run("scripts/wrapped_ar.py", "mint", "2", "--to", "bea")
+    assert shown["balances"] == {"bea": str(2 * 10**12)}
 
 
 def test_a_heavy_process_that_refuses_its_tags_leaves_its_name_free(

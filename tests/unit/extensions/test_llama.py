@@ -225,6 +225,9 @@ class Recorded:
         self.engines.append(precision)
         return self._engine
 
+    def weights(self, data_id):
+        return data_id
+
 
 def test_a_process_chooses_the_precision_and_learns_the_runtime():
     opened = Recorded(Scripted("bf16"))

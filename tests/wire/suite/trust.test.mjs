@@ -99,16 +99,52 @@ test("several authorities in one tag, comma separated", async () => {
   assert.equal(tag(result.Messages[0], "Account"), alice.address);
 });
 
-test("a pushed message sent again under another signature earns nothing", async () => {
+test("the content of a pushed message under another signature is refused", async () => {
   const holder = await spawn("WrappedAR", { Name: "Holder" });
   await send(token, { Action: "Transfer", Recipient: holder, Quantity: "3" });
   const { tags, data, anchor } = (await received(holder, "Credit-Notice")).node.message;
-  for (const copied of [{ anchor }, {}]) {
-    const { bytes, id } = await item(mallory, { target: holder, tags, data, ...copied });
-    assert.equal((await post(net.mu, bytes)).status, 202);
-    const result = await ao.result({ process: holder, message: id });
-    assert.match(result.Output.data, /not trusted/);
-    assert.deepEqual(result.Messages, []);
+  const reordered = tags.toReversed().filter(({ name }) => name !== "Pushed-For");
+  for (const copied of [tags, reordered]) {
+    const { bytes } = await item(mallory, { target: holder, tags: copied, data, anchor });
+    const { status, json } = await post(net.mu, bytes);
+    assert.equal(status, 500);
+    assert.match(json.error, /^400: .*same content/);
+    assert.equal((await post(net.su, bytes)).status, 400);
+  }
+});
+
+test("a pushed message with another anchor under another signature earns nothing", async () => {
+  const holder = await spawn("WrappedAR", { Name: "Holder" });
+  await send(token, { Action: "Transfer", Recipient: holder, Quantity: "3" });
+  const { tags, data } = (await received(holder, "Credit-Notice")).node.message;
+  const { bytes, id } = await item(mallory, { target: holder, tags, data });
+  assert.equal((await post(net.mu, bytes)).status, 202);
+  const result = await ao.result({ process: holder, message: id });
+  assert.match(result.Output.data, /not trusted/);
+  assert.deepEqual(result.Messages, []);
+});
+
+test("POST /push answers as AO's messenger, and what was delivered is not delivered twice", async () => {
+  const holder = await spawn("WrappedAR", { Name: "Holder" });
+  const cause = await send(token, { Action: "Transfer", Recipient: holder, Quantity: "3" });
+  await received(holder, "Credit-Notice");
+  const log = async () => (await get(`${net.su}/${holder}?process-id=${holder}`)).json.edges.length;
+  const before = await log();
+  const push = (id, number) => post(`${net.mu}/push/${id}/${number}?process-id=${token}`, "");
+  for (const number of [0, 1]) {
+    const { status, json } = await push(cause, number);
+    assert.equal(status, 202);
+    assert.deepEqual(json, { message: "Processing Message Result", id: cause });
+  }
+  assert.equal(await log(), before);
+  assert.equal((await push(cause, "x")).status, 400);
+  for (const [id, number, text] of [
+    [cause, 9, "Message number does not exist in the result."],
+    ["n".repeat(43), 0, "Message id not found on the scheduler with a valid block."],
+  ]) {
+    const { status, json } = await push(id, number);
+    assert.equal(status, 500);
+    assert.equal(json.error, text);
   }
 });
 

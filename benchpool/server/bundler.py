@@ -1,0 +1,114 @@
+"""The bundler's routes: data that is no message comes as one signed item, and is kept.
+
+Source of the paths and of the answer: the upload service that @ardrive/turbo-sdk speaks to
+(`POST /v1/tx/{token}`). Nothing is paid here, so every token does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from benchpool.dataitem import DataItem
+from benchpool.errors import DataItemError, Unavailable
+from benchpool.inference.gguf_header import MAGIC
+from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.context import Context
+from benchpool.server.messenger import ITEM_BODY
+from benchpool.store.uploads import Incoming, Upload
+from benchpool.tags import Tags
+from benchpool.wire import MESSAGE, PROCESS, PROTOCOL
+
+BLOCK_BYTES = 1 << 20
+"""What is hashed and written at a time, on a thread."""
+PATHS = ("/tx", "/tx/{token}", "/v1/tx", "/v1/tx/{token}")
+
+
+def routes(context: Context) -> APIRouter:
+    """Make the router; its root is `/`."""
+    router = APIRouter(tags=["bundler"])
+    data = context.network.data
+    most = context.network.limits.upload_bytes
+    one_trial = asyncio.Lock()
+
+    async def aside(work: Callable[..., Any], *given: Any) -> Any:
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(context.threads, work, *given)
+        except DataItemError as error:
+            raise Refused(f"Invalid Data Item! {error}", 400) from None
+        except OSError as error:
+            raise Unavailable(f"the upload cannot be written: {error.strerror}") from None
+
+    async def take(request: Request, incoming: Incoming) -> DataItem:
+        """Take the body in. Raises: Refused; ClientDisconnect if it was cut off."""
+        too_large = Refused(f"the data item is larger than {most:,} bytes (upload_bytes)", 413)
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > most:
+            raise too_large
+        size, block = 0, bytearray()
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise too_large
+            block += part
+            if len(block) >= BLOCK_BYTES:
+                await aside(incoming.feed, bytes(block))
+                block.clear()
+        await aside(incoming.feed, bytes(block))
+        item: DataItem = await aside(incoming.finish)
+        return item
+
+    async def post(request: Request, token: str = "") -> Response:  # noqa: ARG001 - all do
+        """Keep the data of a signed item; it is durable when this answers."""
+        try:
+            with await aside(data.incoming) as incoming:
+                item = await take(request, incoming)
+                check(item)
+                known = data.uploads.find(item.id)
+                if known is None:
+                    if incoming.starts_with(MAGIC):
+                        async with one_trial:
+                            await aside(context.network.try_model, incoming.path)
+                    now_ms = await context.bus.read(context.network.clock.now)
+                    kept = await aside(data.put_item, incoming, now_ms)
+                    return answer(receipt(context, kept))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        return answer(receipt(context, known), 202)
+
+    for path in PATHS:
+        router.add_api_route(
+            path,
+            post,
+            methods=["POST"],
+            include_in_schema=not path.startswith("/v1"),
+            responses=documented(400, 413, ok={200: "Kept.", 202: "It was here before."}),
+            openapi_extra=ITEM_BODY,
+        )
+    return router
+
+
+def check(item: DataItem) -> None:
+    """Accept an item that is no message, which nobody would get. Raises: Refused."""
+    tags = Tags(item.tags)
+    if PROTOCOL in tags.all("Data-Protocol") and tags.get("Type") in {MESSAGE, PROCESS}:
+        raise Refused("a message or process goes to the messenger unit: POST /mu", 400)
+
+
+def receipt(context: Context, upload: Upload) -> dict[str, object]:
+    """Write what an uploader is told."""
+    here = [urlsplit(context.url).netloc]
+    return {
+        "id": upload.id,
+        "owner": upload.item.address,
+        "winc": "0",
+        "dataCaches": here,
+        "fastFinalityIndexes": here,
+        "timestamp": upload.record.timestamp,
+    }
