@@ -32,6 +32,7 @@ from benchpool.inference.packing import (
     TURNS_TOKENS,
     Item,
     batches,
+    common_prefix,
     fillers,
     pieces,
     shared_prefix,
@@ -80,8 +81,8 @@ class Model(Protocol):
     def copy(self, source: int, target: int) -> None:
         """Let a sequence begin with what another one holds."""
 
-    def remove(self, sequence: int) -> None:
-        """Take a sequence out of the cache."""
+    def remove(self, sequence: int, *, keep: int = 0) -> None:
+        """Take a sequence out of the cache, but for its first tokens."""
 
 
 class _Writer(NamedTuple):
@@ -97,6 +98,8 @@ class Evaluator:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._filled = 0
+        self._held: list[int] = []
+        """What the cache holds of requests to come: a prefix that the last ones shared."""
         self._exponentials = np.empty(0, dtype=np.float32)
         self.stats = EngineStats()
 
@@ -114,8 +117,10 @@ class Evaluator:
             else:
                 self.stats.answered += 1
                 yield [(number, read)]
-        yield from self._evaluate(choices, self._score, CHOICES_TOKENS)
-        yield from self._evaluate(texts, self._write, TURNS_TOKENS)
+        if choices:
+            yield from self._evaluate(choices, self._score, CHOICES_TOKENS)
+        if texts:
+            yield from self._evaluate(texts, self._write, TURNS_TOKENS)
 
     def is_independent(self) -> bool:
         """Whether made-up requests get the same bits alone and together, on this very build."""
@@ -136,18 +141,17 @@ class Evaluator:
     def _evaluate(self, items: Sequence[Item], answer: _Answer, tokens_each: int) -> _Stream:
         start = time.perf_counter()
         prefix = shared_prefix(items) if self._model.packs else 0
-        self._clear()
-        if prefix:
-            tokens = items[0].pairs[0].prompt[:prefix]
-            shared = [Node(token, at, (_PREFIX,), False) for at, token in enumerate(tokens)]
-            self._decode_all(shared)
+        tokens = items[0].pairs[0].prompt[:prefix] if prefix else []
+        self._hold(tokens)
         groups: Iterator[list[Item]] = iter([item] for item in items)
         if self._model.packs:
             room = self._model.context_tokens - prefix
             own = [item.after(prefix) for item in items]
             groups = batches(own, tokens_each=tokens_each, room=room, sequences=_SEQUENCES)
         for group in groups:
+            self._held = []  # nothing is known of the cache if this fails
             answers = answer(group, prefix)
+            self._held = tokens
             self.stats.milliseconds += (time.perf_counter() - start) * 1000
             self.stats.answered += len(answers)
             yield answers
@@ -281,9 +285,23 @@ class Evaluator:
             return None
         return best
 
+    def _hold(self, tokens: list[int]) -> None:
+        """Let the cache hold these tokens and no others; what it has of them is not done again."""
+        held = common_prefix(self._held, tokens)
+        if held:
+            self._model.remove(_PREFIX, keep=held)
+        else:
+            self._clear()
+        self._held = []
+        missing = [Node(tokens[at], at, (_PREFIX,), False) for at in range(held, len(tokens))]
+        if missing:
+            self._decode_all(missing)
+            self._join((), len(tokens))
+
     def _clear(self) -> None:
         self._model.clear()
         self._filled = 0
+        self._held = []
 
     def _branch(self, sequences: Sequence[int], prefix: int) -> None:
         for sequence in sequences if prefix else ():

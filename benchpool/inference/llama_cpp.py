@@ -288,9 +288,9 @@ class _NativeModel:
         """Let a sequence begin with what another one holds."""
         native.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    def remove(self, sequence: int) -> None:
-        """Take a sequence out of the cache."""
-        native.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+    def remove(self, sequence: int, *, keep: int = 0) -> None:
+        """Take a sequence out of the cache, but for its first tokens."""
+        native.llama_memory_seq_rm(self._memory, sequence, keep, -1)
 
     def tokens(self, text: str, *, parse_special: bool) -> list[int]:
         """Tokenize; ``parse_special`` lets the text name control tokens."""

@@ -34,7 +34,6 @@ from benchpool.served import ServedNetwork, find_server
 from benchpool.server.run import Options
 from benchpool.signers import Ed25519Signer
 
-
 ROOT = Path(__file__).parents[2]
 
 

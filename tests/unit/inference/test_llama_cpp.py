@@ -3,7 +3,6 @@
 import random
 from itertools import pairwise
 
-import llama_cpp
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from benchpool.inference import (
 from benchpool.inference.catalogue import Catalogue
 from benchpool.inference.evaluator import Evaluator
 from benchpool.inference.llama_cpp import LlamaCppEngine
+from benchpool.inference.native import llama_cpp
 
 QUESTIONS = [
     ChoicesRequest("Q: Where do fish live?\nA:", (" in water", " in the sky", " in water tanks")),
@@ -204,6 +204,30 @@ def test_an_answer_of_repacked_weights_does_not_depend_on_its_neighbours():
     with LlamaCppEngine(gemma, threads=1) as engine:
         assert engine.runtime.layout == "canonical-2"
         _check_independence(engine)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("precision", ["stored", "bf16"])
+def test_a_common_beginning_is_evaluated_once_for_all_calls(smol, precision):
+    shots = "Sydney lent Ben a book. Q: What will Ben do? A: read it\n" * 4
+    requests = [
+        ChoicesRequest(f"{shots}{name} {deed}. Q: And then? A:", (" rest", " go on"))
+        for name in ("Ann", "Kim", "Lee", "Max")
+        for deed in ("ran home", "ate a pear", "fell asleep")
+    ]
+    with LlamaCppEngine(smol, precision=precision) as engine:
+        alone = engine.answer(requests)
+        once = engine.stats.tokens
+    with LlamaCppEngine(smol, precision=precision) as engine:
+        answers = [
+            answer for at in range(0, 12, 3) for answer in engine.answer(requests[at : at + 3])
+        ]
+        tokens = engine.stats.tokens
+        other = engine.answer([ChoicesRequest("Something else:", (" yes", " no"))])
+        again = engine.answer(requests)
+    assert answers == again == alone
+    assert tokens < once + 40  # the beginning has more than 60
+    assert isinstance(other[0], ChoicesAnswer)
 
 
 def test_a_build_that_mixes_neighbours_up_is_found_out(tiny, monkeypatch):
