@@ -126,7 +126,11 @@ def routes(context: Context) -> APIRouter:
     def messages(
         process: str, start: int | None, end: int | None, limit: int, *, by_nonce: bool
     ) -> dict[str, Any]:
-        """List messages behind `start` up to and with `end`."""
+        """List messages behind `start` up to and with `end`.
+
+        By time, messages of one millisecond stay on one page, whatever the limit: the next page
+        begins behind their time, and would leave out those that are not on this one.
+        """
         edges: list[dict[str, Any]] = []
         more = False
         for message in scheduled(process, start, by_nonce=by_nonce):
@@ -135,7 +139,7 @@ def routes(context: Context) -> APIRouter:
                 continue
             if end is not None and key > end:
                 break
-            if len(edges) == limit:
+            if len(edges) >= limit and edges[-1]["cursor"] != str(key):
                 more = True
                 break
             edges.append({"cursor": str(key), "node": context.assignments.node(message)})

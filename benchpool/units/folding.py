@@ -155,7 +155,7 @@ def refusal(process: Process, message: Message) -> str | None:
     if message.target != process.id and not any(
         matches(pattern, message) for pattern in process.assignable
     ):
-        return f"Assignment is not trusted! From: {message.sender} - Target: {message.target}"
+        return f"Assignment is not trusted! From: {message.sender} - Owner: {message.owner}"
     return None
 
 
