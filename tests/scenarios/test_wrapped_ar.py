@@ -234,7 +234,7 @@ def test_a_stranger_mints_nothing(network, token, bob):
     assert tags(sent.reply()) == {
         "Action": "Mint-Error",
         "Message-Id": sent.id,
-        "Error": "Only the process and its owner can mint new wAR tokens!",
+        "Error": "Only the Process Id can mint new wAR tokens!",
         "X-Why": "greed",
     }
     assert network.send(token, "Total-Supply").reply().data == "1000"

@@ -129,10 +129,10 @@ def test_without_a_handler_the_default_runs(runs):
     assert runs.run(message(None)) == (False, ["default"])
 
 
-def test_only_the_first_action_tag_counts(runs):
+def test_only_the_last_action_tag_counts(runs):
     runs.add("a", "First")
     runs.add("b", "Second")
-    assert runs.run(message("First", [("Action", "Second")])) == (True, ["a"])
+    assert runs.run(message("First", [("Action", "Second")])) == (True, ["b"])
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_a_spent_handler_does_not_hide_the_one_behind_it(runs):
         ({"From": "alice", "Size": "1"}, {"Size": "1"}, True),
         ({"From": "bob", "Size": "1"}, {"Size": "1"}, False),
         ({"From": "bob"}, {"From": "bob"}, False),
-        ({"Size": "1"}, [("Size", "1"), ("Size", "2")], True),
-        ({"Size": "2"}, [("Size", "1"), ("Size", "2")], False),
+        ({"Size": "1"}, [("Size", "1"), ("Size", "2")], False),
+        ({"Size": "2"}, [("Size", "1"), ("Size", "2")], True),
         ({"x_key": "1"}, {"X-Key": "1"}, True),
         ({}, {}, True),
     ],

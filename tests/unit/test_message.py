@@ -260,8 +260,8 @@ def test_json_with_half_a_character_is_a_handler_error():
     assert message(data=r'"\ud83d\ude00"').json() == "😀"
 
 
-def test_the_first_action_is_the_message_s_action():
-    assert message(tags=Tags([("action", "A"), ("Action", "B")])).action == "A"
+def test_the_last_action_is_the_message_s_action():
+    assert message(tags=Tags([("action", "A"), ("Action", "B")])).action == "B"
     assert message().action == ""
 
 
