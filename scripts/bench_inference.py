@@ -39,6 +39,7 @@ from benchpool.inference.engine import EngineStats, LayoutName, Precision
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.gguf_header import read_header
 from benchpool.inference.isolated import IsolatedEngine
+from benchpool.inference.kernel import NAME
 from benchpool.inference.machine import usable_cores
 from benchpool.inference.transcoding import bf16_copy, hash_file
 
@@ -251,7 +252,8 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
 
 def build(engine: IsolatedEngine) -> str:
     """The build that named the engine's BF16 copy."""
-    return engine.runtime.build
+    # Copies are made without it.
+    return engine.runtime.build.removesuffix(f", {NAME}")
 
 
 def no_quantizer(_source: Path, _target: Path) -> None:
