@@ -6,6 +6,7 @@ import pytest
 
 from benchpool.clock import HOUR_MS
 from benchpool.errors import HandlerError
+from benchpool.recounts.token import LedgerRecount
 from benchpool.winston import MAX_DIGITS
 
 HOSTILE = ["1.5", "-1", "+5", "007", "1e9", " 5", "5 ", "", "٣", "0", "-0", "00", "0x10", "1_000"]
@@ -229,12 +230,27 @@ def test_a_cron_tick_of_the_token_may_mint(network, alice):
     assert network.send(token, "Balance", {"Recipient": "treasury"}).reply().data == "21"
 
 
+def test_of_two_quantities_the_last_is_moved_and_recounted(network, token, alice, bob):
+    said = [
+        ("Recipient", "carol"),
+        ("Recipient", bob.address),
+        ("Quantity", "1"),
+        ("Quantity", "7"),
+    ]
+    network.send(token, "Transfer", said, sender=alice)
+    assert network.send(token, "Balance", sender=bob).reply().data == "7"
+    recount = LedgerRecount(network.info(token))
+    for message, result in network.log(token):
+        recount.take(message, result)
+    assert (recount.problems, recount.balances[bob.address]) == ([], 7)
+
+
 def test_a_stranger_mints_nothing(network, token, bob):
     sent = network.send(token, "Mint", {"Quantity": "50", "X-Why": "greed"}, sender=bob)
     assert tags(sent.reply()) == {
         "Action": "Mint-Error",
         "Message-Id": sent.id,
-        "Error": "Only the process and its owner can mint new wAR tokens!",
+        "Error": "Only the Process Id can mint new wAR tokens!",
         "X-Why": "greed",
     }
     assert network.send(token, "Total-Supply").reply().data == "1000"
