@@ -276,11 +276,12 @@ def test_a_process_is_monitored_once_until_it_is_not(ana: Client, token: str) ->
     assert ana.http.post(f"/mu/monitor/{token}", content=b"nothing").status_code == 500
 
 
-def test_eval_is_an_action_that_no_handler_takes(ana: Client, token: str) -> None:
+def test_eval_runs_nothing_and_tells_the_owner_so(ana: Client, token: str) -> None:
     stranger = Client(str(ana.http.base_url), seed=9)
     for client in (ana, stranger):
         result = client.result(client.send(token, "Eval", b"1 + 1"), token)
         assert (result["Messages"], result["Spawns"]) == ([], [])
+        assert ("no Lua" in result.get("Error", "")) is (client is ana)
     assert ana.balance(token) == "1000"
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from benchpool.clock import HOUR_MS
 from benchpool.errors import HandlerError
+from benchpool.recounts.token import LedgerRecount
 from benchpool.winston import MAX_DIGITS
 
 HOSTILE = ["1.5", "-1", "+5", "007", "1e9", " 5", "5 ", "", "٣", "0", "-0", "00", "0x10", "1_000"]
@@ -227,6 +228,21 @@ def test_a_cron_tick_of_the_token_may_mint(network, alice):
     token = network.spawn("WrappedAR", cron, sender=alice)
     network.advance(3 * HOUR_MS)
     assert network.send(token, "Balance", {"Recipient": "treasury"}).reply().data == "21"
+
+
+def test_of_two_quantities_the_last_is_moved_and_recounted(network, token, alice, bob):
+    said = [
+        ("Recipient", "carol"),
+        ("Recipient", bob.address),
+        ("Quantity", "1"),
+        ("Quantity", "7"),
+    ]
+    network.send(token, "Transfer", said, sender=alice)
+    assert network.send(token, "Balance", sender=bob).reply().data == "7"
+    recount = LedgerRecount(network.info(token))
+    for message, result in network.log(token):
+        recount.take(message, result)
+    assert (recount.problems, recount.balances[bob.address]) == ([], 7)
 
 
 def test_a_stranger_mints_nothing(network, token, bob):

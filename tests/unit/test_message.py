@@ -260,8 +260,10 @@ def test_json_with_half_a_character_is_a_handler_error():
     assert message(data=r'"\ud83d\ude00"').json() == "😀"
 
 
-def test_the_last_action_is_the_message_s_action():
-    assert message(tags=Tags([("action", "A"), ("Action", "B")])).action == "B"
+def test_of_a_tag_twice_the_last_counts_at_the_root_and_the_first_in_the_tags():
+    twice = message(tags=Tags([("action", "A"), ("N", "1"), ("Action", "B"), ("n", "2")]))
+    assert (twice.action, twice.get("N")) == ("B", "2")
+    assert (twice.tags["Action"], twice.tags.get("N"), twice.tags.last("n")) == ("A", "1", "2")
     assert message().action == ""
 
 

@@ -506,8 +506,7 @@ def test_an_assigned_message_keeps_its_signature(tmp_path):
         assert replay_network(net).difference is None
     export_home(tmp_path / "home", tmp_path / "file")
     done = import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
-    # Beside spawns, the ping and its answers: the second process refuses what is assigned to it.
-    assert done.signatures == 8
+    assert done.signatures == 8  # six messages, and two that tell the wallet of the refusal
 
 
 def test_an_assignment_says_what_it_excludes_in_a_copy_too(tmp_path):

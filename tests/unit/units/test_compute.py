@@ -4,8 +4,10 @@ import time
 
 import pytest
 
+from benchpool.errors import LimitExceeded
 from benchpool.message import Message
 from benchpool.process import Process, State, handler
+from benchpool.units import compute
 
 
 class Seen(State):
@@ -158,3 +160,21 @@ def test_a_process_is_loaded_from_its_checkpoint_and_what_came_after(
     before = everything(network)
     network.close(abort=True)
     assert everything(make_network(Stubborn, home=tmp_path)) == before
+
+
+class Reader(Process):
+    extensions = ("WeaveDrive",)
+
+
+def test_a_process_is_shown_as_it_was(make_network, monkeypatch):
+    network = make_network(Boss, Reader, seed=1)
+    boss = network.spawn("Boss")
+    for number in range(4):
+        network.send(boss, "Done", {"Name": "n", "What": str(number)})
+    assert network.past(boss, 2).state.seen == ["n0", "n1"]
+    assert len(network.process(boss).state.seen) == 4
+    monkeypatch.setattr(compute, "PAST_MESSAGES", 2)
+    with pytest.raises(LimitExceeded, match="3 messages"):
+        network.past(boss, 2)
+    with pytest.raises(LimitExceeded, match="uses extensions"):
+        network.past(network.spawn("Reader"), 0)

@@ -30,7 +30,8 @@ test("an assigned message that the process did not ask for is not trusted", asyn
   const message = await send(token, { Action: "Mint", Quantity: "5" });
   const assignment = await ao.assign({ process: other, message });
   const result = await ao.result({ process: other, message });
-  assert.match(result.Output.data, /not trusted/);
+  assert.equal(result.Output.data, `Assignment is not trusted! From: ${alice.address} - Owner: ${alice.address}`);
+  assert.deepEqual(result.Messages.map(({ Target, Data }) => [Target, Data]), [[alice.address, "Assignment is not trusted by this process!"]]);
   assert.match(assignment, ID);
 });
 

@@ -10,7 +10,7 @@ import {
   TypedEthereumSigner,
 } from "@dha-team/arbundles";
 import bs58 from "bs58";
-import { alice, ao, base64url, get, mallory, mintedToken, net, post, sha256, tag } from "./network.mjs";
+import { alice, ao, base64url, get, graphql, mallory, mintedToken, net, post, sha256, tag } from "./network.mjs";
 import { item, itemFromParts, itemWithSalt, MESSAGE, SIGNATURE_AT, TARGET_AT } from "./items.mjs";
 
 const INVALID = "A valid and signed data item must be provided as the body.";
@@ -22,6 +22,7 @@ async function refused(bytes, text = INVALID) {
   const answer = await post(net.mu, bytes);
   assert.equal(answer.status, 500, answer.text);
   assert.ok(answer.json.error.includes(text), answer.text);
+  return answer.json;
 }
 
 async function accepted({ bytes, id }) {
@@ -82,6 +83,17 @@ test("an Ethereum item is accepted, and its From is the 0x address", async () =>
   const signer = new EthereumSigner(randomBytes(32).toString("hex"));
   const result = await accepted(await item(null, { target: token, tags: BALANCE, signer }));
   assert.match(tag(result.Messages[0], "Account"), /^0x[0-9a-fA-F]{40}$/);
+});
+
+test("scheduler and gateway name an Ethereum signer by the hash of its key, as they do all others", async () => {
+  const signer = new EthereumSigner(randomBytes(32).toString("hex"));
+  const made = await item(null, { target: token, tags: BALANCE, signer });
+  await accepted(made);
+  const owner = { address: base64url(sha256(signer.publicKey)), key: base64url(signer.publicKey) };
+  const { json } = await get(`${net.su}/${made.id}?process-id=${token}`);
+  assert.deepEqual(json.message.owner, owner);
+  const found = await graphql("query ($ids: [ID!]!) { transactions(ids: $ids) { edges { node { owner { address key } } } } }", { ids: [made.id] });
+  assert.deepEqual(found.transactions.edges[0].node.owner, owner);
 });
 
 test("a typed Ethereum item (EIP-712) is refused, as the reference scheduler does", async () => {
@@ -158,6 +170,12 @@ test("a truncated item is refused at every length", async () => {
 });
 
 test("an empty body is refused", async () => refused(""));
+
+test("a body that is no item is refused in AO's words alone; what is wrong with it is the detail", async () => {
+  const { error, detail } = await refused("hello");
+  assert.equal(error, `'body': ${INVALID}`);
+  assert.match(detail, /at least 80 bytes/);
+});
 
 test("a body of JSON is refused", async () => refused(JSON.stringify({ Target: token })));
 

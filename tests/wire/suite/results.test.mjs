@@ -252,6 +252,33 @@ test("the state of a process can be fetched as bytes, with what it stands on", a
   assert.ok(answer.bytes.length > 0);
 });
 
+test("the state and a dry run can be had as of an earlier message", async () => {
+  const points = await mintedToken("100");
+  const first = await send(points, { Action: "Transfer", Recipient: bob.address, Quantity: "1" });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await ask(points, { Action: "Transfer", Recipient: bob.address, Quantity: "1" });
+  const asked = JSON.stringify({ Owner: alice.address, Target: points, Tags: [{ name: "Action", value: "Balance" }] });
+  const answer = await post(`${net.cu}/dry-run?process-id=${points}&to=${first}`, asked, "application/json");
+  assert.equal(answer.json.Messages[0].Data, "99");
+  const { edges } = (await get(`${net.su}/${points}?process-id=${points}`)).json;
+  const past = await get(`${net.cu}/state/${points}?to=${edges[2].cursor}`);
+  assert.equal(past.headers.get("last-ordinate"), "2");
+  assert.equal(past.json.state.balances[alice.address], "99");
+  assert.equal(await balance(points, alice.address), "98");
+});
+
+test("a moment before a process was there has no state", async () => {
+  const { status, json } = await get(`${net.cu}/state/${token}?to=1000`);
+  assert.equal(status, 500);
+  assert.match(json.error, /not there yet/);
+});
+
+test("data that Content-Type calls JSON and is none is an Error result", async () => {
+  const tags = { Action: "Info", "Content-Type": "application/json" };
+  assert.match((await ask(token, tags, { data: "{bad" })).Error, /not valid JSON/);
+  assert.equal((await ask(token, tags, { data: "[1]" })).Messages.length, 1);
+});
+
 test("any web page may ask: Access-Control-Allow-Origin is *", async () => {
   for (const url of [`${net.cu}/`, `${net.mu}/`]) {
     const answer = await get(url, { headers: { Origin: "http://example.org" } });

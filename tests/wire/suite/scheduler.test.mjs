@@ -90,6 +90,20 @@ test("limit makes pages, and page_info says that more follow", async () => {
   assert.equal(page.has_next_page, true);
 });
 
+test("messages that share a millisecond are not lost between pages", async () => {
+  const busy = await spawn("WrappedAR");
+  const made = await Promise.all([...Array(30).keys()].map((n) => item(alice, { target: busy, tags: [...MESSAGE, { name: "N", value: `${n}` }] })));
+  await Promise.all(made.map(({ bytes }) => post(net.mu, bytes)));
+  const seen = [];
+  for (let from = "", more = true; more; ) {
+    const { json } = await get(`${net.su}/${busy}?process-id=${busy}&limit=4&from=${from}`);
+    seen.push(...json.edges.map(({ node }) => node.message.id));
+    more = json.page_info.has_next_page;
+    from = json.edges.at(-1).cursor;
+  }
+  assert.deepEqual([...seen].sort(), [busy, ...made.map(({ id }) => id)].sort());
+});
+
 test("from-nonce and to-nonce page by nonce", async () => {
   const { edges } = await list("&from-nonce=1&to-nonce=3");
   const nonces = edges.map((edge) => Number(one(edge, "Nonce")));

@@ -119,10 +119,19 @@ test("a transfer to oneself changes no balance", async () => {
   assert.equal(await balance(token, alice.address), before);
 });
 
+test("of a tag that is there twice the last counts, as at the root of aos", async () => {
+  const fresh = await mintedToken("10");
+  const twice = [["Action", "Info"], ["Quantity", "1"], ["Recipient", bob.address], ["Action", "Transfer"], ["Quantity", "2"]];
+  const result = await ask(fresh, twice.map(([name, value]) => ({ name, value })));
+  assert.equal(tag(byAction(result, "Debit-Notice"), "Quantity"), "2");
+  assert.equal(await balance(fresh, bob.address), "2");
+});
+
 test("Mint by a stranger is a Mint-Error with the message's id", async () => {
   const message = await send(token, { Action: "Mint", Quantity: "5" }, { from: mallory });
   const refusal = byAction(await ao.result({ process: token, message }), "Mint-Error");
   assert.equal(tag(refusal, "Message-Id"), message);
+  assert.equal(tag(refusal, "Error"), "Only the Process Id can mint new PTS tokens!");
   assert.equal(await balance(token, mallory.address), "0");
 });
 

@@ -51,9 +51,15 @@ test("Eval by a stranger runs nothing", async () => {
   assert.equal((await look(token, { Action: "Total-Supply" })).Messages[0].Data, "1000");
 });
 
-test("Eval of Lua by the owner runs nothing either: these modules are Python", async () => {
+test("Eval of Lua by the owner is an Error result that says why: these modules are Python", async () => {
   const result = await ask(token, { Action: "Eval" }, { data: "return 6 * 7" });
-  assert.ok(!JSON.stringify(result.Output).includes("42"));
+  assert.match(result.Error, /no Lua/);
+  assert.deepEqual(result.Messages, []);
+});
+
+test("On-Boot is an Error result of the process's own message: there is no Lua to run", async () => {
+  const booted = await spawn("WrappedAR", { "On-Boot": "Data" }, { data: "print(1)" });
+  assert.match((await ao.result({ process: booted, message: booted })).Error, /no Lua/);
 });
 
 test("a pushed message is signed by the messenger and says where it comes from", async () => {
