@@ -32,16 +32,13 @@ from benchpool.inference.gguf_header import read_header
 from benchpool.inference.isolated import IsolatedEngine, fingerprint
 from benchpool.inference.machine import usable_cores
 from benchpool.inference.runs import Run
-from benchpool.inference.sharing import Call, Memory, SharedModel, choose
+from benchpool.inference.sharing import Answers, Call, Computed, Memory, SharedModel, choose
 from benchpool.inference.transcoding import hash_file
 
 _CONTEXT_TOKENS = 4096
 _HOPELESS = 3
 """Deaths in a row, without an answer between them, that end a call."""
 _END_S = 5.0
-
-Answers = Sequence[tuple[int, Answer]]
-"""Each with its place in the call."""
 
 
 class EnginePool:
@@ -133,7 +130,7 @@ class EnginePool:
             model.children -= len(model.idle)
             model.idle.clear()
 
-    def run(self, call: Call, take: Callable[[Answers], None]) -> InferenceError | None:
+    def run(self, call: Call, take: Callable[[Computed], None]) -> InferenceError | None:
         """Compute a call; ``take`` gets answers as they come, in the caller's thread.
 
         Returns: what ended a share without all its answers, if something did.
@@ -238,14 +235,14 @@ class EnginePool:
                     answers = [(share[at], answer) for at, answer in numbered]
                     model.backoff.answered()
                     self._keep(call, answers)
-                    call.events.put(answers)
+                    spent = child.stats.since(before)
+                    before.add(spent)
+                    call.events.put(Computed(answers, spent))
                     if call.ended:
                         break
         except BaseException as error:  # whatever it is, it is the caller's to know
             failure = error
         with self._changed:
-            if child is not None:
-                call.stats.add(child.stats.since(before))
             self._put_back(model, child)
             self._finish(call, failure)
             self._changed.notify_all()
@@ -339,14 +336,20 @@ class PooledEngine:
         started = _now_ms()
         answers = self._find(requests)
         missing = [place for place in range(len(requests)) if place not in answers]
-        spent = EngineStats(cached=len(answers))
+        total = EngineStats()
 
-        def take(numbered: Answers) -> None:
-            for place, answer in numbered:
+        def count(spent: EngineStats) -> None:
+            total.add(spent)
+            self.stats.add(spent)
+
+        def take(computed: Computed) -> None:
+            count(computed.spent)
+            for place, answer in computed.answers:
                 answers[place] = answer
                 if progress is not None:
                     progress(len(answers), len(requests))
 
+        count(EngineStats(cached=len(answers)))
         failure: InferenceError | None = None
         call = Call(self._model, requests, missing)
         try:
@@ -359,9 +362,7 @@ class PooledEngine:
             failure = error
         finally:
             self._call = None
-            spent.add(call.stats)
-            self.stats.add(spent)
-            self._note(started, len(requests), answers, spent)
+            self._note(started, len(requests), answers, total)
         if len(answers) == len(requests):
             return [answers[place] for place in range(len(requests))]
         failure = failure or InferenceError(f"{self.card.name}: the engine was closed")

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import (
@@ -35,8 +36,19 @@ _BF16_BYTES = 2
 _BASE_BYTES = 128 << 20
 _ROWS = 128
 
-Event = Sequence[tuple[int, Answer]] | BaseException | None
-"""Answers by place in the call, what ended a share, or None at the end of the call."""
+Answers = Sequence[tuple[int, Answer]]
+"""Each with its place in the call."""
+
+
+class Computed(NamedTuple):
+    """Answers that a child gave, and the work that it did for them."""
+
+    answers: Answers
+    spent: EngineStats
+
+
+Event = Computed | BaseException | None
+"""New answers, what ended a share, or None at the end of the call."""
 
 
 class SharedModel:
@@ -79,7 +91,6 @@ class Call:
         self.turn = 0
         self.running = 0
         self.ended = False
-        self.stats = EngineStats()
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     @property
