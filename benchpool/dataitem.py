@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256, sha384
 
 from benchpool.errors import DataItemError
@@ -133,18 +133,9 @@ class DataItem:
 
     def signed_over(self, data: bytes | BlobHash) -> bytes:
         """Return the 48 bytes that the owner signs of this item with other data."""
-        return deep_hash(
-            [
-                b"dataitem",
-                b"1",
-                b"%d" % self.signature_type,
-                self.owner,
-                decode_id(self.target) if self.target else b"",
-                self.anchor,
-                self.raw_tags,
-                data,
-            ]
-        )
+        target = decode_id(self.target) if self.target else b""
+        head = _hash_head(self.signature_type, self.owner)
+        return _append(head, [target, self.anchor, self.raw_tags, data])
 
 
 def decode(raw: bytes) -> DataItem:
@@ -234,13 +225,26 @@ def _is_exact_id(text: str) -> bool:
 def deep_hash(part: _Blobs) -> bytes:
     """Hash bytes, or a list of such parts, with SHA-384 so that the structure counts: 48 bytes."""
     if isinstance(part, list):
-        result = sha384(b"list%d" % len(part)).digest()
-        for element in part:
-            result = sha384(result + deep_hash(element)).digest()
-        return result
+        return _append(_hash_list(len(part)), part)
     if isinstance(part, BlobHash):
         return part.digest()
     return sha384(sha384(b"blob%d" % len(part)).digest() + sha384(part).digest()).digest()
+
+
+def _hash_list(length: int) -> bytes:
+    return sha384(b"list%d" % length).digest()
+
+
+def _append(hashed: bytes, parts: Iterable[_Blobs]) -> bytes:
+    for part in parts:
+        hashed = sha384(hashed + deep_hash(part)).digest()
+    return hashed
+
+
+@lru_cache(maxsize=256)
+def _hash_head(signature_type: int, owner: bytes) -> bytes:
+    # The first four of an item's eight signed parts: a signer's items have them all alike.
+    return _append(_hash_list(8), [b"dataitem", b"1", b"%d" % signature_type, owner])
 
 
 class _Cursor:

@@ -205,17 +205,19 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
     `base` is what the plain method reached as stored, 0 if that is measured now; it is returned.
     """
 
-    def engine(layout: LayoutName) -> IsolatedEngine:
-        return IsolatedEngine(path, threads=1, precision=precision, layout=layout)
+    def engine(layout: LayoutName, threads: int = 1) -> IsolatedEngine:
+        return IsolatedEngine(path, threads=threads, precision=precision, layout=layout)
 
     with (
         engine("canonical-2") as one,
         closing(EnginePool(workers=2)) as pool,
         pool.open(path, precision) as two,
+        engine("canonical-2", threads=2) as threaded,
         engine("canonical-1") as alone,
     ):
         one.answer(requests)  # warms up, and tells the limit how much there is to do
         two.answer(requests)
+        threaded.answer(requests)
         file = path
         if precision == "bf16":
             file = bf16_copy(
@@ -227,6 +229,7 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
             Way("prefix reuse, high-level class", plain.prefix_reuse, share=0.3),
             Way("canonical-1: alone, exact cache", alone.answer, share=0.5),
             Way("canonical-2: packed, 1 worker", one.answer),
+            Way("canonical-2: packed, 1 worker of 2 threads", threaded.answer),
             Way("canonical-2: packed, 2 workers", two.answer),
             Way("limit of llama.cpp, 1 thread", Limit(file, one.stats).ask),
             *(
@@ -243,11 +246,15 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
     limit, slowest = rates["limit of llama.cpp, 1 thread"], rates[ways[0].name]
     for name, rate in rates.items():
         print(
-            f"| {model} | {precision} | {name} | {rate:.1f} | {rate / limit:.0%} |"
-            f" {rate / slowest:.1f} x | {rate / (base or slowest):.1f} x |",
+            f"| {model} | {precision} | {name} | {_figure(rate)} | {rate / limit:.0%} |"
+            f" {_figure(rate / slowest)} x | {_figure(rate / (base or slowest))} x |",
             flush=True,
         )
     return base or slowest
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def build(engine: IsolatedEngine) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from benchpool.dataitem import DataItem, decode
 from benchpool.errors import UnknownProcess
-from benchpool.message import Message, ProcessInfo, Result, decode_message
+from benchpool.message import Message, ProcessInfo, Result
 from benchpool.network.sent import Sent
 from benchpool.signers import from_base64url
 from benchpool.store import Entry, Store
@@ -26,11 +26,6 @@ class Logs:
         self._messenger = messenger
 
     # -- messages and results ----------------------------------------------------------------
-
-    def find_message(self, message_id: str) -> Message | None:
-        """Return a message by its id alone; None if there is none such."""
-        entry = self._store.find(message_id)
-        return None if entry is None else entry.message
 
     def message(self, message_id: str) -> Message:
         """Return a message by its id alone. Raises: UnknownProcess if there is none such."""
@@ -58,13 +53,6 @@ class Logs:
         """Return a message as it stands in the logs of processes, where it does."""
         found = [self._store.find(message_id, process) for process in processes]
         return [entry.message for entry in found if entry is not None]
-
-    def messages(self) -> Iterator[Message]:
-        """Go through all messages in the order in which they were scheduled, ticks left out."""
-        for line in self._store.lines():
-            message = decode_message(line.message)
-            if not message.cron:
-                yield message
 
     # -- the log of one process --------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -623,14 +623,6 @@ class Network:
     def result(self, message_id: str, process: str | None = None) -> Result:
         """Return what the evaluation of a message gave. Raises: UnknownProcess."""
         return self.logs.result(message_id, process)
-
-    def find_message(self, message_id: str) -> Message | None:
-        """Return a message by its id alone; None if there is none such."""
-        return self.logs.find_message(message_id)
-
-    def messages(self) -> Iterator[Message]:
-        """Go through all messages in the order in which they were scheduled, ticks left out."""
-        return self.logs.messages()
 
     def find_process(self, process_id: str) -> ProcessInfo | None:
         """Return the facts of a process by its id alone; None if there is none such."""

@@ -131,9 +131,10 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, log: Path) -> Iterator[Server]:
+def serving(home: Path, log: Path, *options: str) -> Iterator[Server]:
     """Run `benchpool up` on a free port; it must end by itself when it is told to."""
     command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0"]
+    command += options
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -159,16 +160,21 @@ def addresses_of(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
     pytest.fail(f"benchpool up ended with {process.wait()}:\n{printed}{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A home whose data store has six questions and, where it was pulled, a small model."""
-    home = tmp_path_factory.mktemp("wire") / "home"
+def make_home(home: Path) -> dict[str, str]:
+    """Make a home whose data store has six questions and, where it was pulled, a small model."""
     with Network(home, signed=True) as network:  # as `benchpool up` makes a new one
         questions = sample_path().read_text().splitlines()[:6]
         data = {"samples": network.data.put("\n".join(questions).encode())}
         with suppress(PrerequisiteError):
             data["model"] = network.data.put_file(Catalogue().find("smollm2-135m"))
-    return home, data
+    return data
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A home, and the ids of what its data store has."""
+    home = tmp_path_factory.mktemp("wire") / "home"
+    return home, make_home(home)
 
 
 @pytest.fixture(scope="session")
@@ -192,7 +198,12 @@ def facts(
     server: Server, stored: tuple[Path, dict[str, str]], jwks: dict[str, dict[str, str]]
 ) -> Path:
     """The file from which the suite learns where the server is and who its wallets are."""
-    known = server.facts() | {"data": stored[1], "wallets": jwks}
+    return write_facts(server, stored[1], jwks)
+
+
+def write_facts(server: Server, data: dict[str, str], jwks: dict[str, dict[str, str]]) -> Path:
+    """Write what the suite needs to know."""
+    known = server.facts() | {"data": data, "wallets": jwks}
     file = server.home.parent / "wire.json"
     file.write_text(json.dumps(known))
     file.chmod(0o600)
@@ -230,3 +241,18 @@ def outcome(node: str, facts: Path) -> Callable[[str, str], Outcome]:
         return ran[file].get(name, missing)
 
     return look_up
+
+
+@pytest.fixture
+def on_three_ports(
+    node: str, tmp_path: Path, jwks: dict[str, dict[str, str]]
+) -> Iterator[Callable[[str], dict[str, Outcome]]]:
+    """Run a file of the suite against a server whose units have ports of their own."""
+    data = make_home(tmp_path / "home")
+    if "model" not in data:
+        pytest.skip("run `benchpool model pull smollm2-135m` first")
+    options = [part for unit in ("mu", "su", "cu") for part in (f"--{unit}-port", "0")]
+    with serving(tmp_path / "home", tmp_path / "server.log", *options) as running:
+        assert len({running.addresses[name] for name in ("gateway", "mu", "su", "cu")}) == 4
+        facts = write_facts(running, data, jwks)
+        yield lambda file: run_javascript(node, SUITE / file, facts)

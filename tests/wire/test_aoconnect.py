@@ -27,6 +27,18 @@ def test_aoconnect(file: str, name: str, outcome: Callable[[str, str], Any], fac
     assert found.passed, f"{file}: {name}\n{found.error}"
 
 
+@pytest.mark.model
+@pytest.mark.slow
+def test_aoconnect_on_three_ports(
+    suite: list[tuple[str, str]], on_three_ports: Callable[[str], dict[str, Any]]
+):
+    for file in sorted({file for file, _ in suite}):
+        ran = on_three_ports(file)
+        failed = {name: each.error for name, each in ran.items() if not each.passed}
+        assert failed == {}, file
+        assert ran.keys() - {""} == {name for of, name in suite if of == file}
+
+
 def test_no_two_tests_of_a_file_have_the_same_name(suite: list[tuple[str, str]]):
     assert [case for case, count in Counter(suite).items() if count > 1] == []
 
