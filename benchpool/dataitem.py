@@ -325,9 +325,10 @@ def encode_tags(tags: Iterable[Pair]) -> bytes:
         return b""
     parts = [_long(len(pairs))]
     try:
-        for text in (part for pair in pairs for part in pair):
-            encoded = text.encode()
-            parts += (_long(len(encoded)), encoded)
+        for name, value in pairs:
+            for encoded in (name.encode(), value.encode()):
+                size = len(encoded)
+                parts += (_LONGS[size] if size < len(_LONGS) else _long(size), encoded)
     except UnicodeEncodeError:
         raise DataItemError("a tag is not Unicode text") from None
     raw = b"".join((*parts, b"\0"))
@@ -345,6 +346,9 @@ def _long(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+_LONGS = tuple(map(_long, range(256)))
 
 
 def encode_bundle(items: Iterable[DataItem]) -> bytes:
