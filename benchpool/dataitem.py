@@ -10,7 +10,8 @@ Sources: ANS-104 (layout, tags, bundles), the Arweave deep hash. The limits are 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256, sha384
 
@@ -135,7 +136,7 @@ class DataItem:
         """Return the 48 bytes that the owner signs of this item with other data."""
         target = decode_id(self.target) if self.target else b""
         head = _hash_head(self.signature_type, self.owner)
-        return _append(head, [target, self.anchor, self.raw_tags, data])
+        return _append(head, (target, self.anchor, self.raw_tags, data))
 
 
 def decode(raw: bytes) -> DataItem:
@@ -204,22 +205,22 @@ def sign(
         more than 4096 bytes or that are no Unicode.
     """
     pairs = tuple((name, value) for name, value in tags)
-    if target and not _is_exact_id(target):
-        raise DataItemError(f"the target of a data item is a 43-character id, not {target[:80]!r}")
+    target_bytes = _exact_id(target) if target else b""
     if len(anchor) not in {0, 32}:
         raise DataItemError(f"the anchor of a data item has 32 bytes, not {len(anchor)}")
     raw_tags = encode_tags(pairs)
-    kind = int(signer.signature_type)
-    unsigned = DataItem(kind, b"", signer.owner, target, anchor, pairs, raw_tags, data)
-    return replace(unsigned, signature=signer.sign(unsigned.signed_message))
+    kind, owner = int(signer.signature_type), signer.owner
+    hashed = _append(_hash_head(kind, owner), (target_bytes, anchor, raw_tags, data))
+    return DataItem(kind, signer.sign(hashed), owner, target, anchor, pairs, raw_tags, data)
 
 
-def _is_exact_id(text: str) -> bool:
+def _exact_id(text: str) -> bytes:
     # 43 characters hold two bits more than 32 bytes: only one of four spellings comes back.
-    try:
-        return encode_id(decode_id(text)) == text
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        decoded = decode_id(text)
+        if encode_id(decoded) == text:
+            return decoded
+    raise DataItemError(f"the target of a data item is a 43-character id, not {text[:80]!r}")
 
 
 def deep_hash(part: _Blobs) -> bytes:
