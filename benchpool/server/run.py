@@ -23,6 +23,7 @@ from benchpool.server.app import make_app
 from benchpool.server.bus import Bus
 from benchpool.server.context import Context
 from benchpool.server.metrics import Metrics
+from benchpool.units.garbage import fewer_collections
 
 log = logging.getLogger("benchpool.server")
 
@@ -280,7 +281,7 @@ def serve_home(
         await server.serve(lambda addresses: on_ready(addresses, resumed))
 
     sys.setswitchinterval(SWITCH_S)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with fewer_collections(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
 
 
