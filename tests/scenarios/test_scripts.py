@@ -54,6 +54,7 @@ def test_wrapped_ar_mints_and_transfers_and_refuses_what_is_not_there(tmp_path: 
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_siqa_scores_a_real_model_through_the_processes(tmp_path: Path):
     home = str(tmp_path / "home")
     words = ("scripts/siqa.py", "--home", home, "--questions", "6", "--json")

@@ -104,6 +104,7 @@ def test_a_fault_strikes_the_same_keys_always():
     assert not any(one.strikes("twice", key) for key in struck)
 
 
+@pytest.mark.slow
 def test_a_failing_plan_is_made_small(monkeypatch):
     monkeypatch.setattr(MessengerUnit, "resume", lambda self: 0)
     plan = make_plan(0)

@@ -116,6 +116,7 @@ def test_check_says_what_is_wrong_with_a_file(run: Any, gguf: Path, tmp_path: Pa
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_check_tells_what_a_model_is_and_which_precision_is_faster(run_json: Any) -> None:
     try:
         path = Catalogue(MODELS).find("smollm2-135m")

@@ -64,7 +64,7 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("precision", ["stored", "bf16"])
+@pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_real_model_gives_the_same_bits_for_any_number_of_workers(smol, make_pool, precision):
     given = []
     for workers in (1, 2, 3):

@@ -195,6 +195,7 @@ def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol, pre
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_an_answer_of_repacked_weights_does_not_depend_on_its_neighbours():
     # Q4_K weights are multiplied four rows at a time, and the rest by another kernel.
     try:
