@@ -11,7 +11,7 @@ help:
 	@echo "make demo    pull two models and run a funded pool from mint to payout"
 	@echo "make test    the tests; make test-slow runs those that take minutes"
 	@echo "make lint    ruff, mypy, import-linter"
-	@echo "make bench   print the figures of BENCHMARKS.md"
+	@echo "make bench   the bus's figures of BENCHMARKS.md; its other scripts print the rest"
 
 setup: $(READY)
 
