@@ -7,7 +7,7 @@ entry that is scheduled and evaluated within one transaction is written once, by
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,18 @@ class SqliteStore:
         self.failure.check()
         return self._opened
 
+    def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        """Read by the driver's own cursor: Core's takes three times as long for a row.
+
+        Raises: StoreError if a write has failed; sqlite3.Error.
+        """
+        connection = self._connection
+        if not connection.in_transaction():
+            connection.begin()
+        driver: Any = connection.connection.driver_connection
+        cursor: sqlite3.Cursor = driver.execute(query, values)
+        return cursor
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """Give the connection to write by. A write that fails is the last.
@@ -260,11 +272,10 @@ class SqliteStore:
         self._flush()
         where, values = ("WHERE process = ?", (process,)) if process is not None else ("", ())
         try:
-            found = self._connection.exec_driver_sql(f"{_LINES} {where} ORDER BY sequence", values)
-            rows: Any = found.cursor  # the driver's own rows: SQLAlchemy's take as long to make
+            rows = self._rows(f"{_LINES} {where} ORDER BY sequence", values)
             while page := rows.fetchmany(_PAGE):
                 yield from map(Line._make, page)
-            found.close()
+            rows.close()
         except (DBAPIError, sqlite3.Error) as error:
             raise StoreError(f"{self.path} is damaged: {getattr(error, 'orig', error)}") from error
 
@@ -288,12 +299,7 @@ class SqliteStore:
         if self._late:  # a result of a message that is written
             self._flush()
         given = {"key": _id_key(message_id), "process": process}
-        connection = self._connection
-        if not connection.in_transaction():
-            connection.begin()
-        # The driver's own cursor: each message asks this, and Core's takes three times as long.
-        driver: Any = connection.connection.driver_connection
-        rows = driver.execute(_FIND if process is None else _FIND_IN, given)
+        rows = self._rows(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
@@ -344,17 +350,15 @@ class SqliteStore:
             return fresh[1] if column == "head" else fresh[2]
         # SQLite takes the index of the marks only where the query says that there is one.
         extra = " AND mark != ''" if by == "mark" else ""
-        row = self._connection.exec_driver_sql(
+        row = self._rows(
             f"SELECT {column} FROM items WHERE {by} = ?{extra}",  # noqa: S608 - own names
             (value,),
-        ).first()
+        ).fetchone()
         return None if row is None else row[0]
 
     def has_items(self) -> bool:
         """See `Store`."""
-        return bool(self._items) or bool(
-            self._connection.exec_driver_sql("SELECT 1 FROM items LIMIT 1").first()
-        )
+        return bool(self._items) or bool(self._rows("SELECT 1 FROM items LIMIT 1").fetchone())
 
     def add_seal(self, process: str, position: int, seal: Seal) -> None:
         """See `Store`."""
@@ -364,10 +368,10 @@ class SqliteStore:
     def seal(self, process: str, position: int) -> Seal | None:
         """See `Store`."""
         self._flush()
-        row = self._connection.exec_driver_sql(
+        row = self._rows(
             "SELECT signature, exclude, id_key FROM assignments WHERE process = ? AND position = ?",
             (process, position),
-        ).first()
+        ).fetchone()
         if row is None:
             return None
         signature, exclude, key = row
@@ -379,7 +383,7 @@ class SqliteStore:
         self._flush()
         if not is_id(assignment_id):
             return None
-        rows = self._connection.exec_driver_sql(
+        rows = self._rows(
             "SELECT signature, message FROM assignments JOIN log USING (process, position)"
             " WHERE assignments.id_key = ?",
             (_id_key(assignment_id),),
