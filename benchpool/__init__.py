@@ -12,7 +12,7 @@ __all__ = ["Message", "Network", "Process", "Sent", "State", "handler"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Message": "benchpool.message",
+    "Message": "benchpool.ao.message",
     "Network": "benchpool.network",
     "Process": "benchpool.process",
     "Sent": "benchpool.network",

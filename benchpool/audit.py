@@ -11,11 +11,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
 from benchpool.home import open_run
 from benchpool.log_checks import Links
-from benchpool.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.recounts.dataset import Count, DatasetRecount, judge_of

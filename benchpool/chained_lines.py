@@ -17,8 +17,8 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 import zstandard
 
+from benchpool.ao.ids import encode_id
 from benchpool.errors import StoreError
-from benchpool.tags import encode_id
 
 LONGEST_LINE: Final = 2**28
 _LEVEL: Final = 6

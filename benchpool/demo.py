@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchpool.clock import DAY_MS
+from benchpool.ao.clock import DAY_MS
 from benchpool.deployment import deploy, upload_model
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from benchpool.ao.message import Message
 from benchpool.errors import HandlerError
-from benchpool.message import Message
 
 
 class Verdict(Enum):

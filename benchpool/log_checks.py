@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from benchpool.clock import block_height
-from benchpool.dataitem import decode, verify
-from benchpool.errors import DataItemError
-from benchpool.message import (
+from benchpool.ao.clock import block_height
+from benchpool.ao.dataitem import decode, verify
+from benchpool.ao.ids import encode_id, id_key
+from benchpool.ao.message import (
     Item,
     Message,
     Outgoing,
@@ -22,17 +22,9 @@ from benchpool.message import (
     Result,
     SpawnRequest,
     content_digest,
-    decode_id,
-    encode_id,
 )
-from benchpool.signers import from_base64url
-from benchpool.stopped_chains import stopped_chains
-from benchpool.store import Store
-from benchpool.units.cron import Tick, parse_cron
-from benchpool.units.limits import Limits
-from benchpool.units.messenger import root_of, spawn_item, spawn_notice
-from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
-from benchpool.wire import (
+from benchpool.ao.signers import from_base64url
+from benchpool.ao.wire import (
     MESSAGE,
     NOTICE,
     PROCESS,
@@ -43,6 +35,13 @@ from benchpool.wire import (
     kept_assignment,
     mark_of,
 )
+from benchpool.errors import DataItemError
+from benchpool.stopped_chains import stopped_chains
+from benchpool.store import Store
+from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.limits import Limits
+from benchpool.units.messenger import root_of, spawn_item, spawn_notice
+from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
 
 
 class Links:
@@ -203,11 +202,6 @@ def wrong_item(message: Message, head: bytes, wire: Wire) -> str | None:
         said = replace(said, target=message.target)
     found = Item.of(message, type=said.type if copied else message.type)
     return None if said == found else "it does not say what its signed data item says"
-
-
-def id_key(message_id: str, digest: bytes = b"") -> int:
-    """Return what the index of ids has for an id, whose 32 bytes may be known already."""
-    return int.from_bytes((digest or decode_id(message_id))[:8], "big", signed=True)
 
 
 def _said(message: Message) -> tuple[object, ...]:

@@ -7,19 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from benchpool.ao.message import AssignRequest, Data, Message, Outgoing, SpawnRequest
+from benchpool.ao.tags import Pair, Tags, TagsInput, as_pairs, normalise_name
 from benchpool.errors import HandlerError, LimitExceeded
-from benchpool.message import (
-    AssignRequest,
-    Data,
-    Message,
-    Outgoing,
-    Pair,
-    SpawnRequest,
-    Tags,
-    TagsInput,
-    as_pairs,
-    normalise_name,
-)
 
 Json = dict[str, Any] | list[Any]
 """A value that is written as JSON when it is sent."""

@@ -19,14 +19,14 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 
 from benchpool import __version__
+from benchpool.ao.ids import is_id
+from benchpool.ao.message import ProcessInfo
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
 from benchpool.chained_lines import Line, LineWriter, read_lines
 from benchpool.errors import StoreError
 from benchpool.home import Home, Run, open_run
 from benchpool.memories import Memory, kept_in
-from benchpool.message import (
-    ProcessInfo,
-    is_id,
-)
 from benchpool.portable_entries import entry_fields, read_message, read_result, read_tags
 from benchpool.registry import Registry
 from benchpool.replay import Replayer
@@ -38,8 +38,6 @@ from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore
 from benchpool.store.uploads import Record
 from benchpool.units.limits import LIMITS_FILE, find_limits
-from benchpool.wallet import Wallet
-from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
 
 FORMAT: Final = 1
 DATA_LIMIT: Final = 16 * 2**20

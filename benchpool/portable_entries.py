@@ -7,18 +7,18 @@ from typing import Any, Final
 
 import msgspec
 
-from benchpool.errors import StoreError
-from benchpool.message import (
+from benchpool.ao.message import (
     EMPTY_RESULT,
     AssignRequest,
     Message,
     Outgoing,
     Result,
     SpawnRequest,
-    Tags,
     decode_message,
     decode_result,
 )
+from benchpool.ao.tags import Tags
+from benchpool.errors import StoreError
 
 _MESSAGE_FIELDS: Final = Message.__struct_fields__
 _MESSAGE_DEFAULTS: Final = msgspec.structs.asdict(Message("", "", "", "", ""))

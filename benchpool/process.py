@@ -24,14 +24,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.handlers import Handle, HandlerTable, Pattern, Verdict
-from benchpool.message import (
+from benchpool.ao.message import (
     Message,
     ProcessInfo,
     decode_message,
     encode,
 )
+from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.handlers import Handle, HandlerTable, Pattern, Verdict
 from benchpool.outbox import Outbox
 from benchpool.state import Journal, State, bind
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 
+from benchpool.ao.ids import is_id, module_id
 from benchpool.errors import PrerequisiteError, UnknownModule
-from benchpool.message import encode_id, is_id
 from benchpool.process import Process
 
 GROUP = "benchpool.modules"
@@ -16,11 +15,6 @@ GROUP = "benchpool.modules"
 @cache
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def module_id(name: str) -> str:
-    """Return the id under which a module is known on the wire, where ids stand for modules."""
-    return encode_id(sha256(b"benchpool module\0" + name.encode()).digest())
 
 
 class Registry:

@@ -12,21 +12,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from benchpool.errors import (
-    BenchpoolError,
-    ReplayDivergence,
-    UnknownProcess,
-)
-from benchpool.home import open_run
-from benchpool.log_checks import Causes, Links, id_key, missing
-from benchpool.memories import KeptMemory, kept_in, memory_of
-from benchpool.message import (
+from benchpool.ao.ids import id_key
+from benchpool.ao.message import (
     Message,
     Result,
     decode_message,
     decode_result,
     encode_result,
 )
+from benchpool.errors import (
+    BenchpoolError,
+    ReplayDivergence,
+    UnknownProcess,
+)
+from benchpool.home import open_run
+from benchpool.log_checks import Causes, Links, missing
+from benchpool.memories import KeptMemory, kept_in, memory_of
 from benchpool.registry import Registry
 from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Difference, Folded, Replay, compare

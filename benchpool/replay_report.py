@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from benchpool.ao.message import ProcessInfo, Result
 from benchpool.errors import ReplayDivergence
 from benchpool.memories import Memory
-from benchpool.message import ProcessInfo, Result
 from benchpool.units.compute import Instance
 
 _SHOWN: Final = 160

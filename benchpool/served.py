@@ -13,6 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from benchpool import errors
+from benchpool.ao.message import Data, Message
+from benchpool.ao.tags import Tags, TagsInput
+from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import (
     BenchpoolError,
     ConfigError,
@@ -22,11 +25,9 @@ from benchpool.errors import (
 )
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.home import Home
-from benchpool.message import Data, Message, Tags, TagsInput
 from benchpool.network import Network, Party, Sent
 from benchpool.units.limits import check_text
 from benchpool.units.messenger import root_of
-from benchpool.wallet import ED25519, Wallet
 
 SERVER_FILE: Final = "server.json"
 LOOK_S: Final = 0.5

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchpool.errors import BenchpoolError
-from benchpool.message import (
+from benchpool.ao.message import (
     Item,
     Message,
     Outgoing,
@@ -18,11 +17,12 @@ from benchpool.message import (
     decode_message,
     decode_result,
 )
+from benchpool.ao.wire import PROCESS
+from benchpool.errors import BenchpoolError
 from benchpool.store import Store
 from benchpool.units.chains import Chains
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import root_of, spawn_item
-from benchpool.wire import PROCESS
 
 Place = tuple[str, int]
 """Process and position."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from benchpool.ao.message import Item, Message, Result
+from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, mark_of
 from benchpool.errors import UnknownProcess
-from benchpool.message import Item, Message, Result
 from benchpool.store import Store
 from benchpool.units.messenger import pushed_item, root_of, spawn_item, spawn_notice
-from benchpool.wire import MESSAGE, NOTICE, PROCESS, mark_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from benchpool import Message, Process, State, handler
+from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, PoolError
-from benchpool.message import Pair
 from benchpool.winston import Winston, parse_quantity
 from processes.counts import Counts, read_counts
 from processes.joining import Join, read_join

@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import isqrt
 from typing import Final, NamedTuple
 
+from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import HandlerError
-from benchpool.message import Pair, Tags
 
 _SCALE: Final = 10**6
 _MAX_DIGITS: Final = 12

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, Self
 
 from benchpool import Message, State
-from benchpool.clock import DAY_MS
+from benchpool.ao.clock import DAY_MS
+from benchpool.ao.tags import Pair
 from benchpool.errors import HandlerError
-from benchpool.message import Pair
 from processes.tag_values import check_address
 
 LONGEST_ID: Final = 128

@@ -15,9 +15,9 @@ import msgspec
 from pydantic import Field
 
 from benchpool import Message, State, handler
-from benchpool.clock import HOUR_MS
+from benchpool.ao.clock import HOUR_MS
+from benchpool.ao.tags import Pair, normalise_name
 from benchpool.errors import HandlerError
-from benchpool.message import Pair, normalise_name
 from benchpool.winston import Winston, parse_quantity
 from processes.inference_request import DEFAULT_MAX_TOKENS, Asked, read_request, write_request
 from processes.roster import Roster, Work, Worker

@@ -11,6 +11,8 @@ import msgspec
 from pydantic import Field
 
 from benchpool import Message, Process, State, handler
+from benchpool.ao.ids import is_id
+from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, InferenceError, NotAuthorized, StoreError
 from benchpool.extensions.llama import Llama
 from benchpool.extensions.weavedrive import WeaveDrive
@@ -23,7 +25,6 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.message import Tags, is_id
 from processes.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 from processes.tag_values import check_address, whole_number
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from benchpool import State
-from benchpool.message import Pair, Tags
+from benchpool.ao.tags import Pair, Tags
 from benchpool.winston import Winston
 
 PaymentStatus = Literal["sent", "due", "paid", "resent"]

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import Field
 
 from benchpool import State
-from benchpool.clock import DAY_MS, parse_duration
+from benchpool.ao.clock import DAY_MS, parse_duration
+from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, PoolError
 from benchpool.evaluation.protocol import Protocol
-from benchpool.message import Tags
 from benchpool.pools.allocation import Payout, allocate, find_rule
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.winston import Winston

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from benchpool.clock import parse_duration
+from benchpool.ao.clock import parse_duration
+from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, HandlerError
-from benchpool.message import Tags
 
 LARGEST: Final = 10**15
 """What a whole number may be at most, where a tag says nothing narrower."""

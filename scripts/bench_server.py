@@ -21,8 +21,8 @@ from pathlib import Path
 
 import httpx
 
-from benchpool.dataitem import sign
-from benchpool.wallet import Wallet
+from benchpool.ao.dataitem import sign
+from benchpool.ao.wallet import Wallet
 
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
 

@@ -12,7 +12,7 @@ import json
 import time
 
 from benchpool import Message, Network, Process, State, handler
-from benchpool.clock import DAY_MS
+from benchpool.ao.clock import DAY_MS
 from benchpool.deployment import DAILY_REWARDS, DAILY_UPDATE
 
 ENTRIES = 20

@@ -13,17 +13,9 @@ from statistics import median
 from time import perf_counter_ns
 from typing import TypeVar
 
-from benchpool.dataitem import (
-    ArweaveSigner,
-    Ed25519Signer,
-    EthereumSigner,
-    Signer,
-    decode,
-    sign,
-    verify,
-)
-from benchpool.signers import generate_jwk
-from benchpool.tags import encode_id
+from benchpool.ao.dataitem import decode, sign, verify
+from benchpool.ao.ids import encode_id
+from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, EthereumSigner, Signer, generate_jwk
 
 T = TypeVar("T")
 TAGS = [

@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 from platformdirs import user_cache_path
 from wire.load import Connection, Figures, Refused, drive
 
-from benchpool.dataitem import DataItem, sign
-from benchpool.registry import module_id
-from benchpool.signers import ArweaveSigner, Ed25519Signer, Signer, address_of, generate_jwk
+from benchpool.ao.dataitem import DataItem, sign
+from benchpool.ao.ids import module_id
+from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, Signer, address_of, generate_jwk
 
 WAO = "wao@0.35.7"
 CLIENTS = (1, 32)

@@ -23,9 +23,8 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
     import msgspec
     import yaml  # noqa: F401 - instrumented for the scenario target
 
-    from benchpool.clock import format_duration, parse_duration
-    from benchpool.dataitem import (
-        Ed25519Signer,
+    from benchpool.ao.clock import format_duration, parse_duration
+    from benchpool.ao.dataitem import (
         decode,
         decode_bundle,
         decode_tags,
@@ -34,10 +33,12 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
         sign,
         verify,
     )
+    from benchpool.ao.message import Item, Message, decode_message, decode_result, encode
+    from benchpool.ao.signers import Ed25519Signer
+    from benchpool.ao.tags import Tags
     from benchpool.errors import BenchpoolError, DataItemError
     from benchpool.evaluation.sample import parse_samples, to_json
     from benchpool.inference.gguf_header import read_header
-    from benchpool.message import Item, Message, Tags, decode_message, decode_result, encode
     from benchpool.simulation.scenario import load_scenario
     from benchpool.units.cron import parse_cron, parse_interval
     from benchpool.units.limits import DEFAULT_LIMITS, read_limits

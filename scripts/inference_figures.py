@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchpool.clock import HOUR_MS
+from benchpool.ao.clock import HOUR_MS
 from benchpool.deployment import deploy, upload_model
 from benchpool.errors import InferenceError
 from benchpool.evaluation.prompts import cloze

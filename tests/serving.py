@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 
 import httpx
 
-from benchpool.clock import WallClock
-from benchpool.dataitem import DataItem, sign
+from benchpool.ao.clock import WallClock
+from benchpool.ao.dataitem import DataItem, sign
+from benchpool.ao.signers import Ed25519Signer
 from benchpool.network import Network
 from benchpool.server.run import Options, Server
-from benchpool.signers import Ed25519Signer
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]

@@ -21,8 +21,8 @@ def advance(
 
     Example: benchpool advance 30d
     """
+    from benchpool.ao.clock import format_duration, parse_duration
     from benchpool.cli import view
-    from benchpool.clock import format_duration, parse_duration
 
     length_ms = parse_duration(duration)
     until_ms = 0

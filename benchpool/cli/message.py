@@ -18,8 +18,8 @@ from benchpool.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from benchpool.ao.message import Message, Result
     from benchpool.cli.view import NameOf
-    from benchpool.message import Message, Result
     from benchpool.network import Network, Sent
 
 TargetOption = Annotated[

@@ -75,7 +75,7 @@ def create(
 
     Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
     """
-    from benchpool.clock import parse_duration
+    from benchpool.ao.clock import parse_duration
     from benchpool.errors import InvalidQuantity
     from benchpool.winston import format_war, parse_war
 

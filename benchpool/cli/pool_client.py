@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchpool.ao.wallet import check_name
 from benchpool.cli import output, session, view
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
-from benchpool.wallet import check_name
 
 if TYPE_CHECKING:
-    from benchpool.message import Message, Outgoing, TagsInput
+    from benchpool.ao.message import Message, Outgoing
+    from benchpool.ao.tags import TagsInput
+    from benchpool.ao.wallet import Wallet
     from benchpool.network import Network, Sent
-    from benchpool.wallet import Wallet
 
 _TIMES = {"start_time", "end_time", "joined_at"}
 _AMOUNTS = {"funds", "reward"}

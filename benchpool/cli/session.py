@@ -11,9 +11,9 @@ from benchpool.cli import output
 from benchpool.errors import BenchpoolError, UnknownProcess
 
 if TYPE_CHECKING:
+    from benchpool.ao.wallet import Wallet
     from benchpool.network import Network
     from benchpool.served import ServedNetwork
-    from benchpool.wallet import Wallet
 
 DEFAULT_WALLET = "default"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchpool.cli import output
 
 if TYPE_CHECKING:
-    from benchpool.message import Message, Result
+    from benchpool.ao.message import Message, Result
     from benchpool.network import Network
     from benchpool.trace import Trace
 

@@ -14,7 +14,7 @@ from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchpool.wallet import Wallet
+    from benchpool.ao.wallet import Wallet
 
 app = typer.Typer(
     help="Make, list, import and export wallets.\n\nExample: benchpool wallet new alice",
@@ -52,7 +52,7 @@ def import_wallet(
 
     Example: benchpool wallet import alice arweave-keyfile.json
     """
-    from benchpool.wallet import read_wallet
+    from benchpool.ao.wallet import read_wallet
 
     wallet = read_wallet(file, name)
     with session.writing(home) as network:
@@ -103,7 +103,7 @@ def address(
 
     Example: benchpool wallet address alice
     """
-    from benchpool.wallet import read_wallet
+    from benchpool.ao.wallet import read_wallet
 
     if Path(wallet).is_file():
         found = read_wallet(Path(wallet), Path(wallet).stem)

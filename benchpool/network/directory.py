@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterable
 from hashlib import sha256
 
+from benchpool.ao.wallet import ED25519, Wallet, check_name
 from benchpool.errors import ConfigError, UnknownProcess
 from benchpool.store import Store
-from benchpool.wallet import ED25519, Wallet, check_name
 
 DEFAULT_WALLET = "default"
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from benchpool.dataitem import DataItem, Signer
+from benchpool.ao.dataitem import DataItem
+from benchpool.ao.message import Data, Item, Message, ProcessInfo
+from benchpool.ao.signers import Signer
+from benchpool.ao.tags import Pair, Tags, TagsInput
+from benchpool.ao.wallet import ED25519, Wallet
+from benchpool.ao.wire import PROCESS, Wire, head_of
 from benchpool.errors import DuplicateMessage
-from benchpool.message import Data, Item, Message, Pair, ProcessInfo, Tags, TagsInput
 from benchpool.store import Store
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
-from benchpool.wallet import ED25519, Wallet
-from benchpool.wire import PROCESS, Wire, head_of
 
 _SENT = "sent"
 """The fact that keeps how many items have been sent."""

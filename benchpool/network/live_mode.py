@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import RLock
 
+from benchpool.ao.message import Message, Result
 from benchpool.errors import ProcessBusy, Unavailable
-from benchpool.message import Message, Result
 from benchpool.network.timeline import Timeline
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.lanes import Lanes

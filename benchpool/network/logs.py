@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchpool.dataitem import DataItem, decode
+from benchpool.ao.dataitem import DataItem, decode
+from benchpool.ao.message import Message, ProcessInfo, Result
+from benchpool.ao.signers import from_base64url
+from benchpool.ao.wire import SCHEDULER_KEY_FACT, data_of, kept_assignment
 from benchpool.errors import UnknownProcess
-from benchpool.message import Message, ProcessInfo, Result
 from benchpool.network.sent import Sent
-from benchpool.signers import from_base64url
 from benchpool.store import Entry, Store
 from benchpool.trace import Trace, trace
-from benchpool.wire import SCHEDULER_KEY_FACT, data_of, kept_assignment
 
 
 class Logs:

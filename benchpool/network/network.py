@@ -8,14 +8,16 @@ from threading import RLock
 from types import TracebackType
 from typing import Self
 
-from benchpool.clock import Clock, parse_duration
-from benchpool.dataitem import DataItem
+from benchpool.ao.clock import Clock, parse_duration
+from benchpool.ao.dataitem import DataItem
+from benchpool.ao.message import Data, Item, Message, ProcessInfo, Result
+from benchpool.ao.tags import Pair, Tags, TagsInput
+from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
 from benchpool.home import Home, open_store
 from benchpool.inference.engine import EngineStats
-from benchpool.message import Data, Item, Message, Pair, ProcessInfo, Result, Tags, TagsInput
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode, Submit
@@ -33,7 +35,6 @@ from benchpool.units.cron import CronEntry, Tick
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit, Observe
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wallet import ED25519, Wallet
 
 
 class Network:

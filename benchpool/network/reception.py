@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from benchpool.dataitem import DataItem, verify
-from benchpool.errors import DuplicateMessage, ItemRefused, UnknownProcess
-from benchpool.message import Item, Message
-from benchpool.network.directory import Directory
-from benchpool.network.logs import Logs
-from benchpool.store import Store
-from benchpool.units.compute import ComputeUnit
-from benchpool.units.limits import Limits
-from benchpool.units.messenger import MessengerUnit
-from benchpool.wire import (
+from benchpool.ao.dataitem import DataItem, verify
+from benchpool.ao.message import Item, Message
+from benchpool.ao.wire import (
     MESSAGE,
     NOTICE,
     PROCESS,
@@ -21,6 +14,13 @@ from benchpool.wire import (
     head_of,
     mark_of,
 )
+from benchpool.errors import DuplicateMessage, ItemRefused, UnknownProcess
+from benchpool.network.directory import Directory
+from benchpool.network.logs import Logs
+from benchpool.store import Store
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.limits import Limits
+from benchpool.units.messenger import MessengerUnit
 
 
 class Reception:

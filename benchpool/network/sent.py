@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from benchpool.ao.message import Message, Result
 from benchpool.errors import HandlerError
-from benchpool.message import Message, Result
 from benchpool.store import Store
 from benchpool.trace import Trace, trace
 

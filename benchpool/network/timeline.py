@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from benchpool.clock import GENESIS_MS, Clock, VirtualClock, WallClock
+from benchpool.ao.clock import GENESIS_MS, Clock, VirtualClock, WallClock
+from benchpool.ao.message import ProcessInfo
 from benchpool.errors import ConfigError
-from benchpool.message import ProcessInfo
 from benchpool.store import Store
 from benchpool.units.cron import CronEntry, CronSchedule, Tick
 

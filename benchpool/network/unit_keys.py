@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchpool.dataitem import Signer
+from benchpool.ao.signers import Signer, to_base64url
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
 from benchpool.errors import StoreError
 from benchpool.network.directory import Directory
-from benchpool.signers import to_base64url
 from benchpool.store import Store
-from benchpool.wallet import Wallet
-from benchpool.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Wire
 
 _MESSENGER: Final = "messenger unit"
 _SCHEDULER: Final = "scheduler unit"

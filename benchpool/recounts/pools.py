@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from benchpool.clock import DAY_MS, parse_duration
+from benchpool.ao.clock import DAY_MS, parse_duration
+from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
+from benchpool.ao.tags import Tags
 from benchpool.errors import BenchpoolError
-from benchpool.message import Message, Outgoing, ProcessInfo, Result, Tags
 from benchpool.pools.allocation import find_rule
 from benchpool.recounts.token import trusted
 from benchpool.winston import parse_quantity

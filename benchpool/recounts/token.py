@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.errors import BenchpoolError
-from benchpool.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.units.messenger import root_of
 from benchpool.winston import parse_quantity
 

@@ -14,12 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchpool import __version__
+from benchpool.ao.ids import is_id
 from benchpool.errors import BenchpoolError
 from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
 from benchpool.server.metrics import Metrics
-from benchpool.tags import is_id
 
 UNITS: dict[str, Callable[[Context], APIRouter]] = {
     "mu": messenger.routes,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchpool.dataitem import DataItem
-from benchpool.message import Message
+from benchpool.ao.dataitem import DataItem
+from benchpool.ao.message import Message
+from benchpool.ao.signers import to_base64url
+from benchpool.ao.tags import Pair
+from benchpool.ao.wire import anchor_text, assignment_item
 from benchpool.network import Network
 from benchpool.server.shapes import PROTOCOL, tags_json, text_of
-from benchpool.signers import to_base64url
-from benchpool.tags import Pair
-from benchpool.wire import anchor_text, assignment_item
 
 
 class Assignments:

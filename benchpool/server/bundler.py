@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from benchpool.dataitem import DataItem
+from benchpool.ao.dataitem import DataItem
+from benchpool.ao.tags import Tags
+from benchpool.ao.wire import MESSAGE, PROCESS, PROTOCOL
 from benchpool.errors import DataItemError, Unavailable
 from benchpool.inference.gguf_header import MAGIC
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import Context
 from benchpool.server.messenger import ITEM_BODY
 from benchpool.store.uploads import Incoming, Upload
-from benchpool.tags import Tags
-from benchpool.wire import MESSAGE, PROCESS, PROTOCOL
 
 BLOCK_BYTES = 1 << 20
 """What is hashed and written at a time, on a thread."""

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import Item, Message, ProcessInfo, Result
+from benchpool.ao.tags import Tags
 from benchpool.errors import UnknownProcess
-from benchpool.message import Item, Message, ProcessInfo, Result, Tags, encode_id
 from benchpool.server import evaluations
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 
+from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import ConfigError, HandlerError
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
-from benchpool.wallet import ED25519, Wallet
 
 BODY_BYTES = 2 * MU_BODY_BYTES
 LONGEST_WAIT_S = 30.0

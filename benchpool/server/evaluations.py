@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from benchpool.message import Message, Result
+from benchpool.ao.message import Message, Result
 from benchpool.network import Network
 from benchpool.server.shapes import Cursor, place, result_json, write_cursor
 

@@ -8,8 +8,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from benchpool.clock import block_height
-from benchpool.message import encode_id
+from benchpool.ao.clock import block_height
+from benchpool.ao.ids import encode_id
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.graphql import execute

@@ -10,7 +10,7 @@ from typing import Any, Final
 from graphql import GraphQLError, build_schema, graphql_sync
 from graphql.type import GraphQLResolveInfo
 
-from benchpool.message import encode_id
+from benchpool.ao.ids import encode_id
 from benchpool.server.transactions import Place, Transaction, Transactions, Wanted
 from benchpool.store.sqlite import SqliteStore
 

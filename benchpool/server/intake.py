@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from benchpool.dataitem import DataItem, decode
+from benchpool.ao.dataitem import DataItem, decode
+from benchpool.ao.message import Item, Message
+from benchpool.ao.wire import PROCESS
 from benchpool.errors import DataItemError, ItemRefused, MessageError, UnknownProcess
-from benchpool.message import Item, Message
 from benchpool.network import Network
 from benchpool.server.answers import Refused
 from benchpool.server.context import Context
-from benchpool.wire import PROCESS
 
 NO_ITEM = "'body': A valid and signed data item must be provided as the body."
 LARGE_BYTES = 64 << 10

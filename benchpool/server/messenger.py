@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from benchpool.dataitem import decode, verify
+from benchpool.ao.dataitem import decode, verify
+from benchpool.ao.wire import PROCESS
 from benchpool.errors import DataItemError, DuplicateMessage
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
@@ -20,7 +21,6 @@ from benchpool.server.intake import (
     excluded,
     schedule,
 )
-from benchpool.wire import PROCESS
 
 ITEM_BODY = {
     "requestBody": {

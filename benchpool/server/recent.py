@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchpool.message import Message, ProcessInfo, Result
+from benchpool.ao.message import Message, ProcessInfo, Result
 
 MOST = 8_192
 LARGEST_BYTES = 16 << 10

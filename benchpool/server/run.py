@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from benchpool.clock import WallClock
+from benchpool.ao.clock import WallClock
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
 from benchpool.registry import Registry

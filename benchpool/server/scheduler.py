@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from benchpool.clock import block_height
-from benchpool.message import Message
+from benchpool.ao.clock import block_height
+from benchpool.ao.message import Message
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body

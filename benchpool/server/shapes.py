@@ -10,10 +10,10 @@ import binascii
 import json
 from typing import Any, NamedTuple
 
+from benchpool.ao.ids import is_id, module_id
+from benchpool.ao.message import Data, Message, Outgoing, ProcessInfo, Result, SpawnRequest
+from benchpool.ao.tags import Pair
 from benchpool.errors import ConfigError
-from benchpool.message import Data, Message, Outgoing, ProcessInfo, Result, SpawnRequest
-from benchpool.registry import module_id
-from benchpool.tags import Pair, is_id
 
 PROTOCOL: tuple[Pair, ...] = (("Data-Protocol", "ao"), ("Variant", "ao.TN.1"))
 

@@ -10,19 +10,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchpool.clock import block_height
-from benchpool.dataitem import DataItem, decode
+from benchpool.ao.clock import block_height
+from benchpool.ao.dataitem import DataItem, decode
+from benchpool.ao.ids import encode_id, is_id, module_id
+from benchpool.ao.message import Message
+from benchpool.ao.signers import to_base64url
+from benchpool.ao.tags import Pair, Tags
+from benchpool.ao.wire import MESSAGE, PROCESS, data_of
 from benchpool.errors import BenchpoolError, DataNotFound
-from benchpool.message import Message, encode_id
-from benchpool.registry import module_id
 from benchpool.server.assignments import message_tags
 from benchpool.server.shapes import PROTOCOL
-from benchpool.signers import to_base64url
 from benchpool.store.search import Search
 from benchpool.store.sqlite import SqliteStore
 from benchpool.store.uploads import Upload
-from benchpool.tags import Pair, Tags, is_id
-from benchpool.wire import MESSAGE, PROCESS, data_of
 
 if TYPE_CHECKING:
     from benchpool.server.context import Context

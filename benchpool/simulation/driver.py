@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchpool.clock import GENESIS_MS
+from benchpool.ao.clock import GENESIS_MS
+from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import HandlerError
-from benchpool.message import encode_id, is_id
 from benchpool.network import Network
 from benchpool.registry import Registry
 from benchpool.simulation.faults import CrashPoints, Faults

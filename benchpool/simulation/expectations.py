@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from benchpool.ao.message import Message
 from benchpool.errors import BenchpoolError, InvalidQuantity
-from benchpool.message import Message
 from benchpool.network import Network, Sent
 from benchpool.simulation.scenario import (
     BoardPart,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchpool.clock import HOUR_MS
+from benchpool.ao.clock import HOUR_MS
 from benchpool.errors import InferenceError
 from benchpool.inference.engine import Answer, Engine, Precision, Progress, Request
 from benchpool.simulation.faults import CrashPoints, Faults

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from benchpool.ao.message import Message, Outgoing
+from benchpool.ao.tags import Tags
 from benchpool.handlers import Handle
-from benchpool.message import Message, Outgoing, Tags
 from benchpool.process import Process
 from benchpool.registry import Registry
 from benchpool.simulation.faults import Faults

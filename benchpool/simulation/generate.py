@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
-from benchpool.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from benchpool.ao.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.pools.allocation import RULES
 from benchpool.simulation.faults import FAULTS, Crash, CrashKind

@@ -8,7 +8,8 @@ from hashlib import sha256
 from itertools import islice
 from typing import Final, NamedTuple
 
-from benchpool.message import Message, decode_id, encode_id
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Message
 from benchpool.network import Network
 from benchpool.registry import Registry
 from benchpool.replay import Replayer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from benchpool.message import Message, Result
+from benchpool.ao.message import Message, Result
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Standing, rank
 from benchpool.simulation.record import Record

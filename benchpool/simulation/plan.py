@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchpool.clock import format_duration
+from benchpool.ao.clock import format_duration
 from benchpool.evaluation.sample import Sample
 from benchpool.simulation.faults import Crash
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from benchpool.message import Message, ProcessInfo, Result, encode, encode_result
+from benchpool.ao.message import Message, ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
 from benchpool.process import Process
 from benchpool.store.base import Entry

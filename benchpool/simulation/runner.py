@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchpool.clock import format_duration
+from benchpool.ao.clock import format_duration
 from benchpool.errors import BenchpoolError, ConfigError, DatasetError, ScenarioError
 from benchpool.evaluation.sample import Sample, load_samples, parse_samples, to_json
 from benchpool.home import Home

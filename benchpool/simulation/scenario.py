@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-from benchpool.clock import parse_duration
+from benchpool.ao.clock import parse_duration
+from benchpool.ao.wallet import check_name
 from benchpool.errors import ConfigError, InvalidQuantity, ScenarioError
 from benchpool.simulation.yaml_source import YamlSource
 from benchpool.units.cron import parse_interval
-from benchpool.wallet import check_name
 from benchpool.winston import parse_war
 
 WRAPPED_AR = "WrappedAR"

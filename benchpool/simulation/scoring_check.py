@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from benchpool.ao.message import Message, Result
+from benchpool.ao.tags import Tags
 from benchpool.evaluation import prompts
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.evaluation.sample import Sample
-from benchpool.message import Message, Result, Tags
 from benchpool.simulation.ledger_check import BENCHMARK, TOKEN, actions_of
 from benchpool.simulation.record import Record
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from benchpool.ao.message import Message, ProcessInfo, Result
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import Seal
 from benchpool.errors import StoreError
-from benchpool.message import Message, ProcessInfo, Result
-from benchpool.wallet import Wallet
-from benchpool.wire import Seal
 
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""

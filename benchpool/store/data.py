@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import DataCorrupt, DataNotFound
-from benchpool.message import encode_id, is_id
 from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, settle
 
 _STALE_S: Final = 3600

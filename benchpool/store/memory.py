@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchpool.message import (
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import (
     Message,
     ProcessInfo,
     Result,
     decode_message,
     decode_result,
     encode,
-    encode_id,
     encode_result,
 )
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import Seal
 from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
-from benchpool.wallet import Wallet
-from benchpool.wire import Seal
 
 
 class MemoryStore:

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from benchpool.ao.ids import id_key
 from benchpool.errors import SchemaMismatch, StoreError
-from benchpool.message import decode_id
 from benchpool.store import schema
 
 VERSION_FACT: Final = "schema_version"
@@ -100,11 +100,6 @@ def _record(connection: Connection, version: int) -> None:
         ),
         {"name": VERSION_FACT, "value": str(version)},
     )
-
-
-def id_key(message_id: str) -> int:
-    """Return what the index of the log holds of an id: its first 8 bytes as a signed integer."""
-    return int.from_bytes(decode_id(message_id)[:8], "big", signed=True)
 
 
 def _shorten_ids(connection: Connection) -> None:

@@ -86,7 +86,7 @@ items = Table(
     Column("message", String(43), primary_key=True),
     # The bytes of its data item before the data, which stands in the message.
     Column("head", LargeBinary, nullable=False),
-    # What else it can be found by, see benchpool.wire; empty if by nothing.
+    # What else it can be found by, see benchpool.ao.wire; empty if by nothing.
     Column("mark", String, nullable=False),
 )
 items_mark = Index("items_mark", items.c.mark, sqlite_where=items.c.mark != "")

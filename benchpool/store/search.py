@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from benchpool.message import Message, decode_message
+from benchpool.ao.message import Message, decode_message
 
 _PAGE = 200
 

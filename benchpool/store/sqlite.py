@@ -29,26 +29,25 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from benchpool.errors import StoreError
-from benchpool.message import (
+from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import id_key as _id_key
+from benchpool.ao.message import (
     Message,
     ProcessInfo,
     Result,
-    Tags,
     decode_message,
     decode_result,
     encode,
-    encode_id,
     encode_result,
-    is_id,
 )
+from benchpool.ao.tags import Tags
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import Seal
+from benchpool.errors import StoreError
 from benchpool.store import schema
 from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
-from benchpool.store.migrations import id_key as _id_key
 from benchpool.store.migrations import open_schema
 from benchpool.store.search import Search
-from benchpool.wallet import Wallet
-from benchpool.wire import Seal
 
 _PAGE = 1_000
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"

@@ -15,9 +15,9 @@ from typing import IO, Final, Self
 
 import msgspec
 
-from benchpool.dataitem import MAX_HEAD_BYTES, BlobHash, DataItem, decode, verify
+from benchpool.ao.dataitem import MAX_HEAD_BYTES, BlobHash, DataItem, decode, verify
+from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import DataCorrupt, DataItemError
-from benchpool.tags import encode_id, is_id
 
 INCOMING: Final = "incoming-"
 """How the names of files begin that are not kept yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from benchpool.message import Result
+from benchpool.ao.message import Result
 from benchpool.units.limits import Limits
 
 

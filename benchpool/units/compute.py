@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
+from benchpool.ao.message import Message, Result, decode_result, encode_result
 from benchpool.errors import LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
-from benchpool.message import Message, Result, decode_result, encode_result
 from benchpool.process import Process, state_type
 from benchpool.registry import Registry
 from benchpool.state import Journal, bind

@@ -17,9 +17,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from msgspec.structs import replace
 
-from benchpool.clock import BLOCK_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from benchpool.ao.clock import BLOCK_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from benchpool.ao.message import Item, ProcessInfo
+from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import ConfigError
-from benchpool.message import Item, Pair, ProcessInfo, Tags
 
 _UNITS_MS = {
     "millisecond": 1,

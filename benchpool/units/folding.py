@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchpool.ao.message import EMPTY_RESULT, Message, Result
 from benchpool.errors import BenchpoolError, HandlerError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.handlers import matches
-from benchpool.message import EMPTY_RESULT, Message, Result
 from benchpool.process import NO_LUA, Process
 from benchpool.units.budget import TimeBudgetExceeded, Watch
 from benchpool.units.limits import Limits

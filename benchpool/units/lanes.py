@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from threading import Lock
 from time import perf_counter
 
+from benchpool.ao.message import Message, Result
 from benchpool.errors import ProcessBusy
-from benchpool.message import Message, Result
 from benchpool.units.compute import ComputeUnit
 
 Finish = Callable[[list[Message], list[Result] | BaseException, float], object]

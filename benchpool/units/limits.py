@@ -18,8 +18,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from benchpool.ao.message import AssignRequest, Data, Item, Outgoing, SpawnRequest
+from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, LimitExceeded, MessageError
-from benchpool.message import AssignRequest, Data, Item, Outgoing, SpawnRequest, Tags
 
 LIMITS_FILE: Final = "limits.toml"
 LIMITS_VARIABLE: Final = "BENCHPOOL_LIMITS"

@@ -10,25 +10,25 @@ from time import perf_counter
 
 from msgspec.structs import replace
 
-from benchpool.clock import Clock
-from benchpool.dataitem import Signer
+from benchpool.ao.clock import Clock
+from benchpool.ao.message import (
+    AssignRequest,
+    Item,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+)
+from benchpool.ao.signers import Signer
+from benchpool.ao.tags import Pair, Tags
+from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 from benchpool.errors import (
     BenchpoolError,
     DataItemError,
     LimitExceeded,
     PushLimitExceeded,
     StoreError,
-)
-from benchpool.message import (
-    AssignRequest,
-    Item,
-    Message,
-    Outgoing,
-    Pair,
-    ProcessInfo,
-    Result,
-    SpawnRequest,
-    Tags,
 )
 from benchpool.store import Store
 from benchpool.units.chains import Chains
@@ -38,7 +38,6 @@ from benchpool.units.garbage import fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.scheduler import SchedulerUnit
-from benchpool.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 
 PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""

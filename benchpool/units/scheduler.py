@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from benchpool.clock import Clock, block_height
-from benchpool.dataitem import Signer
-from benchpool.message import Item, Message, decode_id, encode_id
+from benchpool.ao.clock import Clock, block_height
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Item, Message
+from benchpool.ao.signers import Signer
+from benchpool.ao.wire import Seal, assignment_item
 from benchpool.store import Store
-from benchpool.wire import Seal, assignment_item
 
 EPOCH = 0
 """AO's schedulers have never begun a second one."""

@@ -8,8 +8,9 @@ from hashlib import sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Message, encode, encode_result
 from benchpool.errors import HandlerError
-from benchpool.message import Message, decode_id, encode, encode_id, encode_result
 from benchpool.network import Network
 from benchpool.process import Process, State, handler
 from benchpool.registry import Registry

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from benchpool.ao.message import decode_message, decode_result, encode, encode_result
+from benchpool.ao.tags import Tags
 from benchpool.audit import audit, audit_home
 from benchpool.cli import app
 from benchpool.errors import PoolError
-from benchpool.message import Tags, decode_message, decode_result, encode, encode_result
 from benchpool.statement import Statement
 
 WAR = 10**12

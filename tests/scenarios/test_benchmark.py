@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchpool.clock import DAY_MS, GENESIS_MS
+from benchpool.ao.clock import DAY_MS, GENESIS_MS
 from benchpool.errors import HandlerError
 from benchpool.process import Process, handler
 from processes.pool import MOST_FINAL_ASKS

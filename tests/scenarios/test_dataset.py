@@ -6,7 +6,7 @@ from time import perf_counter
 import pytest
 from sqlalchemy import text
 
-from benchpool.clock import GENESIS_MS, HOUR_MS
+from benchpool.ao.clock import GENESIS_MS, HOUR_MS
 from benchpool.errors import HandlerError
 from benchpool.process import Process, handler
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchpool.clock import HOUR_MS
+from benchpool.ao.clock import HOUR_MS
 from benchpool.errors import HandlerError
 from benchpool.process import Process, handler
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchpool.clock import DAY_MS
+from benchpool.ao.clock import DAY_MS
 from benchpool.deployment import deploy, sample_path, upload_model
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network

@@ -10,8 +10,8 @@ from pydantic import Field
 from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
+from benchpool.ao.message import decode_message, decode_result, encode, encode_result
 from benchpool.cli import app
-from benchpool.message import decode_message, decode_result, encode, encode_result
 from benchpool.registry import Registry
 from benchpool.replay import replay_home, replay_network
 
@@ -193,7 +193,8 @@ def test_a_message_without_a_cause_is_named(finished: Path):
     """A forged Credit-Notice in a wallet's mail, with an id and a hash chain that fit."""
     with Network(finished) as network:
         token, ben = network.resolve("WrappedAR"), network.resolve("ben")
-        from benchpool.message import Item, Tags
+        from benchpool.ao.message import Item
+        from benchpool.ao.tags import Tags
 
         item = Item(
             ben,
@@ -323,8 +324,8 @@ def test_spawns_assignments_failures_and_endless_chains_are_replayed(tmp_path: P
 def test_data_that_was_missing_then_is_missing_in_the_replay(tmp_path: Path):
     from hashlib import sha256
 
+    from benchpool.ao.ids import encode_id
     from benchpool.extensions.weavedrive import WeaveDrive
-    from benchpool.message import encode_id
 
     class Reader(Process):
         extensions = ("WeaveDrive",)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchpool import Message, Network, Process, handler
+from benchpool.ao.message import decode_message
 from benchpool.errors import PushLimitExceeded, UnknownProcess
-from benchpool.message import decode_message
 from benchpool.registry import Registry
 from benchpool.replay import replay_home, replay_network
 from benchpool.units.limits import Limits

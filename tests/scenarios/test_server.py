@@ -19,8 +19,9 @@ import pytest
 from serving import PROTOCOL, Client, Running, actions, up
 from typer.testing import CliRunner
 
+from benchpool.ao.dataitem import sign
+from benchpool.ao.signers import Ed25519Signer
 from benchpool.cli import app
-from benchpool.dataitem import sign
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -32,7 +33,6 @@ from benchpool.inference.engine import (
 from benchpool.replay import replay_home
 from benchpool.served import ServedNetwork, find_server
 from benchpool.server.run import Options
-from benchpool.signers import Ed25519Signer
 
 ROOT = Path(__file__).parents[2]
 

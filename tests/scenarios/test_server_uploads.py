@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from benchpool.clock import WallClock
-from benchpool.dataitem import DataItem, sign
+from benchpool.ao.clock import WallClock
+from benchpool.ao.dataitem import DataItem, sign
+from benchpool.ao.signers import Ed25519Signer
 from benchpool.deployment import sample_path
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
@@ -22,7 +23,6 @@ from benchpool.portable import export_home, import_file
 from benchpool.replay import replay_home
 from benchpool.server.run import Options, Server
 from benchpool.server.transactions import Transactions
-from benchpool.signers import Ed25519Signer
 from benchpool.units.limits import Limits
 
 KEY = Ed25519Signer(b"u" * 32)

@@ -17,7 +17,7 @@ import pytest
 from serving import Client, up
 
 from benchpool import Message
-from benchpool.clock import WallClock
+from benchpool.ao.clock import WallClock
 from benchpool.deployment import deploy, sample_path, upload_model
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import Sample, load_samples, to_json

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchpool.message import Message
+from benchpool.ao.message import Message
 from benchpool.network import Network
 from benchpool.process import Process, State, handler
 from benchpool.registry import Registry

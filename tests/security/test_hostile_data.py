@@ -10,6 +10,7 @@ import zipfile
 import msgspec
 import pytest
 
+from benchpool.ao.message import decode_message, decode_result
 from benchpool.errors import (
     DatasetError,
     HandlerError,
@@ -20,7 +21,6 @@ from benchpool.errors import (
 from benchpool.evaluation import archive
 from benchpool.evaluation.sample import parse_samples
 from benchpool.inference.gguf_header import read_header
-from benchpool.message import decode_message, decode_result
 from benchpool.simulation.scenario import load_scenario
 from processes.inference_request import read_request
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchpool.clock import DAY_MS
+from benchpool.ao.clock import DAY_MS
 from benchpool.process import Process, handler
 
 SQL = "'; DROP TABLE log; --"

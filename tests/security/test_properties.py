@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchpool.ao.message import Message, decode_message, encode
+from benchpool.ao.tags import Tags
 from benchpool.errors import BenchpoolError, MessageError
-from benchpool.message import Message, Tags, decode_message, encode
 from benchpool.network import Network
 from benchpool.units.cron import parse_interval
 from benchpool.winston import parse_quantity

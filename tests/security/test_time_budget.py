@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from benchpool.message import Message
+from benchpool.ao.message import Message
 from benchpool.process import Process, State, handler
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded
 from benchpool.units.limits import Limits

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import bindparam, select
 
-from benchpool.message import Message
+from benchpool.ao.message import Message
 from benchpool.state import Journal
 from benchpool.store.sqlite import SqliteStore
 from benchpool.units.compute import ComputeUnit

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from benchpool.ao.clock import HOUR_MS
 from benchpool.cli import app
-from benchpool.clock import HOUR_MS
 from benchpool.simulation import fuzz
 from benchpool.simulation.driver import Driver
 from benchpool.simulation.faults import Crash, CrashPoints, Faults, SimulatedCrash

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from benchpool.message import encode, encode_result
+from benchpool.ao.message import encode, encode_result
 from benchpool.network import Network
 from benchpool.registry import Registry
 

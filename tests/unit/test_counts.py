@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError
 from benchpool.evaluation.metrics import standard_error
-from benchpool.message import Tags
 from processes.counts import (
     Counts,
     accuracy_figures,

@@ -5,9 +5,9 @@ from pydantic import Field
 from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
+from benchpool.ao.message import encode, encode_result
 from benchpool.cli import app
 from benchpool.errors import HandlerError, StoreError
-from benchpool.message import encode, encode_result
 from benchpool.registry import Registry
 from benchpool.simulation.faults import Crash, CrashPoints, SimulatedCrash
 from benchpool.units.messenger import MessengerUnit

@@ -2,9 +2,10 @@ import re
 
 import pytest
 
+from benchpool.ao.message import Message
+from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError
 from benchpool.handlers import HandlerTable, Verdict, judge, matches
-from benchpool.message import Message, Tags
 
 
 def message(action="Go", tags=(), **fields):

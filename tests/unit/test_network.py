@@ -1,6 +1,8 @@
 import pytest
 
-from benchpool.clock import GENESIS_MS, VirtualClock
+from benchpool.ao.clock import GENESIS_MS, VirtualClock
+from benchpool.ao.message import Message
+from benchpool.ao.tags import Tags
 from benchpool.errors import (
     ConfigError,
     HandlerError,
@@ -10,7 +12,6 @@ from benchpool.errors import (
     UnknownProcess,
 )
 from benchpool.home import Home
-from benchpool.message import Message, Tags
 from benchpool.network import Network
 from benchpool.process import Process, State, handler
 from benchpool.store.sqlite import SqliteStore

@@ -2,10 +2,12 @@
 
 import pytest
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import Message, ProcessInfo
+from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, UnknownModule
 from benchpool.extensions.base import Recorder
 from benchpool.handlers import Verdict
-from benchpool.message import Message, ProcessInfo, Tags, encode_id
 from benchpool.process import Process, State, handler, state_type
 from benchpool.units.compute import Instance, fold
 

@@ -49,12 +49,12 @@ def test_an_installed_module_is_found_by_its_entry_point(install):
 
 
 def test_an_entry_point_to_something_else_is_no_module(install):
-    install(Wrong="benchpool.message:Tags")
+    install(Wrong="benchpool.ao.message:Tags")
     with pytest.raises(UnknownModule, match="no Process class"):
         Registry().find("Wrong")
 
 
-@pytest.mark.parametrize("value", ["benchpool.not_there:Thing", "benchpool.message:NotThere"])
+@pytest.mark.parametrize("value", ["benchpool.not_there:Thing", "benchpool.ao.message:NotThere"])
 def test_a_module_that_cannot_be_imported_is_a_missing_prerequisite(install, value):
     install(Broken=value)
     with pytest.raises(PrerequisiteError, match="Broken"):

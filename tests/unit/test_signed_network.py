@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchpool import Message, Network, Process, State, handler
-from benchpool.dataitem import ArweaveSigner, Ed25519Signer, EthereumSigner, decode, sign, verify
+from benchpool.ao.dataitem import decode, sign, verify
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Item
+from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, EthereumSigner
+from benchpool.ao.tags import Tags
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import Wire, assignment_item
 from benchpool.errors import (
     ConfigError,
     DataItemError,
@@ -21,12 +27,9 @@ from benchpool.errors import (
     UnknownModule,
     UnknownProcess,
 )
-from benchpool.message import Item, Tags, decode_id, encode_id
 from benchpool.portable import export_home, import_file
 from benchpool.registry import Registry
 from benchpool.replay import replay_home, replay_network
-from benchpool.wallet import Wallet
-from benchpool.wire import Wire, assignment_item
 
 JWK = json.loads(Path(__file__).parent.joinpath("fixtures", "arbundles-items.json").read_text())[
     "keys"

@@ -1,7 +1,7 @@
 import pytest
 
+from benchpool.ao.message import Message
 from benchpool.errors import HandlerError, UnknownProcess
-from benchpool.message import Message
 from benchpool.process import Process, State, handler
 from benchpool.units.limits import Limits
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchpool import Network
-from benchpool.clock import GENESIS_MS
+from benchpool.ao.clock import GENESIS_MS
 from benchpool.home import Home
 
 READING = [

@@ -2,9 +2,9 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from benchpool.ao.message import Message
 from benchpool.errors import HandlerError
 from benchpool.extensions.database import Database
-from benchpool.message import Message
 from benchpool.process import Process, State, handler
 from benchpool.store.sqlite import SqliteStore
 

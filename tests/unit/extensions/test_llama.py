@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from benchpool.ao.message import Message
 from benchpool.errors import InferenceError
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.llama import Llama
@@ -14,7 +15,6 @@ from benchpool.inference.engine import (
     ModelCard,
     Runtime,
 )
-from benchpool.message import Message
 from benchpool.process import Process, State, handler
 
 REQUEST_ENDS = "abc"

@@ -1,7 +1,8 @@
 import pytest
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import Message
 from benchpool.errors import HandlerError
-from benchpool.message import Message, encode_id
 from benchpool.process import Process, State, handler
 
 

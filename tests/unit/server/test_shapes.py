@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchpool.ao.ids import module_id
+from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result, SpawnRequest
+from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError
-from benchpool.message import Message, Outgoing, ProcessInfo, Result, SpawnRequest, Tags
-from benchpool.registry import Registry, module_id
+from benchpool.registry import Registry
 from benchpool.server.shapes import Cursor, place, read_cursor, result_json, write_cursor
 
 INFO = ProcessInfo(

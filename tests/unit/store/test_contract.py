@@ -4,11 +4,13 @@ from hashlib import sha256
 
 import pytest
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
+from benchpool.ao.tags import Tags
+from benchpool.ao.wallet import Wallet
 from benchpool.errors import SchemaMismatch, StoreError
-from benchpool.message import Message, Outgoing, ProcessInfo, Result, Tags, encode_id
 from benchpool.store import Checkpoint, MemoryStore
 from benchpool.store.sqlite import SqliteStore
-from benchpool.wallet import Wallet
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchpool.ao.ids import encode_id
 from benchpool.errors import DataCorrupt, DataNotFound
-from benchpool.message import encode_id
 from benchpool.store import DataStore
 
 

@@ -3,14 +3,16 @@ import sqlite3
 import pytest
 from sqlalchemy import text
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.message import Message, encode
+from benchpool.ao.tags import Tags
+from benchpool.ao.wallet import Wallet
+from benchpool.ao.wire import Seal
 from benchpool.errors import SchemaMismatch, StoreError
-from benchpool.message import Message, Tags, encode, encode_id
 from benchpool.store import migrations
 from benchpool.store.migrations import Migration, migrate, read_version
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore, connect
-from benchpool.wallet import Wallet
-from benchpool.wire import Seal
 
 IDS = [encode_id(bytes([number]) * 32) for number in (1, 200, 77)]
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from benchpool.ao.message import Message
 from benchpool.errors import LimitExceeded
-from benchpool.message import Message
 from benchpool.process import Process, State, handler
 from benchpool.units import compute
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchpool.clock import BLOCK_MS, DAY_MS, GENESIS_MS, HOUR_MS, WallClock
+from benchpool.ao.clock import BLOCK_MS, DAY_MS, GENESIS_MS, HOUR_MS, WallClock
+from benchpool.ao.message import Message, ProcessInfo
+from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError
-from benchpool.message import Message, ProcessInfo, Tags
 from benchpool.process import Process, State, handler
 from benchpool.units.cron import CronSchedule, parse_cron, parse_interval
 

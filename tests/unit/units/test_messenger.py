@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchpool.ao.message import Message
 from benchpool.errors import PushLimitExceeded
-from benchpool.message import Message
 from benchpool.process import Process, State, handler
 from benchpool.units.limits import Limits
 

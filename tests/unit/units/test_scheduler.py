@@ -3,14 +3,17 @@ from itertools import pairwise
 
 import pytest
 
-from benchpool.clock import GENESIS_HEIGHT, GENESIS_MS, VirtualClock
-from benchpool.dataitem import Ed25519Signer, verify
+from benchpool.ao.clock import GENESIS_HEIGHT, GENESIS_MS, VirtualClock
+from benchpool.ao.dataitem import verify
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Item
+from benchpool.ao.signers import Ed25519Signer
+from benchpool.ao.tags import Tags
+from benchpool.ao.wire import assignment_item, kept_assignment
 from benchpool.errors import DataItemError
-from benchpool.message import Item, Tags, decode_id, encode_id
 from benchpool.store import MemoryStore
 from benchpool.store.sqlite import SqliteStore
 from benchpool.units.scheduler import SchedulerUnit, assignment_digest
-from benchpool.wire import assignment_item, kept_assignment
 
 PROCESS = encode_id(b"\x01" * 32)
 KEY = Ed25519Signer(b"k" * 32)

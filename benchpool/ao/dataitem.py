@@ -15,41 +15,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256, sha384
 
-from benchpool.errors import DataItemError
-from benchpool.signers import (
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.signers import (
     LENGTHS,
-    ArweaveSigner,
-    Ed25519Signer,
-    EthereumSigner,
-    SignatureType,
     Signer,
     address_of,
     check_signature,
 )
-from benchpool.tags import Pair, decode_id, encode_id
-
-__all__ = [
-    "BUNDLE_TAGS",
-    "MAX_HEAD_BYTES",
-    "MAX_TAG_BYTES",
-    "MIN_ITEM_BYTES",
-    "ArweaveSigner",
-    "BlobHash",
-    "DataItem",
-    "Ed25519Signer",
-    "EthereumSigner",
-    "SignatureType",
-    "Signer",
-    "decode",
-    "decode_bundle",
-    "decode_tags",
-    "deep_hash",
-    "encode_bundle",
-    "encode_tags",
-    "is_bundle",
-    "sign",
-    "verify",
-]
+from benchpool.ao.tags import Pair
+from benchpool.errors import DataItemError
 
 MAX_TAG_BYTES = 4096
 MIN_ITEM_BYTES = 80

@@ -12,8 +12,8 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from benchpool.ao.ids import encode_id
 from benchpool.errors import ConfigError, DataItemError
-from benchpool.tags import encode_id
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -1,40 +1,13 @@
-"""Ids and tags: the small parts that messages are made of."""
+"""Tags: ordered pairs of names and values, names found in any case."""
 
 from __future__ import annotations
 
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Self
 
 Pair = tuple[str, str]
 TagsInput = Mapping[str, Any] | Iterable[Pair]
-ID_LENGTH = 43
-"""Characters of an id or address: 32 bytes as base64url without padding."""
-
-_TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_+/", b"+/..")  # what base64url does not have is refused
-
-
-def encode_id(digest: bytes) -> str:
-    """Write 32 bytes as the 43 base64url characters of an AO id."""
-    return b2a_base64(digest, newline=False).translate(_TO_URL)[:ID_LENGTH].decode()
-
-
-def decode_id(text: str) -> bytes:
-    """Read the 32 bytes of an id back. Raises: ValueError if it is not one."""
-    raw = text.encode("ascii")
-    if len(raw) != ID_LENGTH:
-        raise ValueError(f"an id has {ID_LENGTH} characters, this has {len(raw)}: {text[:60]!r}")
-    return a2b_base64(raw.translate(_FROM_URL) + b"=", strict_mode=True)
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text has the form of an id or address."""
-    try:
-        return len(decode_id(text)) == 32
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=65536)

@@ -3,9 +3,9 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.wallet import Wallet, check_name
 from benchpool.errors import ConfigError
-from benchpool.message import encode_id, is_id
-from benchpool.wallet import Wallet, check_name
 
 
 def test_the_same_seed_and_name_give_the_same_wallet():

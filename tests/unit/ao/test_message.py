@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from benchpool.errors import HandlerError
-from benchpool.message import (
+from benchpool.ao.ids import decode_id, encode_id, is_id
+from benchpool.ao.message import (
     EMPTY_RESULT,
     AssignRequest,
     Item,
@@ -14,16 +14,13 @@ from benchpool.message import (
     Outgoing,
     Result,
     SpawnRequest,
-    Tags,
-    decode_id,
     decode_message,
     decode_result,
     encode,
-    encode_id,
     encode_result,
-    is_id,
-    normalise_name,
 )
+from benchpool.ao.tags import Tags, normalise_name
+from benchpool.errors import HandlerError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 data = st.one_of(texts, st.binary(max_size=20))

@@ -10,9 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from benchpool.errors import ConfigError
-from benchpool.message import is_id
-from benchpool.signers import (
+from benchpool.ao.ids import is_id
+from benchpool.ao.signers import (
     ArweaveSigner,
     Ed25519Signer,
     EthereumSigner,
@@ -22,6 +21,7 @@ from benchpool.signers import (
     generate_jwk,
     to_base64url,
 )
+from benchpool.errors import ConfigError
 
 ED25519: Final = "ed25519"
 ARWEAVE: Final = "arweave"

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from benchpool.dataitem import DataItem, Signer, deep_hash, encode_tags, sign
+from benchpool.ao.dataitem import DataItem, deep_hash, encode_tags, sign
+from benchpool.ao.ids import decode_id, encode_id
+from benchpool.ao.message import Item, Message
+from benchpool.ao.signers import LENGTHS, SignatureType, Signer, to_base64url
+from benchpool.ao.tags import Pair, Tags, normalise_name
 from benchpool.errors import DataItemError, ItemRefused
-from benchpool.message import Item, Message, Pair, Tags, decode_id, encode_id, normalise_name
-from benchpool.signers import LENGTHS, SignatureType, to_base64url
 
 PROTOCOL: Final = "ao"
 VARIANT: Final = "ao.TN.1"

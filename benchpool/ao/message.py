@@ -13,44 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.tags import NO_TAGS, Tags, normalise_name
 from benchpool.errors import HandlerError
-from benchpool.tags import (
-    NO_TAGS,
-    Pair,
-    Tags,
-    TagsInput,
-    as_pairs,
-    decode_id,
-    encode_id,
-    is_id,
-    normalise_name,
-)
-
-__all__ = [
-    "EMPTY_RESULT",
-    "NO_TAGS",
-    "AssignRequest",
-    "Data",
-    "Item",
-    "Message",
-    "Outgoing",
-    "Pair",
-    "ProcessInfo",
-    "Result",
-    "SpawnRequest",
-    "Tags",
-    "TagsInput",
-    "as_pairs",
-    "content_digest",
-    "decode_id",
-    "decode_message",
-    "decode_result",
-    "encode",
-    "encode_id",
-    "encode_result",
-    "is_id",
-    "normalise_name",
-]
 
 if TYPE_CHECKING:
     Data = str | bytes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchpool.clock import (
+from benchpool.ao.clock import (
     DAY_MS,
     GENESIS_HEIGHT,
     GENESIS_MS,

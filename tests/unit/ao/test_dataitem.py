@@ -10,14 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchpool.dataitem import (
+from benchpool.ao.dataitem import (
     BUNDLE_TAGS,
     MAX_TAG_BYTES,
-    ArweaveSigner,
     DataItem,
-    Ed25519Signer,
-    EthereumSigner,
-    SignatureType,
     decode,
     decode_bundle,
     decode_tags,
@@ -27,8 +23,9 @@ from benchpool.dataitem import (
     sign,
     verify,
 )
+from benchpool.ao.ids import encode_id
+from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, EthereumSigner, SignatureType
 from benchpool.errors import ConfigError, DataItemError
-from benchpool.tags import encode_id
 
 FIXTURE = json.loads(
     Path(__file__).with_name("fixtures").joinpath("arbundles-items.json").read_text()

@@ -1,0 +1,1 @@
+"""What AO's protocol defines: ids, tags, messages, data items, wallets, the wire."""

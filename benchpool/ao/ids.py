@@ -1,0 +1,50 @@
+"""Ids and addresses: 32 bytes, written as 43 characters of base64url."""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from hashlib import sha256
+
+ID_LENGTH = 43
+"""Characters of an id or address: 32 bytes as base64url without padding."""
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_+/", b"+/..")  # what base64url does not have is refused
+
+
+def encode_id(digest: bytes) -> str:
+    """Write 32 bytes as the 43 base64url characters of an AO id."""
+    return b2a_base64(digest, newline=False).translate(_TO_URL)[:ID_LENGTH].decode()
+
+
+def decode_id(text: str) -> bytes:
+    """Read the 32 bytes of an id back. Raises: ValueError if it is not one."""
+    raw = text.encode("ascii")
+    if len(raw) != ID_LENGTH:
+        raise ValueError(f"an id has {ID_LENGTH} characters, this has {len(raw)}: {text[:60]!r}")
+    return a2b_base64(raw.translate(_FROM_URL) + b"=", strict_mode=True)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of an id or address."""
+    try:
+        return len(decode_id(text)) == 32
+    except ValueError:
+        return False
+
+
+def module_id(name: str) -> str:
+    """Return the id under which a module is known on the wire, where ids stand for modules."""
+    return encode_id(sha256(b"benchpool module\0" + name.encode()).digest())
+
+
+def id_key(text: str, digest: bytes = b"") -> int:
+    """Return what an index of ids holds of one: its first 8 bytes as a signed integer.
+
+    Args:
+        text: the id.
+        digest: its 32 bytes, where they are known already.
+
+    Raises: ValueError if it is no id.
+    """
+    return int.from_bytes((digest or decode_id(text))[:8], "big", signed=True)
