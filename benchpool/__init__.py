@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchpool.network import Network, Sent
-    from benchpool.process import Message, Process, State, handler
+    from benchpool.process.process import Message, Process, State, handler
 
 __all__ = ["Message", "Network", "Process", "Sent", "State", "handler"]
 __version__ = "0.1.0"
@@ -14,10 +14,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Message": "benchpool.ao.message",
     "Network": "benchpool.network",
-    "Process": "benchpool.process",
+    "Process": "benchpool.process.process",
     "Sent": "benchpool.network",
-    "State": "benchpool.state",
-    "handler": "benchpool.process",
+    "State": "benchpool.process.state",
+    "handler": "benchpool.process.process",
 }
 
 

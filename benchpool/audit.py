@@ -18,10 +18,10 @@ from benchpool.home import open_run
 from benchpool.log_checks import Links
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
+from benchpool.process.registry import Registry
 from benchpool.recounts.dataset import Count, DatasetRecount, judge_of
 from benchpool.recounts.pools import BenchmarkRecount, Entry, Pool
 from benchpool.recounts.token import LedgerRecount, Transfer
-from benchpool.registry import Registry
 from benchpool.statement import Check, Paid, Row, Statement, check, due
 from benchpool.store import DataStore, Store
 

@@ -28,7 +28,7 @@ from benchpool.errors import StoreError
 from benchpool.home import Home, Run, open_run
 from benchpool.memories import Memory, kept_in
 from benchpool.portable_entries import entry_fields, read_message, read_result, read_tags
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import Replayer
 from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Replay

@@ -28,7 +28,7 @@ from benchpool.errors import (
 from benchpool.home import open_run
 from benchpool.log_checks import Causes, Links, missing
 from benchpool.memories import KeptMemory, kept_in, memory_of
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Difference, Folded, Replay, compare
 from benchpool.store import DataStore, Line, Store

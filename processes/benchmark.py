@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from benchpool import Message, Process, State, handler
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, PoolError
+from benchpool.process import Message, Process, State, handler
 from benchpool.winston import Winston, parse_quantity
 from processes.counts import Counts, read_counts
 from processes.joining import Join, read_join

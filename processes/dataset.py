@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final
 import msgspec
 from pydantic import Field
 
-from benchpool import Message, Process, State, handler
 from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.ids import encode_id
 from benchpool.ao.tags import Pair, Tags
@@ -22,6 +21,7 @@ from benchpool.evaluation.protocol import PRECISIONS, STORED, Protocol
 from benchpool.evaluation.sample import Sample
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
+from benchpool.process import Message, Process, State, handler
 from benchpool.winston import Winston, parse_quantity
 from processes.counts import write_counts
 from processes.dataset_parts import DatasetParts

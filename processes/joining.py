@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, Self
 
-from benchpool import Message, State
 from benchpool.ao.clock import DAY_MS
 from benchpool.ao.tags import Pair
 from benchpool.errors import HandlerError
+from benchpool.process import Message, State
 from processes.tag_values import check_address
 
 LONGEST_ID: Final = 128

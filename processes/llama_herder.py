@@ -14,10 +14,10 @@ from typing import ClassVar, Final
 import msgspec
 from pydantic import Field
 
-from benchpool import Message, State, handler
 from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.tags import Pair, normalise_name
 from benchpool.errors import HandlerError
+from benchpool.process import Message, State, handler
 from benchpool.winston import Winston, parse_quantity
 from processes.inference_request import DEFAULT_MAX_TOKENS, Asked, read_request, write_request
 from processes.roster import Roster, Work, Worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from benchpool import Message, handler
+from benchpool.process import Message, handler
 from processes.roster import Work, Worker
 from processes.workforce import Workforce
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import msgspec
 from pydantic import Field
 
-from benchpool import Message, Process, State, handler
 from benchpool.ao.ids import is_id
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, InferenceError, NotAuthorized, StoreError
@@ -25,6 +24,7 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
+from benchpool.process import Message, Process, State, handler
 from processes.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 from processes.tag_values import check_address, whole_number
 

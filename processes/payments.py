@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from benchpool import State
 from benchpool.ao.tags import Pair, Tags
+from benchpool.process import State
 from benchpool.winston import Winston
 
 PaymentStatus = Literal["sent", "due", "paid", "resent"]

@@ -12,13 +12,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from benchpool import State
 from benchpool.ao.clock import DAY_MS, parse_duration
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, PoolError
 from benchpool.evaluation.protocol import Protocol
 from benchpool.pools.allocation import Payout, allocate, find_rule
 from benchpool.pools.ranking import Ranked, Standing, rank
+from benchpool.process import State
 from benchpool.winston import Winston
 from processes.counts import Counts, decimal
 

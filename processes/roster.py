@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from pydantic import Field
 
-from benchpool import State
+from benchpool.process import State
 from benchpool.winston import Winston
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import ClassVar
 
-from benchpool import Message, Process, handler
 from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.handlers import Verdict
+from benchpool.process import Message, Process, handler
+from benchpool.process.handlers import Verdict
 from processes.roster import Model, Roster, Work, Worker, has_hope, rank
 from processes.tag_values import check_address, duration_ms, whole_number
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from pydantic import Field
 
-from benchpool import Message, Process, State, handler
 from benchpool.ao.tags import Pair, normalise_name
 from benchpool.errors import HandlerError
+from benchpool.process import Message, Process, State, handler
 from benchpool.winston import MAX_DIGITS, WAR_DECIMALS, Winston, parse_quantity
 from processes.tag_values import check_address, whole_number
 

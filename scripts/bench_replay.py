@@ -18,7 +18,7 @@ from bench_bus import Spender
 
 from benchpool import Network
 from benchpool.portable import export_home, import_file
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import replay_home
 
 ROUNDS = 5

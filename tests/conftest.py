@@ -26,8 +26,8 @@ from benchpool.inference.engine import (
     Unanswered,
 )
 from benchpool.network import Network
-from benchpool.process import Process
-from benchpool.registry import Registry
+from benchpool.process.process import Process
+from benchpool.process.registry import Registry
 
 # No time limits, which a busy machine would break, and the same examples on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True)

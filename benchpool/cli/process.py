@@ -68,7 +68,7 @@ def modules(as_json: JsonOption = False) -> None:
 
     Example: benchpool modules
     """
-    from benchpool.registry import Registry
+    from benchpool.process.registry import Registry
 
     registry = Registry()
     rows = [(name, _purpose(registry, name)) for name in registry.names()]

@@ -26,8 +26,8 @@ from benchpool.network.reception import Reception
 from benchpool.network.sent import Sent
 from benchpool.network.timeline import Timeline
 from benchpool.network.unit_keys import UnitKeys
-from benchpool.process import Process
-from benchpool.registry import Registry
+from benchpool.process.process import Process
+from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
 from benchpool.trace import Trace
 from benchpool.units.compute import ComputeUnit

@@ -21,8 +21,8 @@ from benchpool.evaluation import prompts
 from benchpool.evaluation import protocol as evaluation_protocol
 from benchpool.evaluation.sample import Sample, parse_samples
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
+from benchpool.process.registry import Registry
 from benchpool.recounts.token import trusted
-from benchpool.registry import Registry
 from benchpool.store import DataStore
 
 MAX_FAILURES: Final = 3

@@ -17,7 +17,7 @@ import uvicorn
 from benchpool.ao.clock import WallClock
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.served import ServerFile, forget_server, write_server
 from benchpool.server.app import make_app
 from benchpool.server.bus import Bus

@@ -16,7 +16,7 @@ from benchpool.ao.clock import GENESIS_MS
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import HandlerError
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.simulation.faults import CrashPoints, Faults
 from benchpool.simulation.faulty_engines import FaultyEngines
 from benchpool.simulation.faulty_modules import FaultyRegistry

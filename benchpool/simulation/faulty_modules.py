@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags
-from benchpool.handlers import Handle
-from benchpool.process import Process
-from benchpool.registry import Registry
+from benchpool.process.handlers import Handle
+from benchpool.process.process import Process
+from benchpool.process.registry import Registry
 from benchpool.simulation.faults import Faults
 
 RAISED: Final = "simulated fault in a handler"

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.simulation.driver import Driver
 from benchpool.simulation.generate import make_plan
 from benchpool.simulation.invariants import Evidence, Violation, violations

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import Replayer
 from benchpool.simulation.faults import Faults
 from benchpool.simulation.faulty_modules import RAISED

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchpool.ao.message import Message, ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
-from benchpool.process import Process
+from benchpool.process.process import Process
 from benchpool.store.base import Entry
 
 _NOT_COMPARED = ("benchpool_", "sqlite_")

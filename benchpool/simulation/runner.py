@@ -15,7 +15,7 @@ from benchpool.evaluation.sample import Sample, load_samples, parse_samples, to_
 from benchpool.home import Home
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network, Sent
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.simulation.expectations import Expectations, Failure
 from benchpool.simulation.scenario import (
     ExpectPart,

@@ -11,9 +11,9 @@ from benchpool.ao.message import Message, Result, decode_result, encode_result
 from benchpool.errors import LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
-from benchpool.process import Process, state_type
-from benchpool.registry import Registry
-from benchpool.state import Journal, bind
+from benchpool.process.process import Process, state_type
+from benchpool.process.registry import Registry
+from benchpool.process.state import Journal, bind
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
 from benchpool.units.folding import Instance, fold, refusal

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
 from benchpool.errors import BenchpoolError, HandlerError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.handlers import matches
-from benchpool.process import NO_LUA, Process
+from benchpool.process.handlers import matches
+from benchpool.process.process import NO_LUA, Process
 from benchpool.units.budget import TimeBudgetExceeded, Watch
 from benchpool.units.limits import Limits
 from benchpool.units.outage import is_outage

@@ -12,8 +12,8 @@ from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message, encode, encode_result
 from benchpool.errors import HandlerError
 from benchpool.network import Network
-from benchpool.process import Process, State, handler
-from benchpool.registry import Registry
+from benchpool.process.process import Process, State, handler
+from benchpool.process.registry import Registry
 from benchpool.units.scheduler import assignment_digest
 
 

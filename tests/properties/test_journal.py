@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchpool.state import Journal, State, bind
+from benchpool.process.state import Journal, State, bind
 
 KEYS = "abcd"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchpool.network import Network
 from benchpool.pools.allocation import RULES, allocate
 from benchpool.pools.ranking import Standing, rank
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 from processes.benchmark import Benchmark
 from processes.wrapped_ar import WrappedAR
 

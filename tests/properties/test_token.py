@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from processes.wrapped_ar import WrappedAR
 
 NAMES = ("alice", "bob", "carol")

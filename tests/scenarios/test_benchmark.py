@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.ao.clock import DAY_MS, GENESIS_MS
 from benchpool.errors import HandlerError
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 from processes.pool import MOST_FINAL_ASKS
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from benchpool.evaluation.sample import Sample
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 from processes.dataset import Dataset
 from processes.dataset_parts import DatasetCard
 

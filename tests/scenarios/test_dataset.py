@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from benchpool.ao.clock import GENESIS_MS, HOUR_MS
 from benchpool.errors import HandlerError
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 
 SAMPLES = [
     {

@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.ao.clock import HOUR_MS
 from benchpool.errors import HandlerError
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 
 REQUEST = '{"prompt":"one two","choices":["three"]}'
 PRICE = 1000 + 10 * 3

@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.ao.clock import HOUR_MS
 from benchpool.errors import HandlerError
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 
 
 class Asker(Process):

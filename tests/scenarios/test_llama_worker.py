@@ -11,7 +11,7 @@ from benchpool.errors import HandlerError, PrerequisiteError
 from benchpool.inference.catalogue import Catalogue
 from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Runtime
 from benchpool.network import Network
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 
 CHOICES = '{"prompt": "The sky is", "choices": [" blue", " quite green"]}'
 

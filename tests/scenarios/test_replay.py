@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
 from benchpool.cli import app
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import replay_home, replay_network
 
 

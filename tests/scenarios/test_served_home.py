@@ -23,7 +23,7 @@ from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Precision
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import replay_home
 from benchpool.served import ServedNetwork, find_server
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script

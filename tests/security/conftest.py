@@ -10,8 +10,8 @@ import pytest
 
 from benchpool.ao.message import Message
 from benchpool.network import Network
-from benchpool.process import Process, State, handler
-from benchpool.registry import Registry
+from benchpool.process.process import Process, State, handler
+from benchpool.process.registry import Registry
 
 
 class Notes(State):

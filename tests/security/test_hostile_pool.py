@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchpool.ao.clock import DAY_MS
-from benchpool.process import Process, handler
+from benchpool.process.process import Process, handler
 
 SQL = "'; DROP TABLE log; --"
 PATHS = ("../../etc/passwd", "/etc/passwd", "..", "a/../../b", "\0", "A" * 43 + "/..", "file:///x")

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from benchpool.ao.message import Message
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded
 from benchpool.units.limits import Limits
 

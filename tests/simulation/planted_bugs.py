@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import bindparam, select
 
 from benchpool.ao.message import Message
-from benchpool.state import Journal
+from benchpool.process.state import Journal
 from benchpool.store.sqlite import SqliteStore
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.messenger import MessengerUnit

@@ -9,7 +9,7 @@ import pytest
 
 from benchpool.ao.message import encode, encode_result
 from benchpool.network import Network
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 
 
 @pytest.fixture

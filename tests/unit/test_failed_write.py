@@ -8,7 +8,7 @@ from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.message import encode, encode_result
 from benchpool.cli import app
 from benchpool.errors import HandlerError, StoreError
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.simulation.faults import Crash, CrashPoints, SimulatedCrash
 from benchpool.units.messenger import MessengerUnit
 

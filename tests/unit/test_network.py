@@ -13,7 +13,7 @@ from benchpool.errors import (
 )
 from benchpool.home import Home
 from benchpool.network import Network
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.store.sqlite import SqliteStore
 
 

@@ -28,7 +28,7 @@ from benchpool.errors import (
     UnknownProcess,
 )
 from benchpool.portable import export_home, import_file
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.replay import replay_home, replay_network
 
 JWK = json.loads(Path(__file__).parent.joinpath("fixtures", "arbundles-items.json").read_text())[

@@ -2,7 +2,7 @@ import pytest
 
 from benchpool.ao.message import Message
 from benchpool.errors import HandlerError, UnknownProcess
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units.limits import Limits
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchpool import registry
 from benchpool.cli import app
+from benchpool.process import registry
 
 Run = Callable[..., Result]
 

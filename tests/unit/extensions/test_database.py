@@ -5,7 +5,7 @@ from sqlalchemy.exc import IntegrityError
 from benchpool.ao.message import Message
 from benchpool.errors import HandlerError
 from benchpool.extensions.database import Database
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.store.sqlite import SqliteStore
 
 tables = MetaData()

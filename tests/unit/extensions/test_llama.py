@@ -15,7 +15,7 @@ from benchpool.inference.engine import (
     ModelCard,
     Runtime,
 )
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 
 REQUEST_ENDS = "abc"
 CARD = ModelCard("tiny", "a", 1, "F32", 8, 1, 2, "none", size_bytes=1)

@@ -3,7 +3,7 @@ import pytest
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message
 from benchpool.errors import HandlerError
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 
 
 class Text(State):

@@ -10,7 +10,7 @@ from benchpool.ao.ids import module_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result, SpawnRequest
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.server.shapes import Cursor, place, read_cursor, result_json, write_cursor
 
 INFO = ProcessInfo(

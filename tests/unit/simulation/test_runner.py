@@ -7,7 +7,7 @@ import pytest
 
 from benchpool import Message, Process, handler
 from benchpool.errors import ConfigError, ScenarioError
-from benchpool.registry import Registry
+from benchpool.process.registry import Registry
 from benchpool.simulation.runner import Outcome, run_scenario
 from benchpool.simulation.scenario import load_scenario
 

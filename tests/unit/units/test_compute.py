@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.ao.message import Message
 from benchpool.errors import LimitExceeded
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units import compute
 
 

@@ -10,7 +10,7 @@ from benchpool.ao.clock import BLOCK_MS, DAY_MS, GENESIS_MS, HOUR_MS, WallClock
 from benchpool.ao.message import Message, ProcessInfo
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units.cron import CronSchedule, parse_cron, parse_interval
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from benchpool.ao.message import Message
 from benchpool.errors import PushLimitExceeded
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units.limits import Limits
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from benchpool.errors import HandlerError, StoreError
 from benchpool.extensions.database import Database
-from benchpool.process import Process, State, handler
+from benchpool.process.process import Process, State, handler
 from benchpool.units.outage import is_outage
 
 

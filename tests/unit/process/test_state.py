@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from pydantic import BaseModel
 
-from benchpool.state import Journal, State, bind
+from benchpool.process.state import Journal, State, bind
 
 
 class Entry(State):

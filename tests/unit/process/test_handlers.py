@@ -5,7 +5,7 @@ import pytest
 from benchpool.ao.message import Message
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError
-from benchpool.handlers import HandlerTable, Verdict, judge, matches
+from benchpool.process.handlers import HandlerTable, Verdict, judge, matches
 
 
 def message(action="Go", tags=(), **fields):

@@ -31,9 +31,9 @@ from benchpool.ao.message import (
     encode,
 )
 from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.handlers import Handle, HandlerTable, Pattern, Verdict
-from benchpool.outbox import Outbox
-from benchpool.state import Journal, State, bind
+from benchpool.process.handlers import Handle, HandlerTable, Pattern, Verdict
+from benchpool.process.outbox import Outbox
+from benchpool.process.state import Journal, State, bind
 
 __all__ = ["Message", "Process", "State", "handler"]
 

@@ -7,8 +7,8 @@ from benchpool.ao.message import Message, ProcessInfo
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, UnknownModule
 from benchpool.extensions.base import Recorder
-from benchpool.handlers import Verdict
-from benchpool.process import Process, State, handler, state_type
+from benchpool.process.handlers import Verdict
+from benchpool.process.process import Process, State, handler, state_type
 from benchpool.units.compute import Instance, fold
 
 OWNER = encode_id(b"o" * 32)

@@ -2,10 +2,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from benchpool import registry as registry_module
 from benchpool.errors import PrerequisiteError, UnknownModule
-from benchpool.process import Process
-from benchpool.registry import GROUP, Registry
+from benchpool.process import registry as registry_module
+from benchpool.process.process import Process
+from benchpool.process.registry import GROUP, Registry
 
 
 class Quiet(Process):
@@ -44,7 +44,7 @@ def test_an_added_module_hides_an_installed_one(install):
 
 
 def test_an_installed_module_is_found_by_its_entry_point(install):
-    install(Base="benchpool.process:Process")
+    install(Base="benchpool.process.process:Process")
     assert Registry().find("Base") is Process
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from benchpool.ao.ids import is_id, module_id
 from benchpool.errors import PrerequisiteError, UnknownModule
-from benchpool.process import Process
+from benchpool.process.process import Process
 
 GROUP = "benchpool.modules"
 
