@@ -14,7 +14,6 @@ from pathlib import Path
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
-from benchpool.home import open_run
 from benchpool.log_checks import Links
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
@@ -24,6 +23,7 @@ from benchpool.recounts.pools import BenchmarkRecount, Entry, Pool
 from benchpool.recounts.token import LedgerRecount, Transfer
 from benchpool.statement import Check, Paid, Row, Statement, check, due
 from benchpool.store import DataStore, Store
+from benchpool.store.home import open_run
 
 
 def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:

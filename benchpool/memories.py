@@ -6,8 +6,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
-from benchpool.home import Home
 from benchpool.store import Checkpoint, Store
+from benchpool.store.home import Home
 from benchpool.units.compute import Instance
 
 

@@ -25,7 +25,6 @@ from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
 from benchpool.chained_lines import Line, LineWriter, read_lines
 from benchpool.errors import StoreError
-from benchpool.home import Home, Run, open_run
 from benchpool.memories import Memory, kept_in
 from benchpool.portable_entries import entry_fields, read_message, read_result, read_tags
 from benchpool.process.registry import Registry
@@ -34,6 +33,7 @@ from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Replay
 from benchpool.store import Checkpoint, DataStore, Store
 from benchpool.store import Line as LogLine
+from benchpool.store.home import Home, Run, open_run
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.sqlite import SqliteStore
 from benchpool.store.uploads import Record

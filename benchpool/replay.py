@@ -25,13 +25,13 @@ from benchpool.errors import (
     ReplayDivergence,
     UnknownProcess,
 )
-from benchpool.home import open_run
 from benchpool.log_checks import Causes, Links, missing
 from benchpool.memories import KeptMemory, kept_in, memory_of
 from benchpool.process.registry import Registry
 from benchpool.replay_host import ReplayHost
 from benchpool.replay_report import Difference, Folded, Replay, compare
 from benchpool.store import DataStore, Line, Store
+from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit, fold
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits

@@ -24,8 +24,8 @@ from benchpool.errors import (
     Unavailable,
 )
 from benchpool.extensions.llama import InferenceProgress
-from benchpool.home import Home
 from benchpool.network import Network, Party, Sent
+from benchpool.store.home import Home
 from benchpool.units.limits import check_text
 from benchpool.units.messenger import root_of
 

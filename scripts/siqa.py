@@ -19,8 +19,8 @@ from benchpool import Network
 from benchpool.deployment import deploy, sample_path, upload_model
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.sample import load_samples, to_json
-from benchpool.home import find_home
 from benchpool.inference.catalogue import Catalogue
+from benchpool.store.home import find_home
 
 DATASET = "SiqaDataset"
 MAX_TICKS = 1_000

@@ -17,8 +17,8 @@ from pathlib import Path
 from benchpool.deployment import deploy
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import load_samples, to_json
-from benchpool.home import find_home
 from benchpool.served import open_to_write
+from benchpool.store.home import find_home
 
 
 def main() -> int:

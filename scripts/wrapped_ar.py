@@ -17,8 +17,8 @@ from typing import Any
 
 from benchpool import Network
 from benchpool.errors import BenchpoolError, HandlerError
-from benchpool.home import find_home
 from benchpool.served import open_to_write
+from benchpool.store.home import find_home
 from benchpool.winston import format_war, parse_war
 
 TOKEN = "WrappedAR"

@@ -25,7 +25,7 @@ def audit(pool: PoolArgument, *, as_json: JsonOption = False, home: HomeOption =
     Example: benchpool audit "Social IQa demo"
     """
     from benchpool.audit import audit_home
-    from benchpool.home import find_home
+    from benchpool.store.home import find_home
 
     statement = audit_home(find_home(home), pool)
     if as_json:

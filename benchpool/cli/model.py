@@ -137,8 +137,8 @@ def stats(
 
     Example: benchpool model stats
     """
-    from benchpool.home import Home, find_home
     from benchpool.inference.answer_cache import FILE_NAME, AnswerCache
+    from benchpool.store.home import Home, find_home
 
     folder = Home(find_home(home)).answers
     found: list[RunTotals] = []

@@ -27,8 +27,8 @@ def export(
 
     Example: benchpool export run.jsonl.zst
     """
-    from benchpool.home import find_home, open_run
     from benchpool.portable import export_home
+    from benchpool.store.home import find_home, open_run
 
     folder = find_home(home)
     with open_run(folder) as run:
@@ -66,8 +66,8 @@ def import_(
 
     Example: benchpool import run.jsonl.zst --home copy
     """
-    from benchpool.home import find_home
     from benchpool.portable import import_file
+    from benchpool.store.home import find_home
 
     folder = find_home(home)
     done = import_file(file, folder)

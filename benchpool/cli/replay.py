@@ -34,9 +34,9 @@ def replay(
 
     Example: benchpool replay --verify
     """
-    from benchpool.home import find_home, open_run
     from benchpool.replay import replay_home
     from benchpool.served import refuse_served
+    from benchpool.store.home import find_home, open_run
 
     folder = find_home(home)
     if verify and any((folder / "databases").glob("*.sqlite")):

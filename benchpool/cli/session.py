@@ -28,8 +28,8 @@ def reading(home: Path | None) -> Iterator[Network]:
 
     Raises: StoreError if there is none.
     """
-    from benchpool.home import find_home
     from benchpool.network import Network
+    from benchpool.store.home import find_home
 
     with Network(find_home(home), read_only=True) as network:
         yield network
@@ -48,9 +48,9 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
 
     Raises: HomeLocked, StoreError.
     """
-    from benchpool.home import find_home
     from benchpool.network import Network
     from benchpool.served import ServedNetwork, find_server
+    from benchpool.store.home import find_home
 
     folder = find_home(home)
     server = find_server(folder)

@@ -40,8 +40,8 @@ def up(
     Example: benchpool up --port 4000
     """
     from benchpool.errors import PrerequisiteError
-    from benchpool.home import find_home
     from benchpool.served import refuse_served
+    from benchpool.store.home import find_home
 
     try:
         from benchpool.server.run import Options, serve_home

@@ -16,7 +16,6 @@ from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
 from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
 from benchpool.extensions.llama import EngineFactory, InferenceProgress
-from benchpool.home import Home, open_store
 from benchpool.inference.engine import EngineStats
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
 from benchpool.network.dispatch import Dispatch
@@ -29,6 +28,7 @@ from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.process import Process
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
+from benchpool.store.home import Home, open_store
 from benchpool.trace import Trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick

@@ -12,7 +12,6 @@ from typing import Any
 from benchpool.ao.clock import format_duration
 from benchpool.errors import BenchpoolError, ConfigError, DatasetError, ScenarioError
 from benchpool.evaluation.sample import Sample, load_samples, parse_samples, to_json
-from benchpool.home import Home
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network, Sent
 from benchpool.process.registry import Registry
@@ -26,6 +25,7 @@ from benchpool.simulation.scenario import (
     StepPart,
 )
 from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_script
+from benchpool.store.home import Home
 
 _SAVED = re.compile(r"\$\{([^}]*)\}")
 _ONLY_CHECK = ExpectPart()

@@ -11,9 +11,9 @@ from benchpool.errors import (
     UnknownModule,
     UnknownProcess,
 )
-from benchpool.home import Home
 from benchpool.network import Network
 from benchpool.process.process import Process, State, handler
+from benchpool.store.home import Home
 from benchpool.store.sqlite import SqliteStore
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchpool import Network
 from benchpool.ao.clock import GENESIS_MS
-from benchpool.home import Home
+from benchpool.store.home import Home
 
 READING = [
     ["inbox"],

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchpool.errors import HomeLocked, StoreError
-from benchpool.home import DEFAULT_HOME, Home, find_home
+from benchpool.store.home import DEFAULT_HOME, Home, find_home
 
 
 def test_a_home_is_for_its_user_s_eyes_only(tmp_path):
