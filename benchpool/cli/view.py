@@ -11,7 +11,7 @@ from benchpool.cli import output
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.network import Network
-    from benchpool.trace import Trace
+    from benchpool.network.trace import Trace
 
 MAX_SIBLINGS = 12
 """Messages of one outbox that a tree shows people; --json shows all."""

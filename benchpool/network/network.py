@@ -24,12 +24,12 @@ from benchpool.network.logs import Logs
 from benchpool.network.reception import Reception
 from benchpool.network.sent import Sent
 from benchpool.network.timeline import Timeline
+from benchpool.network.trace import Trace
 from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.process import Process
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
 from benchpool.store.home import Home, open_store
-from benchpool.trace import Trace
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick
 from benchpool.units.limits import Limits, find_limits

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from benchpool.ao.message import Message, Result
 from benchpool.errors import HandlerError
+from benchpool.network.trace import Trace, trace
 from benchpool.store import Store
-from benchpool.trace import Trace, trace
 
 
 @dataclass(frozen=True, slots=True)
