@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 from benchpool import Network
-from benchpool.replay import Replayer
+from benchpool.audit.replay import Replayer
 from benchpool.units import compute
 
 BENCHPOOL = [sys.executable, "-m", "benchpool"]

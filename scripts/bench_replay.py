@@ -17,9 +17,9 @@ from pathlib import Path
 from bench_bus import Spender
 
 from benchpool import Network
-from benchpool.portable import export_home, import_file
+from benchpool.audit.export import export_home, import_file
+from benchpool.audit.replay import replay_home
 from benchpool.process.registry import Registry
-from benchpool.replay import replay_home
 
 ROUNDS = 5
 

@@ -12,7 +12,7 @@ from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.cli.pool import PoolArgument
 
 if TYPE_CHECKING:
-    from benchpool.statement import Statement
+    from benchpool.audit.statement import Statement
 
 _MARKS = {True: ("✓", "good"), False: ("✗", "error"), None: ("–", "faint")}
 
@@ -24,7 +24,7 @@ def audit(pool: PoolArgument, *, as_json: JsonOption = False, home: HomeOption =
 
     Example: benchpool audit "Social IQa demo"
     """
-    from benchpool.audit import audit_home
+    from benchpool.audit.audit import audit_home
     from benchpool.store.home import find_home
 
     statement = audit_home(find_home(home), pool)

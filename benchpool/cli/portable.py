@@ -27,7 +27,7 @@ def export(
 
     Example: benchpool export run.jsonl.zst
     """
-    from benchpool.portable import export_home
+    from benchpool.audit.export import export_home
     from benchpool.store.home import find_home, open_run
 
     folder = find_home(home)
@@ -66,7 +66,7 @@ def import_(
 
     Example: benchpool import run.jsonl.zst --home copy
     """
-    from benchpool.portable import import_file
+    from benchpool.audit.export import import_file
     from benchpool.store.home import find_home
 
     folder = find_home(home)

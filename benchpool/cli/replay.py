@@ -10,7 +10,7 @@ from benchpool.cli import output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.replay_report import Folded, Replay
+    from benchpool.audit.replay_report import Folded, Replay
 
 
 _VERIFY_A_COPY = "verify a copy: benchpool export run.jsonl.zst, and import it to another home"
@@ -34,7 +34,7 @@ def replay(
 
     Example: benchpool replay --verify
     """
-    from benchpool.replay import replay_home
+    from benchpool.audit.replay import replay_home
     from benchpool.served import refuse_served
     from benchpool.store.home import find_home, open_run
 

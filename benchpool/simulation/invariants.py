@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
+from benchpool.audit.replay import Replayer
 from benchpool.network import Network
 from benchpool.process.registry import Registry
-from benchpool.replay import Replayer
 from benchpool.simulation.faults import Faults
 from benchpool.simulation.faulty_modules import RAISED
 from benchpool.simulation.ledger_check import (

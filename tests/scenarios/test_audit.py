@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
 from benchpool.ao.tags import Tags
-from benchpool.audit import audit, audit_home
+from benchpool.audit.audit import audit, audit_home
+from benchpool.audit.statement import Statement
 from benchpool.cli import app
 from benchpool.errors import PoolError
-from benchpool.statement import Statement
 
 WAR = 10**12
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchpool.audit import audit_home
-from benchpool.chained_lines import DamagedFile, LineWriter, read_lines
+from benchpool.audit.audit import audit_home
+from benchpool.audit.export import export_home, import_file
+from benchpool.audit.hashed_lines import DamagedFile, LineWriter, read_lines
+from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.errors import ReplayDivergence, StoreError
 from benchpool.network import Network
-from benchpool.portable import export_home, import_file
-from benchpool.replay import replay_home
 
 
 def log_of(home: Path) -> list[tuple[object, ...]]:
@@ -144,7 +144,7 @@ def test_a_home_that_is_not_empty_is_refused(finished: Path, tmp_path: Path):
 
 
 def test_large_data_is_named_and_left_out(finished: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("benchpool.portable.DATA_LIMIT", 10)
+    monkeypatch.setattr("benchpool.audit.export.DATA_LIMIT", 10)
     left_out = export_home(finished, tmp_path / "run.zst").left_out
     assert len(left_out) == 4
     assert export_home(finished, tmp_path / "all.zst", with_data=True).left_out == []

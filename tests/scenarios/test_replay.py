@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
+from benchpool.audit.replay import replay_home, replay_network
 from benchpool.cli import app
 from benchpool.process.registry import Registry
-from benchpool.replay import replay_home, replay_network
 
 
 def database(home: Path) -> sqlite3.Connection:

@@ -8,9 +8,9 @@ import pytest
 
 from benchpool import Message, Network, Process, handler
 from benchpool.ao.message import decode_message
+from benchpool.audit.replay import replay_home, replay_network
 from benchpool.errors import PushLimitExceeded, UnknownProcess
 from benchpool.process.registry import Registry
-from benchpool.replay import replay_home, replay_network
 from benchpool.units.limits import Limits
 
 

@@ -18,13 +18,13 @@ from serving import ROOT, Client, Running
 from typer.testing import CliRunner, Result
 
 from benchpool import Message, Process, handler
+from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Precision
 from benchpool.network import Network
 from benchpool.process.registry import Registry
-from benchpool.replay import replay_home
 from benchpool.served import ServedNetwork, find_server
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
 from benchpool.units.limits import Limits

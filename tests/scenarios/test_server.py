@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from benchpool.ao.dataitem import sign
 from benchpool.ao.signers import Ed25519Signer
+from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
@@ -30,7 +31,6 @@ from benchpool.inference.engine import (
     Precision,
     Runtime,
 )
-from benchpool.replay import replay_home
 from benchpool.served import ServedNetwork, find_server
 from benchpool.server.run import Options
 

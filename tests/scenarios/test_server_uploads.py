@@ -16,11 +16,11 @@ import pytest
 from benchpool.ao.clock import WallClock
 from benchpool.ao.dataitem import DataItem, sign
 from benchpool.ao.signers import Ed25519Signer
+from benchpool.audit.export import export_home, import_file
+from benchpool.audit.replay import replay_home
 from benchpool.deployment import sample_path
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
-from benchpool.portable import export_home, import_file
-from benchpool.replay import replay_home
 from benchpool.server.run import Options, Server
 from benchpool.server.transactions import Transactions
 from benchpool.units.limits import Limits

@@ -6,9 +6,9 @@ from shutil import copytree
 
 import pytest
 
-from benchpool.audit import audit_home
+from benchpool.audit.audit import audit_home
+from benchpool.audit.replay import replay_home
 from benchpool.network import Network
-from benchpool.replay import replay_home
 
 
 def paid(home: Path, pool: str) -> list[tuple[str, int]]:

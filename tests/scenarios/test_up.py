@@ -18,13 +18,13 @@ from serving import Client, up
 
 from benchpool import Message
 from benchpool.ao.clock import WallClock
+from benchpool.audit.replay import replay_home
 from benchpool.deployment import deploy, sample_path, upload_model
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import Sample, load_samples, to_json
 from benchpool.inference.answer_cache import FILE_NAME
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network
-from benchpool.replay import replay_home
 
 QUESTIONS = 120
 PATIENCE_S = 120

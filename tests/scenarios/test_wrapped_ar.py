@@ -5,8 +5,8 @@ import json
 import pytest
 
 from benchpool.ao.clock import HOUR_MS
+from benchpool.audit.ledger import LedgerRecount
 from benchpool.errors import HandlerError
-from benchpool.recounts.token import LedgerRecount
 from benchpool.winston import MAX_DIGITS
 
 HOSTILE = ["1.5", "-1", "+5", "007", "1e9", " 5", "5 ", "", "٣", "0", "-0", "00", "0x10", "1_000"]

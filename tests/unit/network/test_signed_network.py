@@ -17,6 +17,8 @@ from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, EthereumSigner
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import Wire, assignment_item
+from benchpool.audit.export import export_home, import_file
+from benchpool.audit.replay import replay_home, replay_network
 from benchpool.errors import (
     ConfigError,
     DataItemError,
@@ -27,9 +29,7 @@ from benchpool.errors import (
     UnknownModule,
     UnknownProcess,
 )
-from benchpool.portable import export_home, import_file
 from benchpool.process.registry import Registry
-from benchpool.replay import replay_home, replay_network
 
 JWK = json.loads(Path(__file__).parent.joinpath("fixtures", "arbundles-items.json").read_text())[
     "keys"

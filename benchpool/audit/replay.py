@@ -20,16 +20,16 @@ from benchpool.ao.message import (
     decode_result,
     encode_result,
 )
+from benchpool.audit.log_checks import Causes, Links, missing
+from benchpool.audit.replay_host import ReplayHost
+from benchpool.audit.replay_report import Difference, Folded, Replay, compare
+from benchpool.audit.state_hashes import KeptMemory, kept_in, memory_of
 from benchpool.errors import (
     BenchpoolError,
     ReplayDivergence,
     UnknownProcess,
 )
-from benchpool.log_checks import Causes, Links, missing
-from benchpool.memories import KeptMemory, kept_in, memory_of
 from benchpool.process.registry import Registry
-from benchpool.replay_host import ReplayHost
-from benchpool.replay_report import Difference, Folded, Replay, compare
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit, fold

@@ -1,6 +1,6 @@
 """A whole run as one file: registers, data, every message with its result, hashes of the states.
 
-The lines of the file are those of `benchpool.chained_lines`; what they hold is told in
+The lines of the file are those of `benchpool.audit.hashed_lines`; what they hold is told in
 docs/audit.md. An import believes nothing: it checks every byte, follows every hash chain, and folds
 the logs again to make the states.
 """
@@ -23,14 +23,14 @@ from benchpool.ao.ids import is_id
 from benchpool.ao.message import ProcessInfo
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
-from benchpool.chained_lines import Line, LineWriter, read_lines
+from benchpool.audit.entries import entry_fields, read_message, read_result, read_tags
+from benchpool.audit.hashed_lines import Line, LineWriter, read_lines
+from benchpool.audit.replay import Replayer
+from benchpool.audit.replay_host import ReplayHost
+from benchpool.audit.replay_report import Replay
+from benchpool.audit.state_hashes import Memory, kept_in
 from benchpool.errors import StoreError
-from benchpool.memories import Memory, kept_in
-from benchpool.portable_entries import entry_fields, read_message, read_result, read_tags
 from benchpool.process.registry import Registry
-from benchpool.replay import Replayer
-from benchpool.replay_host import ReplayHost
-from benchpool.replay_report import Replay
 from benchpool.store import Checkpoint, DataStore, Store
 from benchpool.store import Line as LogLine
 from benchpool.store.home import Home, Run, open_run

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from benchpool.ao.clock import DAY_MS, parse_duration
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
+from benchpool.audit.ledger import trusted
 from benchpool.errors import BenchpoolError
 from benchpool.pools.allocation import find_rule
-from benchpool.recounts.token import trusted
 from benchpool.winston import parse_quantity
 
 DEFAULT_DURATION: Final = "30d"

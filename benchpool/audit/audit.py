@@ -12,16 +12,16 @@ from fractions import Fraction
 from pathlib import Path
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
+from benchpool.audit.dataset import Count, DatasetRecount, judge_of
+from benchpool.audit.ledger import LedgerRecount, Transfer
+from benchpool.audit.log_checks import Links
+from benchpool.audit.pools import BenchmarkRecount, Entry, Pool
+from benchpool.audit.statement import Check, Paid, Row, Statement, check, due
 from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
-from benchpool.log_checks import Links
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process.registry import Registry
-from benchpool.recounts.dataset import Count, DatasetRecount, judge_of
-from benchpool.recounts.pools import BenchmarkRecount, Entry, Pool
-from benchpool.recounts.token import LedgerRecount, Transfer
-from benchpool.statement import Check, Paid, Row, Statement, check, due
 from benchpool.store import DataStore, Store
 from benchpool.store.home import open_run
 

@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from benchpool.ao.message import ProcessInfo, Result
+from benchpool.audit.state_hashes import Memory
 from benchpool.errors import ReplayDivergence
-from benchpool.memories import Memory
 from benchpool.units.compute import Instance
 
 _SHOWN: Final = 160

@@ -35,8 +35,8 @@ from benchpool.ao.wire import (
     kept_assignment,
     mark_of,
 )
+from benchpool.audit.stopped_chains import stopped_chains
 from benchpool.errors import DataItemError
-from benchpool.stopped_chains import stopped_chains
 from benchpool.store import Store
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.limits import Limits

@@ -16,13 +16,13 @@ from benchpool.ao.clock import HOUR_MS, parse_duration
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
+from benchpool.audit.ledger import trusted
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import prompts
 from benchpool.evaluation import protocol as evaluation_protocol
 from benchpool.evaluation.sample import Sample, parse_samples
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
 from benchpool.process.registry import Registry
-from benchpool.recounts.token import trusted
 from benchpool.store import DataStore
 
 MAX_FAILURES: Final = 3
