@@ -13,7 +13,7 @@ import time
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.clock import DAY_MS
-from benchpool.deployment import DAILY_REWARDS, DAILY_UPDATE
+from benchpool.client.deployment import DAILY_REWARDS, DAILY_UPDATE
 
 ENTRIES = 20
 QUESTIONS = 1_000

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchpool.ao.clock import HOUR_MS
-from benchpool.deployment import deploy, upload_model
+from benchpool.client.deployment import deploy, upload_model
 from benchpool.errors import InferenceError
 from benchpool.evaluation.prompts import cloze
 from benchpool.evaluation.sample import Sample, to_json

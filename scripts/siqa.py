@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchpool import Network
-from benchpool.deployment import deploy, sample_path, upload_model
+from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.sample import load_samples, to_json
 from benchpool.inference.catalogue import Catalogue

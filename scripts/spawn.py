@@ -14,10 +14,10 @@ import json
 import sys
 from pathlib import Path
 
-from benchpool.deployment import deploy
+from benchpool.client.deployment import deploy
+from benchpool.client.served import open_to_write
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import load_samples, to_json
-from benchpool.served import open_to_write
 from benchpool.store.home import find_home
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchpool import Network
+from benchpool.client.served import open_to_write
 from benchpool.errors import BenchpoolError, HandlerError
-from benchpool.served import open_to_write
 from benchpool.store.home import find_home
 from benchpool.winston import format_war, parse_war
 

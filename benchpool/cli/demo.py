@@ -12,7 +12,7 @@ from benchpool.cli import output, session
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.demo import Entrant
+    from benchpool.client.demo import Entrant
     from benchpool.network import Network
 
 DEMO_HOME = Path(".benchpool-demo")
@@ -53,7 +53,7 @@ def demo(
 
     Example: benchpool demo --questions 40
     """
-    from benchpool.demo import run_demo
+    from benchpool.client.demo import run_demo
     from benchpool.evaluation.sample import load_samples
 
     entrants = _entrants()
@@ -97,7 +97,7 @@ class Listener:
 
 
 def _entrants() -> list[Entrant]:
-    from benchpool.demo import Entrant
+    from benchpool.client.demo import Entrant
     from benchpool.inference.catalogue import Catalogue
 
     catalogue = Catalogue()
@@ -105,7 +105,7 @@ def _entrants() -> list[Entrant]:
 
 
 def _shipped() -> Path:
-    from benchpool.deployment import sample_path
+    from benchpool.client.deployment import sample_path
 
     return sample_path()
 
@@ -115,10 +115,10 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
 
     A finished demo in the default place makes way for a new one.
     """
-    from benchpool.demo import finished, is_demo
+    from benchpool.client.demo import finished, is_demo
+    from benchpool.client.served import refuse_served
     from benchpool.errors import ConfigError
     from benchpool.network import Network
-    from benchpool.served import refuse_served
 
     refuse_served(folder)
     network = Network(folder, seed=seed)

@@ -35,7 +35,7 @@ def replay(
     Example: benchpool replay --verify
     """
     from benchpool.audit.replay import replay_home
-    from benchpool.served import refuse_served
+    from benchpool.client.served import refuse_served
     from benchpool.store.home import find_home, open_run
 
     folder = find_home(home)

@@ -12,8 +12,8 @@ from benchpool.errors import BenchpoolError, UnknownProcess
 
 if TYPE_CHECKING:
     from benchpool.ao.wallet import Wallet
+    from benchpool.client.served import ServedNetwork
     from benchpool.network import Network
-    from benchpool.served import ServedNetwork
 
 DEFAULT_WALLET = "default"
 
@@ -48,8 +48,8 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
 
     Raises: HomeLocked, StoreError.
     """
+    from benchpool.client.served import ServedNetwork, find_server
     from benchpool.network import Network
-    from benchpool.served import ServedNetwork, find_server
     from benchpool.store.home import find_home
 
     folder = find_home(home)

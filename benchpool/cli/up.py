@@ -39,8 +39,8 @@ def up(
 
     Example: benchpool up --port 4000
     """
+    from benchpool.client.served import refuse_served
     from benchpool.errors import PrerequisiteError
-    from benchpool.served import refuse_served
     from benchpool.store.home import find_home
 
     try:

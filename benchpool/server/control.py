@@ -1,6 +1,6 @@
 """The control routes: what the command line asks of a running server, with its token.
 
-A served home is locked, so commands that write have the server do it. See `benchpool.served`.
+A served home is locked, so commands that write have the server do it. See `benchpool.client.served`.
 """
 
 from __future__ import annotations

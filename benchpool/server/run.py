@@ -15,10 +15,10 @@ from typing import Any
 import uvicorn
 
 from benchpool.ao.clock import WallClock
+from benchpool.client.served import ServerFile, forget_server, write_server
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
 from benchpool.process.registry import Registry
-from benchpool.served import ServerFile, forget_server, write_server
 from benchpool.server.app import make_app
 from benchpool.server.bus import Bus
 from benchpool.server.context import Context

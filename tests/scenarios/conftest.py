@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from serving import Client, Running
 
-from benchpool.deployment import deploy, upload_model
+from benchpool.client.deployment import deploy, upload_model
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from benchpool import Network
-from benchpool.demo import GRANTS, Entrant, run_demo
-from benchpool.deployment import sample_path
+from benchpool.client.demo import GRANTS, Entrant, run_demo
+from benchpool.client.deployment import sample_path
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import load_samples
 from benchpool.inference.catalogue import Catalogue

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchpool.ao.clock import DAY_MS
-from benchpool.deployment import deploy, sample_path, upload_model
+from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network
 

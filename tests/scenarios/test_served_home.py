@@ -20,12 +20,12 @@ from typer.testing import CliRunner, Result
 from benchpool import Message, Process, handler
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
+from benchpool.client.served import ServedNetwork, find_server
 from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Precision
 from benchpool.network import Network
 from benchpool.process.registry import Registry
-from benchpool.served import ServedNetwork, find_server
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
 from benchpool.units.limits import Limits
 
@@ -319,7 +319,7 @@ def test_who_waits_sees_how_far_the_models_are(
     open_pool(run_json, tmp_path)
     server = find_server(home)
     assert server is not None
-    monkeypatch.setattr("benchpool.served.LOOK_S", 0.01)
+    monkeypatch.setattr("benchpool.client.served.LOOK_S", 0.01)
     seen: list[tuple[str, int, int]] = []
 
     def show(process: str, answered: int, asked: int) -> None:

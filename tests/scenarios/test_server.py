@@ -23,6 +23,7 @@ from benchpool.ao.dataitem import sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
+from benchpool.client.served import ServedNetwork, find_server
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -31,7 +32,6 @@ from benchpool.inference.engine import (
     Precision,
     Runtime,
 )
-from benchpool.served import ServedNetwork, find_server
 from benchpool.server.run import Options
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from benchpool.ao.dataitem import DataItem, sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.audit.export import export_home, import_file
 from benchpool.audit.replay import replay_home
-from benchpool.deployment import sample_path
+from benchpool.client.deployment import sample_path
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
 from benchpool.server.run import Options, Server

@@ -19,7 +19,7 @@ from serving import Client, up
 from benchpool import Message
 from benchpool.ao.clock import WallClock
 from benchpool.audit.replay import replay_home
-from benchpool.deployment import deploy, sample_path, upload_model
+from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import Sample, load_samples, to_json
 from benchpool.inference.answer_cache import FILE_NAME

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from benchpool.deployment import sample_path
+from benchpool.client.deployment import sample_path
 from benchpool.errors import PrerequisiteError
 from benchpool.inference.catalogue import Catalogue
 from benchpool.network import Network

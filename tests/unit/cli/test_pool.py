@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchpool import Network
-from benchpool.deployment import deploy
+from benchpool.client.deployment import deploy
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_script
 

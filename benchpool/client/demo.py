@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchpool.ao.clock import DAY_MS
-from benchpool.deployment import deploy, upload_model
+from benchpool.client.deployment import deploy, upload_model
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network

@@ -1,0 +1,1 @@
+"""Programs that talk to a network: a served home, a deployment, the demo."""
