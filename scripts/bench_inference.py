@@ -34,14 +34,14 @@ from llama_cpp import llama_cpp as native
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import Sample, load_samples
 from benchpool.inference import ChoicesRequest
-from benchpool.inference.catalogue import Catalogue
 from benchpool.inference.engine import EngineStats, LayoutName, Precision
 from benchpool.inference.engine_pool import EnginePool
-from benchpool.inference.gguf_header import read_header
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files.transcoding import bf16_copy, hash_file
 from benchpool.inference.isolated import IsolatedEngine
-from benchpool.inference.kernel import NAME
+from benchpool.inference.llama.kernel import NAME
 from benchpool.inference.machine import usable_cores
-from benchpool.inference.transcoding import bf16_copy, hash_file
 
 MODELS = ("smollm2-135m", "gemma-3-270m")
 SAMPLE = Path(__file__).resolve().parents[1] / "datasets/siqa-sample.jsonl"

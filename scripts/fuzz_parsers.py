@@ -38,7 +38,7 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
     from benchpool.ao.tags import Tags
     from benchpool.errors import BenchpoolError, DataItemError
     from benchpool.evaluation.sample import parse_samples, to_json
-    from benchpool.inference.gguf_header import read_header
+    from benchpool.inference.files.gguf_header import read_header
     from benchpool.simulation.scenario import load_scenario
     from benchpool.units.cron import parse_cron, parse_interval
     from benchpool.units.limits import DEFAULT_LIMITS, read_limits

@@ -36,7 +36,7 @@ from benchpool.evaluation.prompts import ClozePrompt, cloze
 from benchpool.evaluation.sample import Sample, load_samples, to_json
 from benchpool.evaluation.scorers import score_cloze
 from benchpool.inference import ChoicesAnswer, ChoicesRequest
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.isolated import IsolatedEngine
 
 DEV = Path(__file__).resolve().parents[2] / "shared/datasets/siqa/socialiqa-train-dev.zip"

@@ -19,7 +19,7 @@ from benchpool import Network
 from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.sample import load_samples, to_json
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.store.home import find_home
 
 DATASET = "SiqaDataset"

@@ -98,7 +98,7 @@ class Listener:
 
 def _entrants() -> list[Entrant]:
     from benchpool.client.demo import Entrant
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     catalogue = Catalogue()
     return [Entrant(wallet, model, catalogue.find(model)) for wallet, model in MODELS.items()]

@@ -12,7 +12,7 @@ from benchpool.cli import output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.inference.catalogue import InstalledModel
+    from benchpool.inference.files.catalogue import InstalledModel
     from benchpool.inference.runs import RunTotals
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ def pull(name: NameArgument, as_json: JsonOption = False) -> None:
 
     Example: benchpool model pull smollm2-135m
     """
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     catalogue = Catalogue()
     entry = catalogue.entries.get(name)
@@ -53,7 +53,7 @@ def add(
 
     Example: benchpool model add ~/Downloads/tiny.gguf --name tiny
     """
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     if not file.is_file():
         raise typer.BadParameter(f"{file} is no file")
@@ -66,7 +66,7 @@ def list_models(as_json: JsonOption = False) -> None:
 
     Example: benchpool model list
     """
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     models = Catalogue().list()
     if as_json:
@@ -97,7 +97,7 @@ def remove(name: NameArgument) -> None:
 
     Example: benchpool model remove smollm2-135m
     """
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     Catalogue().remove(name)
     output.note(f"removed {name}")
@@ -109,7 +109,7 @@ def catalogue(as_json: JsonOption = False) -> None:
 
     Example: benchpool model catalogue
     """
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     entries = list(Catalogue().entries.values())
     if as_json:

@@ -282,7 +282,7 @@ def _wanted(sent: Sent, action: str) -> Message:
 
 
 def _model_file(model: str) -> tuple[Path, str]:
-    from benchpool.inference.catalogue import Catalogue
+    from benchpool.inference.files.catalogue import Catalogue
 
     path = Path(model).expanduser()
     if path.is_file():

@@ -16,8 +16,8 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
+from benchpool.inference.files.transcoding import hash_file
 from benchpool.inference.isolated import IsolatedEngine
-from benchpool.inference.transcoding import hash_file
 
 TRIAL_TIMEOUT_S = 60.0
 _TRIAL = ChoicesRequest("The sky is", (" blue", " green"))

@@ -32,7 +32,7 @@ from benchpool.inference.frames import (
 )
 
 if TYPE_CHECKING:
-    from benchpool.inference.llama_cpp import LlamaCppEngine
+    from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 
 
 class _Outbox:
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
 
 def _open(settings: Settings) -> LlamaCppEngine:
     # Only now, so that heartbeats tell a slow import from a dead child.
-    from benchpool.inference.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+    from benchpool.inference.llama.llama_cpp import LlamaCppEngine  # noqa: PLC0415
 
     return LlamaCppEngine(
         Path(settings.path),

@@ -28,12 +28,12 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.inference.gguf_header import read_header
+from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files.transcoding import hash_file
 from benchpool.inference.isolated import IsolatedEngine, fingerprint
 from benchpool.inference.machine import usable_cores
 from benchpool.inference.runs import Run
 from benchpool.inference.sharing import Answers, Call, Computed, Memory, SharedModel, choose
-from benchpool.inference.transcoding import hash_file
 
 _CONTEXT_TOKENS = 4096
 _HOPELESS = 3

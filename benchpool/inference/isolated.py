@@ -34,6 +34,8 @@ from benchpool.inference.engine import (
     Request,
     Runtime,
 )
+from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files.transcoding import hash_file
 from benchpool.inference.frames import (
     Alive,
     Answered,
@@ -46,8 +48,6 @@ from benchpool.inference.frames import (
     read_from_child,
     write_frame,
 )
-from benchpool.inference.gguf_header import read_header
-from benchpool.inference.transcoding import hash_file
 
 _STDERR_LINES = 50
 _SHOWN_LINES = 8

@@ -23,7 +23,7 @@ from benchpool.inference.engine import (
     Request,
     Runtime,
 )
-from benchpool.inference.gguf_header import GgufHeader
+from benchpool.inference.files.gguf_header import GgufHeader
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import memory_bytes
 

@@ -18,7 +18,7 @@ from benchpool.ao.dataitem import DataItem
 from benchpool.ao.tags import Tags
 from benchpool.ao.wire import MESSAGE, PROCESS, PROTOCOL
 from benchpool.errors import DataItemError, Unavailable
-from benchpool.inference.gguf_header import MAGIC
+from benchpool.inference.files.gguf_header import MAGIC
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import Context
 from benchpool.server.messenger import ITEM_BODY

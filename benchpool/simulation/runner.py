@@ -12,7 +12,7 @@ from typing import Any
 from benchpool.ao.clock import format_duration
 from benchpool.errors import BenchpoolError, ConfigError, DatasetError, ScenarioError
 from benchpool.evaluation.sample import Sample, load_samples, parse_samples, to_json
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Sent
 from benchpool.process.registry import Registry
 from benchpool.simulation.expectations import Expectations, Failure

@@ -18,7 +18,7 @@ from benchpool.client.demo import GRANTS, Entrant, run_demo
 from benchpool.client.deployment import sample_path
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import load_samples
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 
 
 class Silent:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchpool.errors import PrerequisiteError
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[2]
 

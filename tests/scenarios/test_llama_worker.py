@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from benchpool.errors import HandlerError, PrerequisiteError
-from benchpool.inference.catalogue import Catalogue
 from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Runtime
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.process import Process, handler
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import deploy, sample_path, upload_model
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 
 WAR = 10**12

@@ -23,7 +23,7 @@ from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.sample import Sample, load_samples, to_json
 from benchpool.inference.answer_cache import FILE_NAME
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 
 QUESTIONS = 120

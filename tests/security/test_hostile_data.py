@@ -20,7 +20,7 @@ from benchpool.errors import (
 )
 from benchpool.evaluation import archive
 from benchpool.evaluation.sample import parse_samples
-from benchpool.inference.gguf_header import read_header
+from benchpool.inference.files.gguf_header import read_header
 from benchpool.simulation.scenario import load_scenario
 from processes.inference_request import read_request
 

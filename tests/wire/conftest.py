@@ -19,7 +19,7 @@ import pytest
 
 from benchpool.client.deployment import sample_path
 from benchpool.errors import PrerequisiteError
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchpool.errors import PrerequisiteError
-from benchpool.inference.catalogue import Catalogue
+from benchpool.inference.files.catalogue import Catalogue
 
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 EMBEDDING, HIDDEN, HEADS = 32, 64, 2

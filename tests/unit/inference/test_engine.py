@@ -37,7 +37,7 @@ def test_public_names_are_sorted():
 
 def test_importing_loads_nothing_heavy():
     program = (
-        "import sys, benchpool.inference, benchpool.inference.catalogue, "
+        "import sys, benchpool.inference, benchpool.inference.files.catalogue, "
         "benchpool.inference.isolated\n"
         "assert not {'numpy', 'llama_cpp', 'jinja2'} & set(sys.modules)"
     )

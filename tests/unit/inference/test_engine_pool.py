@@ -9,7 +9,7 @@ from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference import ChoicesRequest, GenerateRequest, Unanswered
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine_pool import EnginePool
-from benchpool.inference.llama_cpp import LlamaCppEngine
+from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 
 QUESTIONS = [ChoicesRequest(f"The number {n} is", (" even", " odd")) for n in range(100)]
 MANY = [ChoicesRequest(f"The number {n} is", (" even", " odd")) for n in range(20_000)]

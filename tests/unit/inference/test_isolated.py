@@ -11,7 +11,7 @@ import pytest
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference import ChoicesAnswer, ChoicesRequest, GenerateRequest, Unanswered
 from benchpool.inference.isolated import IsolatedEngine
-from benchpool.inference.llama_cpp import LlamaCppEngine
+from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 
 QUESTION = ChoicesRequest("The sky is", (" blue", " green", " made of cheese"))
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

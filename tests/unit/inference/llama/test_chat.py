@@ -1,6 +1,6 @@
 import pytest
 
-from benchpool.inference.chat import ChatTemplate, TemplateRefusedError
+from benchpool.inference.llama.chat import ChatTemplate, TemplateRefusedError
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"

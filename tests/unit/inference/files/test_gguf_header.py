@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchpool.errors import ModelFileError
-from benchpool.inference.gguf_header import read_header
+from benchpool.inference.files.gguf_header import read_header
 
 U32, STRING = 4, 8
 

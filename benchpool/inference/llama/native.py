@@ -5,7 +5,7 @@ The only file that imports ``llama_cpp``: the product must be loaded first.
 
 from __future__ import annotations
 
-from benchpool.inference.kernel import connect, load_kernel
+from benchpool.inference.llama.kernel import connect, load_kernel
 
 _kernel = load_kernel()
 

@@ -23,8 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchpool.errors import InferenceError, ModelFileError
-from benchpool.inference.chat import ChatTemplate
-from benchpool.inference.cloze import Node
 from benchpool.inference.engine import (
     Answer,
     EngineStats,
@@ -34,13 +32,15 @@ from benchpool.inference.engine import (
     Request,
     Runtime,
 )
-from benchpool.inference.evaluator import Evaluator, Numbered
-from benchpool.inference.gguf_header import GgufHeader, read_header
-from benchpool.inference.kernel import NAME
+from benchpool.inference.files.gguf_header import GgufHeader, read_header
+from benchpool.inference.files.transcoding import bf16_copy
+from benchpool.inference.llama.chat import ChatTemplate
+from benchpool.inference.llama.cloze import Node
+from benchpool.inference.llama.evaluator import Evaluator, Numbered
+from benchpool.inference.llama.kernel import NAME
+from benchpool.inference.llama.native import KERNEL, llama_cpp, native
+from benchpool.inference.llama.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
 from benchpool.inference.machine import usable_cores
-from benchpool.inference.native import KERNEL, llama_cpp, native
-from benchpool.inference.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
-from benchpool.inference.transcoding import bf16_copy
 
 MAX_CONTEXT_TOKENS = 4096
 _F32, _F16, _BF16 = 0, 1, 30  # enum ggml_type

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import benchpool.inference.llama_cpp as backend
+import benchpool.inference.llama.llama_cpp as backend
 from benchpool.errors import InferenceError, ModelFileError, PrerequisiteError
 from benchpool.inference import (
     ChoicesAnswer,
@@ -15,10 +15,10 @@ from benchpool.inference import (
     Generation,
     Unanswered,
 )
-from benchpool.inference.catalogue import Catalogue
-from benchpool.inference.evaluator import Evaluator
-from benchpool.inference.llama_cpp import LlamaCppEngine
-from benchpool.inference.native import llama_cpp
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.llama.evaluator import Evaluator
+from benchpool.inference.llama.llama_cpp import LlamaCppEngine
+from benchpool.inference.llama.native import llama_cpp
 
 QUESTIONS = [
     ChoicesRequest("Q: Where do fish live?\nA:", (" in water", " in the sky", " in water tanks")),

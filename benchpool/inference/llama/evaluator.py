@@ -13,8 +13,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchpool.inference.chat import ChatTemplate, TemplateRefusedError
-from benchpool.inference.cloze import Node, Pair, plan, split_pair
 from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
@@ -26,7 +24,9 @@ from benchpool.inference.engine import (
     Request,
     Unanswered,
 )
-from benchpool.inference.packing import (
+from benchpool.inference.llama.chat import ChatTemplate, TemplateRefusedError
+from benchpool.inference.llama.cloze import Node, Pair, plan, split_pair
+from benchpool.inference.llama.packing import (
     CHOICES_TOKENS,
     MAX_SEQUENCES,
     TURNS_TOKENS,

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, NoReturn
 
 from benchpool.errors import ModelFileError
 from benchpool.inference.engine import ModelCard
-from benchpool.inference.ggml_types import FILE_TYPES, TENSOR_TYPES, TensorType
+from benchpool.inference.files.ggml_types import FILE_TYPES, TENSOR_TYPES, TensorType
 
 MAX_HEADER_BYTES = 256 << 20
 MAX_STRING_BYTES = 16 << 20

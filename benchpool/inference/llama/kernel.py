@@ -84,7 +84,7 @@ def _mapped_library() -> str | None:
 
 
 def _default_folder() -> Path:
-    from benchpool.inference.catalogue import default_cache  # noqa: PLC0415 - slow to import
+    from benchpool.inference.files.catalogue import default_cache  # noqa: PLC0415 - slow to import
 
     return default_cache().parent / "kernels"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from benchpool.inference.cloze import Node, Pair
+from benchpool.inference.llama.cloze import Node, Pair
 
 PIECE_TOKENS = 256  # one piece is one llama_decode; the fastest size measured
 PIECE_ROWS = 128  # bounds the logits buffer: rows x vocabulary x 4 bytes

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchpool.inference.gguf_header import GgufHeader, read_header
+from benchpool.inference.files.gguf_header import GgufHeader, read_header
 
 Quantize = Callable[[Path, Path], None]
 """Write the file at the first path to the second, in BF16."""
@@ -58,7 +58,7 @@ def bf16_copy(
 
 def default_folder() -> Path:
     """The folder of BF16 copies: beside the model cache."""
-    from benchpool.inference.catalogue import default_cache  # noqa: PLC0415 - slow to import
+    from benchpool.inference.files.catalogue import default_cache  # noqa: PLC0415 - slow to import
 
     return default_cache().parent / "bf16"
 

@@ -134,9 +134,9 @@ def test_the_runtime_names_the_product_that_computed(
 import sys
 from pathlib import Path
 from benchpool.inference.engine import ChoicesRequest
-from benchpool.inference.kernel import products
-from benchpool.inference.llama_cpp import LlamaCppEngine
-from benchpool.inference.native import KERNEL
+from benchpool.inference.llama.kernel import products
+from benchpool.inference.llama.llama_cpp import LlamaCppEngine
+from benchpool.inference.llama.native import KERNEL
 for precision in ("stored", "bf16"):
     with LlamaCppEngine(Path(sys.argv[1]), precision=precision) as engine:
         engine.answer([ChoicesRequest("one two", (" three", " four"))])

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchpool.inference.cloze import Node, Pair, plan
-from benchpool.inference.packing import (
+from benchpool.inference.llama.cloze import Node, Pair, plan
+from benchpool.inference.llama.packing import (
     CHOICES_TOKENS,
     PIECE_ROWS,
     PIECE_TOKENS,

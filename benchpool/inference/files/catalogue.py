@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchpool.errors import ConfigError, PrerequisiteError
 from benchpool.inference.engine import ModelCard
-from benchpool.inference.fetch import FetchProgress, fetch
-from benchpool.inference.gguf_header import read_header
-from benchpool.inference.model_entry import BUILT_IN, NAME_PATTERN, ModelEntry, PathSource
+from benchpool.inference.files.fetch import FetchProgress, fetch
+from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files.model_entry import BUILT_IN, NAME_PATTERN, ModelEntry, PathSource
 
 CACHE_VARIABLE = "BENCHPOOL_MODELS"
 _STAGING = ".incoming-"

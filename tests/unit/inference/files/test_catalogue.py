@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from benchpool.errors import ConfigError, InferenceError, ModelFileError, PrerequisiteError
 from benchpool.inference import fetch
-from benchpool.inference.catalogue import Catalogue, default_cache
-from benchpool.inference.model_entry import BUILT_IN, ModelEntry, PypiSource, Wheel
+from benchpool.inference.files.catalogue import Catalogue, default_cache
+from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry, PypiSource, Wheel
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from benchpool.inference.cloze import Pair, plan, split_pair
+from benchpool.inference.llama.cloze import Pair, plan, split_pair
 
 
 def _bytes(text: str) -> list[int]:

@@ -21,7 +21,12 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from benchpool.errors import InferenceError, ModelFileError, PrerequisiteError
-from benchpool.inference.model_entry import HuggingFaceSource, ModelEntry, PathSource, PypiSource
+from benchpool.inference.files.model_entry import (
+    HuggingFaceSource,
+    ModelEntry,
+    PathSource,
+    PypiSource,
+)
 
 FetchProgress = Callable[[int, int, str], None]
 """Called with (bytes done, bytes in total, what is being done)."""

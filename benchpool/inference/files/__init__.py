@@ -1,0 +1,1 @@
+"""Model files: their headers, where they come from, and how their weights are changed."""

@@ -1,0 +1,1 @@
+"""llama.cpp: the only package that loads it. Everything here runs in a child process."""
