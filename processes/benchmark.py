@@ -13,10 +13,17 @@ from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, PoolError
 from benchpool.process import Message, Process, State, handler
 from benchpool.winston import Winston, parse_quantity
-from processes.counts import Counts, read_counts
-from processes.joining import Join, read_join
-from processes.payments import Payment, reference_of
-from processes.pool import MOST_FINAL_ASKS, Entry, Pool, Registration, read_registration, read_terms
+from processes.dataset.counts import Counts, read_counts
+from processes.pool.joining import Join, read_join
+from processes.pool.payments import Payment, reference_of
+from processes.pool.pool import (
+    MOST_FINAL_ASKS,
+    Entry,
+    Pool,
+    Registration,
+    read_registration,
+    read_terms,
+)
 from processes.tag_values import check_address
 
 

@@ -19,10 +19,15 @@ from benchpool.ao.tags import Pair, normalise_name
 from benchpool.errors import HandlerError
 from benchpool.process import Message, State, handler
 from benchpool.winston import Winston, parse_quantity
-from processes.inference_request import DEFAULT_MAX_TOKENS, Asked, read_request, write_request
-from processes.roster import Roster, Work, Worker
 from processes.tag_values import check_address, whole_number
-from processes.workforce import Workforce
+from processes.workers.inference_request import (
+    DEFAULT_MAX_TOKENS,
+    Asked,
+    read_request,
+    write_request,
+)
+from processes.workers.roster import Roster, Work, Worker
+from processes.workers.workforce import Workforce
 
 BASE_FEE: Final = 1000
 TOKEN_FEE: Final = 10

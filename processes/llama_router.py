@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from benchpool.process import Message, handler
-from processes.roster import Work, Worker
-from processes.workforce import Workforce
+from processes.workers.roster import Work, Worker
+from processes.workers.workforce import Workforce
 
 UNBOUNDED: Final = 1_000_000
 """A worker takes what is pending all at once, so nothing is gained by holding work back."""

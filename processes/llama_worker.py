@@ -25,8 +25,8 @@ from benchpool.inference.engine import (
     Unanswered,
 )
 from benchpool.process import Message, Process, State, handler
-from processes.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 from processes.tag_values import check_address, whole_number
+from processes.workers.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 
 
 class Computing(State):

@@ -43,7 +43,7 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
     from benchpool.units.cron import parse_cron, parse_interval
     from benchpool.units.limits import DEFAULT_LIMITS, read_limits
     from benchpool.winston import format_war, parse_quantity, parse_war
-    from processes.inference_request import read_request, write_request
+    from processes.workers.inference_request import read_request, write_request
 
 _SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from benchpool.errors import DatasetError
 from benchpool.evaluation.sample import Sample
-from processes.counts import Counts, Figures, accuracy_figures
-from processes.dataset import Dataset
-from processes.dataset_parts import DatasetCard, Prediction, most_likely
+from processes.dataset.base import Dataset
+from processes.dataset.counts import Counts, Figures, accuracy_figures
+from processes.dataset.parts import DatasetCard, Prediction, most_likely
 
 COLUMNS = ["goal", "first", "second", "right"]
 

@@ -7,7 +7,7 @@ import pytest
 from benchpool.ao.clock import DAY_MS, GENESIS_MS
 from benchpool.errors import HandlerError
 from benchpool.process.process import Process, handler
-from processes.pool import MOST_FINAL_ASKS
+from processes.pool.pool import MOST_FINAL_ASKS
 
 
 class Puppet(Process):

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from benchpool.evaluation.sample import Sample
 from benchpool.process.process import Process, handler
-from processes.dataset import Dataset
-from processes.dataset_parts import DatasetCard
+from processes.dataset.base import Dataset
+from processes.dataset.parts import DatasetCard
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "two_choices.py"
 CSV = "goal,first,second,right\nOpen a jar,twist the lid,sing to it,1\nCut bread,spoon,knife,2\n"

@@ -22,7 +22,7 @@ from benchpool.evaluation import archive
 from benchpool.evaluation.sample import parse_samples
 from benchpool.inference.files.gguf_header import read_header
 from benchpool.simulation.scenario import load_scenario
-from processes.inference_request import read_request
+from processes.workers.inference_request import read_request
 
 DEEP = "[" * 100_000
 HUGE = "9" * 100_000

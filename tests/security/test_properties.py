@@ -12,7 +12,7 @@ from benchpool.errors import BenchpoolError, MessageError
 from benchpool.network import Network
 from benchpool.units.cron import parse_interval
 from benchpool.winston import parse_quantity
-from processes.inference_request import read_request, write_request
+from processes.workers.inference_request import read_request, write_request
 from processes.wrapped_ar import WrappedAR
 
 ANY_TEXT = st.text(st.characters(), max_size=40)

@@ -14,8 +14,8 @@ from benchpool.store.sqlite import SqliteStore
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.messenger import MessengerUnit
 from processes.benchmark import Benchmark
-from processes.evaluations import Evaluations, Statements
-from processes.workforce import Workforce
+from processes.dataset.evaluations import Evaluations, Statements
+from processes.workers.workforce import Workforce
 from processes.wrapped_ar import WrappedAR
 
 

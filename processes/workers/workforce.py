@@ -14,8 +14,8 @@ from typing import ClassVar
 from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.process import Message, Process, handler
 from benchpool.process.handlers import Verdict
-from processes.roster import Model, Roster, Work, Worker, has_hope, rank
 from processes.tag_values import check_address, duration_ms, whole_number
+from processes.workers.roster import Model, Roster, Work, Worker, has_hope, rank
 
 
 def _every_message(_: Message) -> Verdict:

@@ -25,9 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from benchpool.evaluation.sample import Sample
-from processes.counts import Counts
-from processes.dataset_tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
-from processes.reports import Outcome
+from processes.dataset.counts import Counts
+from processes.dataset.reports import Outcome
+from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""

@@ -1,6 +1,6 @@
 """Dataset: the base of the processes that hold a data set and evaluate models on it.
 
-A data set of your own overrides what differs of six parts; see `processes.dataset_parts` and
+A data set of your own overrides what differs of six parts; see `processes.dataset.parts` and
 docs/build-a-dataset.md.
 """
 
@@ -23,11 +23,11 @@ from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, Process, State, handler
 from benchpool.winston import Winston, parse_quantity
-from processes.counts import write_counts
-from processes.dataset_parts import DatasetParts
-from processes.dataset_tables import tables
-from processes.evaluations import Evaluations, Model, Task, statements
-from processes.reports import report
+from processes.dataset.counts import write_counts
+from processes.dataset.evaluations import Evaluations, Model, Task, statements
+from processes.dataset.parts import DatasetParts
+from processes.dataset.reports import report
+from processes.dataset.tables import tables
 from processes.tag_values import duration_ms
 
 PER_TICK: Final = 1000
