@@ -47,7 +47,7 @@ format: setup
 	@$(BIN)/ruff check --fix .
 
 bench: setup
-	@$(BIN)/python scripts/bench_bus.py
+	@$(BIN)/python benchmarks/bench_bus.py
 
 clean:
 	rm -rf $(VENV) .benchpool .benchpool-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""A client of many connections for scripts/bench_wire.py: as little as HTTP/1.1 needs.
+"""A client of many connections for benchmarks/bench_wire.py: as little as HTTP/1.1 needs.
 
 So that the server is what is measured.
 """

@@ -1,6 +1,6 @@
 """Measure signed messages a second over HTTP: verified, scheduled, evaluated, result readable.
 
-Usage: python scripts/bench_wire.py [--messages 1000] [--peer-messages 60] [--no-peers]
+Usage: python benchmarks/bench_wire.py [--messages 1000] [--peer-messages 60] [--no-peers]
 
 The messages are Transfers of a token, signed before the clock starts. Each is sent to the messenger
 unit (POST /), and its result is asked of the compute unit (GET /result) until it is there. Beside

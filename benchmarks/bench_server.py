@@ -3,7 +3,7 @@
 The result of each is asked for, too. The processor time beside the rate is the server's own, which
 says more than the rate on a machine that others use.
 
-python scripts/bench_server.py [--messages 4000] [--clients 32] [--kind ed25519|arweave]
+python benchmarks/bench_server.py [--messages 4000] [--clients 32] [--kind ed25519|arweave]
 """
 
 from __future__ import annotations

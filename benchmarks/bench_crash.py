@@ -1,7 +1,7 @@
 """Kill real processes at random moments and see that nothing is lost; print Markdown.
 
-python scripts/bench_crash.py              # 100 kills and 100,000 messages, about three minutes
-python scripts/bench_crash.py --quick      # a tenth of the work
+python benchmarks/bench_crash.py              # 100 kills and 100,000 messages, about three minutes
+python benchmarks/bench_crash.py --quick      # a tenth of the work
 """
 
 from __future__ import annotations

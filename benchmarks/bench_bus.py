@@ -1,7 +1,7 @@
 """Measure the message bus beside pykka and a bare loop, all in one run; print Markdown.
 
-python scripts/bench_bus.py             # the figures of BENCHMARKS.md, about two minutes
-python scripts/bench_bus.py --quick     # a tenth of the work
+python benchmarks/bench_bus.py             # the figures of BENCHMARKS.md, about two minutes
+python benchmarks/bench_bus.py --quick     # a tenth of the work
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure replay beside the first evaluation of the same run; print Markdown.
 
-python scripts/bench_replay.py             # 20,000 token transfers, five rounds
-python scripts/bench_replay.py --quick     # a tenth of the work, one round
+python benchmarks/bench_replay.py             # 20,000 token transfers, five rounds
+python benchmarks/bench_replay.py --quick     # a tenth of the work, one round
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure what signing and verifying a data item costs, by signature type.
 
-python scripts/bench_signatures.py                 # medians of 300 items with 200 bytes of data
-python scripts/bench_signatures.py --bytes 100000 --count 50
+python benchmarks/bench_signatures.py                 # medians of 300 items with 200 bytes of data
+python benchmarks/bench_signatures.py --bytes 100000 --count 50
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Grow one home on disk to a million messages by token transfers; print Markdown.
 
-python scripts/bench_long_life.py                        # a million messages, a few minutes
-python scripts/bench_long_life.py --messages 200000
+python benchmarks/bench_long_life.py                        # a million messages, a few minutes
+python benchmarks/bench_long_life.py --messages 200000
 """
 
 from __future__ import annotations

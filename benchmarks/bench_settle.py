@@ -3,7 +3,7 @@
 Data set and router are stand-ins that answer at once, so that the figure is the Benchmark's, the
 token's and the bus's own.
 
-python scripts/bench_settle.py
+python benchmarks/bench_settle.py
 """
 
 from __future__ import annotations

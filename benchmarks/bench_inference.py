@@ -1,8 +1,8 @@
 """Measure cloze questions a second, every way of asking on the same items; print Markdown.
 
-    python scripts/bench_inference.py
-    python scripts/bench_inference.py --quick
-    python scripts/bench_inference.py --lm-eval ENV/bin/python --full-dev
+    python benchmarks/bench_inference.py
+    python benchmarks/bench_inference.py --quick
+    python benchmarks/bench_inference.py --lm-eval ENV/bin/python --full-dev
 
 ENV is another environment with lm-eval, torch, transformers, gguf and llama-cpp-python[server].
 

@@ -1,7 +1,7 @@
 """Compare benchpool's log-likelihoods with lm-evaluation-harness on one file; print Markdown.
 
-    python scripts/parity_lm_eval.py --lm-eval-python ENV/bin/python
-    python scripts/parity_lm_eval.py --lm-eval-python ENV/bin/python --gguf-questions 8
+    python benchmarks/parity_lm_eval.py --lm-eval-python ENV/bin/python
+    python benchmarks/parity_lm_eval.py --lm-eval-python ENV/bin/python --gguf-questions 8
 
 ENV is another environment with lm-eval, torch, transformers, gguf and accelerate; for
 --gguf-questions also llama-cpp-python[server]. Both sides read the same F32 transcoding of a
