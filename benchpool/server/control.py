@@ -1,6 +1,7 @@
 """The control routes: what the command line asks of a running server, with its token.
 
-A served home is locked, so commands that write have the server do it. See `benchpool.client.served`.
+A served home is locked, so commands that write have the server do it; see
+`benchpool.client.served`.
 """
 
 from __future__ import annotations

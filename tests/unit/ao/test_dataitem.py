@@ -28,7 +28,7 @@ from benchpool.ao.signers import ArweaveSigner, Ed25519Signer, EthereumSigner, S
 from benchpool.errors import ConfigError, DataItemError
 
 FIXTURE = json.loads(
-    Path(__file__).with_name("fixtures").joinpath("arbundles-items.json").read_text()
+    Path(__file__).parents[1].joinpath("fixtures", "arbundles-items.json").read_text()
 )
 JWK = FIXTURE["keys"]["jwk"]
 SECRET = bytes.fromhex(FIXTURE["keys"]["ed25519"])

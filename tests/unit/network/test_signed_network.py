@@ -31,9 +31,9 @@ from benchpool.errors import (
 )
 from benchpool.process.registry import Registry
 
-JWK = json.loads(Path(__file__).parent.joinpath("fixtures", "arbundles-items.json").read_text())[
-    "keys"
-]["jwk"]
+JWK = json.loads(
+    Path(__file__).parents[1].joinpath("fixtures", "arbundles-items.json").read_text()
+)["keys"]["jwk"]
 STRANGER = Ed25519Signer(b"s" * 32)
 
 

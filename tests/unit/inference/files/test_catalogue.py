@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchpool.errors import ConfigError, InferenceError, ModelFileError, PrerequisiteError
-from benchpool.inference import fetch
+from benchpool.inference.files import fetch
 from benchpool.inference.files.catalogue import Catalogue, default_cache
 from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry, PypiSource, Wheel
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchpool.inference import kernel as kernels
+from benchpool.inference.llama import kernel as kernels
 
 BF16, F32 = 30, 0
 Plain = ctypes.CFUNCTYPE(
