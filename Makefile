@@ -4,6 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# llama.cpp's AMX tiles die of a general protection fault when GCC 12 compiles them; without them
+# a machine that has AMX also computes the same bits as one that has AVX-512 alone.
+ifneq ($(shell grep -s -m1 -o amx_tile /proc/cpuinfo),)
+NO_AMX := -march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
+export CMAKE_ARGS ?= -DGGML_NATIVE=OFF "-DCMAKE_C_FLAGS=$(NO_AMX)" "-DCMAKE_CXX_FLAGS=$(NO_AMX)"
+endif
+
 .PHONY: setup demo test test-slow lint format bench clean help
 
 help:

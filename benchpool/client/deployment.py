@@ -95,7 +95,7 @@ def upload_model(
 
 def sample_path() -> Path:
     """Return the file of sample questions that the project ships. Raises: PrerequisiteError."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     for folder in (here / "data", here.parent / "datasets"):
         path = folder / "siqa-sample.jsonl"
         if path.exists():
