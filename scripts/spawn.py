@@ -1,7 +1,7 @@
 """Set up a home for pools, as `benchpool init` does, which takes the same options.
 
-    python scripts/spawn.py
-    benchpool send --target WrappedAR --action Info
+python scripts/spawn.py
+benchpool send --target WrappedAR --action Info
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def create(
         str | None,
         typer.Option(
             "--protocol",
-            help="cloze or letters, or with /bf16 to compute in BF16; default: the data set's first.",
+            help="cloze or letters, with /bf16 to compute in BF16; default: the data set's first.",
         ),
     ] = None,
     duration: Annotated[

@@ -38,9 +38,7 @@ WORKING = [
 
 
 @pytest.mark.parametrize("command", WORKING, ids=lambda command: " ".join(command[:2]))
-def test_a_home_that_is_not_there_is_not_made(
-    run: Any, home: Path, command: list[str]
-) -> None:
+def test_a_home_that_is_not_there_is_not_made(run: Any, home: Path, command: list[str]) -> None:
     done = run(*command, code=1)
     assert done.stderr == (
         f"error: {home} holds no network yet; make one with: benchpool init, or name another"
