@@ -110,11 +110,11 @@ def working(network: Network) -> Iterator[output.Report]:
             if overall.add(process, done, total) > 1:
                 report(*overall.sums(), "questions to all models")
 
-        network.on_inference(show)
+        unlisten = network.on_inference(show)
         try:
             yield report
         finally:
-            network.on_inference(None)
+            unlisten()
 
 
 class _Overall:
