@@ -69,10 +69,10 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
 @pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_real_model_gives_the_same_bits_for_any_number_of_workers(smol, make_pool, precision):
     given = []
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         with make_pool(workers=workers).open(smol, precision) as engine:
-            given.append(engine.answer(QUESTIONS[:48]))
-    assert given[0] == given[1] == given[2]
+            given.append(engine.answer(QUESTIONS[:24]))
+    assert given[0] == given[1]
 
 
 def test_one_model_uses_every_worker(tiny, make_pool):
@@ -124,7 +124,7 @@ def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_poo
 def test_a_killed_child_costs_nothing_but_time(tiny, make_pool):
     pool = make_pool(workers=2)
     with pool.open(tiny) as engine:
-        expected = engine.answer(MANY[:2000])
+        expected = engine.answer(MANY[:1000])
         killed = []
 
         def kill(done, _asked):
@@ -132,7 +132,7 @@ def test_a_killed_child_costs_nothing_but_time(tiny, make_pool):
                 killed.append(next(iter(pool._children)).pid)
                 os.kill(killed[0], signal.SIGKILL)
 
-        assert engine.answer(MANY[:2000], kill) == expected
+        assert engine.answer(MANY[:1000], kill) == expected
         assert killed
         assert killed[0] not in {child.pid for child in pool._children}
 
