@@ -44,7 +44,7 @@ def put(
 
 @app.command("get")
 def get(
-    id: Annotated[str, typer.Argument(metavar="ID", help="What 'data put' printed, or its beginning.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="What was printed by 'data put'.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; else stdout.")
     ] = None,

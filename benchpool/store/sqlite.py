@@ -29,9 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import encode_id, id_keys, is_id
 from benchpool.ao.ids import id_key as _id_key
-from benchpool.ao.ids import id_keys
 from benchpool.ao.message import (
     Message,
     ProcessInfo,

@@ -18,9 +18,9 @@ def test_the_only_id_that_begins_so() -> None:
 
 def test_several_are_named_while_they_are_few() -> None:
     many = [f"same{number}" for number in range(6)]
-    with pytest.raises(AmbiguousId, match="^'same' is too short: 2 ids match: same0, same1$"):
+    with pytest.raises(AmbiguousId, match=r"^'same' is too short: 2 ids match: same0, same1$"):
         complete_id("same", many[:2], "ids")
-    with pytest.raises(AmbiguousId, match="^'same' is too short: 6 ids match$"):
+    with pytest.raises(AmbiguousId, match=r"^'same' is too short: 6 ids match$"):
         complete_id("same", many, "ids")
 
 
