@@ -8,6 +8,7 @@ wrong, with which id or file, and what to do next.
      +- ConfigError                   a bad option or file of settings; exit 2
      |   +- ScenarioError             a scenario file, with its line
      +- PrerequisiteError             something is not installed or not pulled; exit 3
+     +- AmbiguousId                   the beginning of more than one id
      +- MessageError
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
@@ -59,6 +60,10 @@ class PrerequisiteError(BenchpoolError):
     """Something outside is missing: a model that was not pulled, a package not installed."""
 
     exit_code = 3
+
+
+class AmbiguousId(BenchpoolError):
+    """The beginning of an id with which several ids begin."""
 
 
 class MessageError(BenchpoolError):
