@@ -26,7 +26,7 @@ from benchpool.network.sent import Sent
 from benchpool.network.timeline import Timeline
 from benchpool.network.trace import Trace
 from benchpool.network.unit_keys import UnitKeys
-from benchpool.process.process import Process
+from benchpool.process.module import ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
 from benchpool.store.home import Home, open_store
@@ -610,11 +610,11 @@ class Network:
             raise UnknownProcess(f"{process} is a wallet, not a process")
         return info
 
-    def process(self, process: Party) -> Process:
+    def process(self, process: Party) -> ModuleProcess:
         """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
         return self._compute.process(self.info(process).id)
 
-    def past(self, process: str, position: int) -> Process:
+    def past(self, process: str, position: int) -> ModuleProcess:
         """Return a process as it was behind a position of its log.
 
         Raises: UnknownProcess; LimitExceeded, see `ComputeUnit.past`.
