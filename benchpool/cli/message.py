@@ -136,7 +136,7 @@ def dryrun(
 
 
 def result(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message, or its beginning.")],
     process: Annotated[
         str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
     ] = None,
@@ -150,7 +150,8 @@ def result(
     from benchpool.cli import view
 
     with session.reading(home) as network:
-        found = network.result(id, None if process is None else network.resolve(process))
+        message_id = network.logs.resolve(id)
+        found = network.result(message_id, None if process is None else network.resolve(process))
         if as_json:
             output.print_json(found.view())
         else:

@@ -51,9 +51,10 @@ def writing(
 
     Raises: HomeLocked; StoreError, also if there is no network.
     """
-    from benchpool.client.served import ServedNetwork, find_server
+    from benchpool.client.served import ServedNetwork
     from benchpool.network import Network
     from benchpool.store.home import Home, find_home
+    from benchpool.store.server_file import find_server
 
     folder = find_home(home)
     fresh = not Home(folder).exists()
@@ -109,11 +110,11 @@ def working(network: Network) -> Iterator[output.Report]:
             if overall.add(process, done, total) > 1:
                 report(*overall.sums(), "questions to all models")
 
-        network.on_inference(show)
+        unlisten = network.on_inference(show)
         try:
             yield report
         finally:
-            network.on_inference(None)
+            unlisten()
 
 
 class _Overall:

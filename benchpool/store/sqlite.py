@@ -32,7 +32,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import encode_id, id_keys, is_id
 from benchpool.ao.ids import id_key as _id_key
 from benchpool.ao.message import (
     Message,
@@ -321,6 +321,18 @@ class SqliteStore:
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
+    def beginning(self, text: str) -> Iterator[str]:
+        """See `Store`."""
+        self._flush()
+        try:
+            least, most = id_keys(text)
+        except ValueError:
+            return
+        for raw, _ in self._rows(_FIND_BEGINNING, {"least": least, "most": most}):
+            message_id = decode_message(raw).id
+            if message_id.startswith(text):
+                yield message_id
+
     def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
         """Go through the messages that a search finds, each with its sequence."""
         self._flush()
@@ -547,6 +559,7 @@ _FIND = (
     f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
 )
 _FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
+_FIND_BEGINNING = _FIND.replace("= :key", "BETWEEN :least AND :most")
 _SET_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
