@@ -175,7 +175,7 @@ def _show_stats(found: Sequence[RunTotals]) -> None:
         [*headers, *numbers],
         [
             (
-                output.short_id(one.name),
+                one.name,
                 one.model[:12],
                 one.quantization,
                 one.runtime.precision,

@@ -173,7 +173,7 @@ def list_pools(
             ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
             [
                 (
-                    output.short_id(pool.id),
+                    pool.id,
                     pool.title,
                     name_of(pool.dataset),
                     pool.funds,
