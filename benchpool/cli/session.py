@@ -48,9 +48,10 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
 
     Raises: HomeLocked, StoreError.
     """
-    from benchpool.client.served import ServedNetwork, find_server
+    from benchpool.client.served import ServedNetwork
     from benchpool.network import Network
     from benchpool.store.home import find_home
+    from benchpool.store.server_file import find_server
 
     folder = find_home(home)
     server = find_server(folder)

@@ -39,9 +39,9 @@ def up(
 
     Example: benchpool up --port 4000
     """
-    from benchpool.client.served import refuse_served
     from benchpool.errors import PrerequisiteError
     from benchpool.store.home import find_home
+    from benchpool.store.server_file import refuse_served
 
     try:
         from benchpool.server.run import Options, serve_home

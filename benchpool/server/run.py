@@ -15,7 +15,6 @@ from typing import Any
 import uvicorn
 
 from benchpool.ao.clock import WallClock
-from benchpool.client.served import ServerFile, forget_server, write_server
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
 from benchpool.process.registry import Registry
@@ -23,6 +22,7 @@ from benchpool.server.app import make_app
 from benchpool.server.bus import Bus
 from benchpool.server.context import Context
 from benchpool.server.metrics import Metrics
+from benchpool.store.server_file import ServerFile, forget_server, write_server
 from benchpool.units.garbage import fewer_collections
 
 log = logging.getLogger("benchpool.server")

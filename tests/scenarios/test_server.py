@@ -23,7 +23,7 @@ from benchpool.ao.dataitem import sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.client.served import ServedNetwork, find_server
+from benchpool.client.served import ServedNetwork
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -33,6 +33,7 @@ from benchpool.inference.engine import (
     Runtime,
 )
 from benchpool.server.run import Options
+from benchpool.store.server_file import find_server
 
 ROOT = Path(__file__).parents[2]
 
