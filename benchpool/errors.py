@@ -37,10 +37,7 @@ wrong, with which id or file, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 
 class BenchpoolError(Exception):
@@ -157,9 +154,6 @@ class DatasetError(BenchpoolError):
 
 class InferenceError(BenchpoolError):
     """A model could not answer a request."""
-
-    answered: Mapping[int, Any] = MappingProxyType({})
-    """Answers that a failed call got before, by place among its requests: they stand."""
 
 
 class ModelFileError(InferenceError):

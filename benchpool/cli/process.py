@@ -47,7 +47,7 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     content = read_content(tag, data, data_file)
-    with session.writing(home) as network:
+    with session.writing(home, new=True) as network:
         owner = session.signer(network, sender)
         with session.working(network):
             process = network.spawn(

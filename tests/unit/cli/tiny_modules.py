@@ -6,6 +6,8 @@ from typing import Any
 
 from benchpool import Message, Process, State, handler
 from benchpool.errors import HandlerError
+from processes.dataset.parts import DatasetCard
+from processes.siqa import SiqaDataset
 
 
 class Counts(State):
@@ -51,3 +53,9 @@ class Greeter(Process):
 
     def describe(self) -> dict[str, Any]:
         return {"Mood": "good"}
+
+
+class Letters(SiqaDataset):
+    """Knows one protocol, which is not the Benchmark's own default."""
+
+    card = DatasetCard("Letters", 3, ("letters",))
