@@ -178,7 +178,7 @@ def _show_stats(found: Sequence[RunTotals]) -> None:
         [*headers, *numbers],
         [
             (
-                output.short_id(one.name),
+                one.name,
                 one.model[:12],
                 one.quantization,
                 one.runtime.precision,

@@ -10,7 +10,7 @@ from benchpool.cli import output, session
 from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
 
 if TYPE_CHECKING:
-    from benchpool.cli.pool_client import PoolClient
+    from benchpool.client.pools import PoolClient
     from benchpool.network import Network
 
 app = typer.Typer(
@@ -31,9 +31,10 @@ BenchmarkOption = Annotated[
 
 
 def _client(network: Network, benchmark: str, *, verbose: bool = False) -> PoolClient:
-    from benchpool.cli.pool_client import PoolClient
+    from benchpool.cli.pool_view import Verbose
+    from benchpool.client.pools import PoolClient
 
-    return PoolClient(network, network.resolve(benchmark), verbose=verbose)
+    return PoolClient(network, benchmark, Verbose(network) if verbose else None)
 
 
 @app.command("create")
@@ -164,6 +165,7 @@ def list_pools(
     Example: benchpool pool list
     """
     from benchpool.cli import view
+    from benchpool.cli.pool_view import shown
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -176,13 +178,13 @@ def list_pools(
             ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
             [
                 (
-                    output.short_id(pool.id),
+                    pool.id,
                     pool.title,
                     name_of(pool.dataset),
-                    pool.funds,
+                    shown(pool, "funds"),
                     pool.text("allocation"),
                     pool.text("status"),
-                    pool.end,
+                    shown(pool, "end_time"),
                     pool.entries,
                 )
                 for pool in pools
@@ -206,7 +208,7 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_client import leaderboard_row
+    from benchpool.cli.pool_view import leaderboard_row
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -240,6 +242,7 @@ def show(
     import json
 
     from benchpool.cli import view
+    from benchpool.cli.pool_view import shown
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -254,7 +257,7 @@ def show(
                 name,
                 json.dumps(value, ensure_ascii=False)
                 if isinstance(value, list | dict)
-                else found.shown(name, name_of),
+                else shown(found, name, name_of),
             )
             for name, value in found.facts.items()
         ]
