@@ -76,7 +76,10 @@ class ModuleProcess(Protocol):
         ...
 
     def inspect(self) -> dict[str, Any]:
-        """Show it: `handlers` (name, pattern, max_runs), `description`, and `state` as JSON."""
+        """Show it, as JSON holds it.
+
+        Returns: `handlers` (name, action, pattern, max_runs), `description` and `state`.
+        """
         ...
 
 

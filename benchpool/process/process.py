@@ -248,7 +248,12 @@ class Process(Outbox):
         """Show handlers, description and state."""
         return {
             "handlers": [
-                {"name": row.name, "pattern": row.describe(), "max_runs": row.max_runs}
+                {
+                    "name": row.name,
+                    "action": row.action,
+                    "pattern": row.describe(),
+                    "max_runs": row.max_runs,
+                }
                 for row in self.handlers
             ],
             "description": self.describe(),

@@ -1,4 +1,4 @@
-"""A module that is no Python class: a stack machine whose memory is bytes and whose code is text."""
+"""A module that is no Python class: a stack machine whose code is text."""
 
 import json
 
