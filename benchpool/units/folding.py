@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
 from benchpool.errors import BenchpoolError, HandlerError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
+from benchpool.extensions.outside import OutOfTime, encode_fact
 from benchpool.process.handlers import matches
 from benchpool.process.process import NO_LUA, Process
 from benchpool.units.budget import TimeBudgetExceeded, Watch
@@ -107,6 +108,12 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     if messages or spawns or assigns or output:
         return Result(messages, spawns, assigns, output)
     return EMPTY_RESULT
+
+
+def out_of_time(message: Message, seconds: float) -> Result:
+    """Make the result of a handler that its time budget ended."""
+    error = f"{message.action or 'a handler'} exceeded its time budget of {seconds:g} s"
+    return Result(error=error, recorded=(encode_fact(OutOfTime(seconds)),))
 
 
 def _handle(process: Process, message: Message) -> None:
