@@ -63,7 +63,7 @@ def _in_the_child(work: Callable[[], object], columns: int) -> None:
         with suppress(SystemExit):
             work()
         sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - nothing of pytest's may run twice
+    except BaseException as error:  # nothing of pytest may run twice
         os.write(2, f"{type(error).__name__}: {error}".encode())
     finally:
         os._exit(0)
