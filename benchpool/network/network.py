@@ -16,6 +16,7 @@ from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.llama import InferenceProgress
+from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine import EngineStats
 from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
@@ -107,6 +108,8 @@ class Network:
         store, home, read_only = self._store, self.home, self.read_only
         self._lock = RLock()
         self.limits = limits
+        if not read_only:
+            note_old_positions(store)
         self._timeline = Timeline(store, clock)
         self.data = DataStore(None if home is None else home.data)
         self.registry = registry or Registry()

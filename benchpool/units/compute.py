@@ -16,7 +16,7 @@ from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
-from benchpool.units.folding import Instance, fold
+from benchpool.units.folding import Instance, fold, out_of_time
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class ComputeUnit:
                 if not result.error:
                     fold(instance, earlier, recorded=result.recorded)
                 self._note(instance, earlier, result)
-        result = Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+        result = out_of_time(message, self._budget.seconds)
         self._note(instance, message, result)
         return result
 
@@ -217,7 +217,7 @@ class ComputeUnit:
             if watch is not None:
                 watch.settle()
             self._let_go(message.process)
-            return Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+            return out_of_time(message, self._budget.seconds)
         finally:
             self._budget.leave(watch)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
 from benchpool.errors import BenchpoolError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
+from benchpool.extensions.outside import OutOfTime, encode_fact
 from benchpool.process.module import ModuleProcess
 from benchpool.process.outbox import PutOut
 from benchpool.units.budget import TimeBudgetExceeded, Watch
@@ -105,6 +106,12 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     if messages or spawns or assigns or output:
         return Result(messages, spawns, assigns, output)
     return EMPTY_RESULT
+
+
+def out_of_time(message: Message, seconds: float) -> Result:
+    """Make the result of a handler that its time budget ended."""
+    error = f"{message.action or 'a handler'} exceeded its time budget of {seconds:g} s"
+    return Result(error=error, recorded=(encode_fact(OutOfTime(seconds)),))
 
 
 def _handle_in_time(process: ModuleProcess, message: Message, most: int, watch: Watch) -> PutOut:
