@@ -20,7 +20,8 @@ from benchpool.ao.message import (
     decode_result,
     encode_result,
 )
-from benchpool.audit.log_checks import Causes, Links, missing
+from benchpool.audit.causes import Causes, missing
+from benchpool.audit.links import Links
 from benchpool.audit.old_logs import OldLog, was_ended
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
