@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from benchpool.ao.ids import find_titled
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.audit.dataset import Count, DatasetRecount, judge_of
 from benchpool.audit.ledger import LedgerRecount, Transfer
@@ -29,7 +30,7 @@ from benchpool.store.home import open_run
 def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
     """Check a pool of a home, by its id or the beginning of it, or by its title.
 
-    Raises: PoolError if there is no such pool, or several; StoreError.
+    Raises: PoolError if there is no such pool; AmbiguousId if several are meant; StoreError.
     """
     with open_run(folder) as run:
         return audit(run.store, run.data, pool, registry=registry)
@@ -38,7 +39,7 @@ def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> 
 def audit(
     store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
 ) -> Statement:
-    """Check a pool. Raises: PoolError if there is no such pool, or several."""
+    """Check a pool. Raises: PoolError if there is no such pool; AmbiguousId."""
     return _Audit(store, data, pool, registry or Registry()).run()
 
 
@@ -118,30 +119,19 @@ class _Audit:
             self._read += 1
 
     def _find(self, text: str) -> tuple[BenchmarkRecount, Pool]:
-        found: list[tuple[BenchmarkRecount, Pool]] = []
-        faults: list[str] = []
+        recounts: list[tuple[BenchmarkRecount, list[str], int]] = []
         for info in self._store.processes():
-            if not info.tags.get("WrappedAR"):
-                continue
-            recount = BenchmarkRecount(info)
-            before, self._links = self._links, []
-            read, self._read = self._read, 0
-            self._follow(info.id, recount.take)
-            faults += self._links
-            wanted = [
-                pool
-                for pool in recount.pools.values()
-                if pool.id.startswith(text) or (pool.title and pool.title == text)
-            ]
-            self._links = [*before, *self._links] if wanted else before
-            self._read = read + (self._read if wanted else 0)
-            found += [(recount, pool) for pool in wanted]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            named = ", ".join(pool.id for _, pool in found[:5])
-            raise PoolError(f"{text!r} may be any of {len(found)} pools: {named}; give an id")
-        if faults:
+            if info.tags.get("WrappedAR"):
+                recount = BenchmarkRecount(info)
+                self._links, self._read = [], 0
+                self._follow(info.id, recount.take)
+                recounts.append((recount, self._links, self._read))
+        titles = {pool.id: pool.title for each, *_ in recounts for pool in each.pools.values()}
+        wanted = find_titled(text, titles, "pools")
+        for recount, self._links, self._read in recounts:
+            if wanted in recount.pools:
+                return recount, recount.pools[wanted]
+        if faults := [fault for _, links, _ in recounts for fault in links]:
             raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {faults[0]}")
         raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
 

@@ -105,6 +105,12 @@ def _write(stream: TextIO, text: str) -> None:
         getattr(stream, "rich_proxied_file", stream).write(text)
 
 
+def heading(text: str) -> None:
+    """Begin a part of what is printed."""
+    line()
+    line(paint(text, "strong"))
+
+
 def flush() -> None:
     """Let whoever reads stdout have it now."""
     sys.stdout.flush()

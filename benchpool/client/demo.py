@@ -184,6 +184,7 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         "leaderboard": [
             {key: row[key] for key in keys}
             | {
+                "score": _number(row["score"]),
                 "accuracy": _number(row["accuracy"]),
                 "stderr": _number(row["standard_error"]),
                 "evaluated": row["evaluated"],
