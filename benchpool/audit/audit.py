@@ -83,7 +83,8 @@ class _Audit:
         add(check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
         add(check("the terms are those that the funder asked for", pool.terms, ""))
-        add(check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
+        entries = f"{len(pool.entries)} {'entry' if len(pool.entries) == 1 else 'entries'}"
+        add(check("every entry joined by the rules", pool.joins, entries))
         add(self._scores())
         add(self._once(counts))
         settled = pool.settled >= 0
@@ -210,7 +211,8 @@ class _Audit:
         return f"{self._read:,} messages of token, Benchmark and data set"
 
     def _came_in(self) -> str:
-        return f"{len(self._pool.deposits)} deposits, {self._pool.funds} winston"
+        count = len(self._pool.deposits)
+        return f"{count} deposit{'s' * (count != 1)}, {self._pool.funds} winston"
 
     def _deposits(self) -> list[str]:
         problems = []
@@ -237,7 +239,7 @@ class _Audit:
                     f"position {score.position} of the data set: it said {_numbers(score.said)} of"
                     f" {score.model}, the answers give {_numbers(score.counted)}"
                 )
-        detail = f"{asked} scores, judged again from the answers"
+        detail = f"{asked} score{'s' * (asked != 1)}, judged again from the answers"
         return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
@@ -248,7 +250,7 @@ class _Audit:
             if count.total > questions or count.evaluated + count.unscored > count.total
         ]
         counted = sum(count.evaluated for count in counts.values())
-        detail = f"{counted:,} answers counted"
+        detail = f"{counted:,} answer{'s' * (counted != 1)} counted"
         if self._dataset.repeated:
             detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
         return check("one answer counts for each question and entry", problems, detail)
@@ -294,7 +296,7 @@ class _Audit:
             if done.get(key, 0) != 1:
                 who = f"{key[0]} for {key[1]}" if key[1] else key[0]
                 problems.append(f"{who} was paid {done.get(key, 0)} times")
-        return problems, f"{len(moved)} transfers"
+        return problems, f"{len(moved)} transfer{'s' * (len(moved) != 1)}"
 
     def _sum(self, moved: list[Transfer]) -> tuple[list[str], str]:
         total, funds = sum(each.quantity for each in moved), self._pool.funds
@@ -307,7 +309,7 @@ class _Audit:
         if held != self._ledger.supply:
             problems.append(f"the supply is {self._ledger.supply}, the balances add up to {held}")
         holders = sum(1 for amount in self._ledger.balances.values() if amount)
-        return problems, f"supply {held} winston, {holders} accounts"
+        return problems, f"supply {held} winston, {holders} account{'s' * (holders != 1)}"
 
 
 def _numbers(count: Count | None) -> str:

@@ -33,7 +33,7 @@ def audit(pool: PoolArgument, *, as_json: JsonOption = False, home: HomeOption =
         _show(statement)
     if not statement.passed:
         failed = sum(check.passed is False for check in statement.checks)
-        output.complain(f"{failed} of {len(statement.checks)} checks failed")
+        output.complain(f"{failed} of {output.count(len(statement.checks), 'check')} failed")
         raise typer.Exit(1)
 
 

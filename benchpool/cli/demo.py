@@ -63,9 +63,11 @@ def demo(
     try:
         with _open(folder, seed, replace=home is None) as network, session.working(network):
             if network.resumed:
-                listener.step(f"going on in {folder}: {network.resumed} messages were pending")
+                pending = output.count(network.resumed, "message")
+                listener.step(f"going on in {folder}, where {pending} waited")
                 network.run()
-            listener.step(f"{len(entrants)} models will answer {len(samples)} questions each")
+            questions = output.count(len(samples), "question")
+            listener.step(f"{len(entrants)} models will answer {questions} each")
             result = run_demo(network, entrants, samples, listener)
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from here")
