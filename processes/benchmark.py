@@ -13,7 +13,7 @@ from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, PoolError
 from benchpool.process import Message, Process, State, handler
 from benchpool.winston import Winston, parse_quantity
-from processes.dataset.counts import Counts, read_counts
+from processes.counts import Counts, read_counts
 from processes.pool.joining import Join, read_join
 from processes.pool.payments import Payment, reference_of
 from processes.pool.pool import (

@@ -218,7 +218,7 @@ def test_the_child_ends_with_its_parent_and_ignores_interrupts(tiny, tmp_path):
 
 @pytest.mark.model
 def test_the_real_model_runs_and_recovers(smol):
-    with IsolatedEngine(smol, threads=2) as engine:
+    with IsolatedEngine(smol, threads=1) as engine:
         before = engine.answer([QUESTION])
         timer = _kill_soon(engine, signal.SIGKILL)
         with pytest.raises(ModelDied, match="smollm2-135m"):
