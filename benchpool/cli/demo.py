@@ -116,9 +116,9 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
     A finished demo in the default place makes way for a new one.
     """
     from benchpool.client.demo import finished, is_demo
-    from benchpool.client.served import refuse_served
     from benchpool.errors import ConfigError
     from benchpool.network import Network
+    from benchpool.store.server_file import refuse_served
 
     refuse_served(folder)
     network = Network(folder, seed=seed)

@@ -10,7 +10,7 @@ from benchpool.cli import output, session
 from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
 
 if TYPE_CHECKING:
-    from benchpool.cli.pool_client import PoolClient
+    from benchpool.client.pools import PoolClient
     from benchpool.network import Network
 
 app = typer.Typer(
@@ -31,9 +31,10 @@ BenchmarkOption = Annotated[
 
 
 def _client(network: Network, benchmark: str, *, verbose: bool = False) -> PoolClient:
-    from benchpool.cli.pool_client import PoolClient
+    from benchpool.cli.pool_view import Verbose
+    from benchpool.client.pools import PoolClient
 
-    return PoolClient(network, network.resolve(benchmark), verbose=verbose)
+    return PoolClient(network, benchmark, Verbose(network) if verbose else None)
 
 
 @app.command("create")
@@ -55,11 +56,12 @@ def create(
         str | None,
         typer.Option(
             "--protocol",
-            help="cloze (default) or letters; cloze/bf16 or letters/bf16 to compute in BF16.",
+            help="cloze or letters, with /bf16 to compute in BF16; default: the data set's first.",
         ),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option("--duration", help="How long it is open; default 30d.")
+        str | None,
+        typer.Option("--duration", help="How long it is open, such as 12h; default 30d."),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
@@ -87,18 +89,20 @@ def create(
         raise typer.BadParameter("a pool needs more than nothing", param_hint="--funds")
     if duration is not None:
         parse_duration(duration)
-    optional = {"X-Protocol": protocol, "X-Duration": duration, "X-Title": title}
     with session.writing(home) as network:
-        terms = {
-            "X-Dataset": network.resolve(dataset),
-            "X-Allocation": allocation,
-            **{name: value for name, value in optional.items() if value is not None},
-        }
         client = _client(network, benchmark, verbose=verbose)
+        asked = network.resolve(dataset)
+        terms = {
+            "X-Dataset": asked,
+            "X-Allocation": allocation,
+            "X-Protocol": protocol or client.first_protocol(asked),
+            "X-Duration": duration,
+            "X-Title": title,
+        }
         created = client.create(
             token=network.resolve(token),
             quantity=quantity,
-            terms=terms,
+            terms={name: value for name, value in terms.items() if value},
             funder=session.signer(network, sender),
         )
         made = client.get(created.tags["Pool"])
@@ -161,6 +165,7 @@ def list_pools(
     Example: benchpool pool list
     """
     from benchpool.cli import view
+    from benchpool.cli.pool_view import shown
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -173,13 +178,13 @@ def list_pools(
             ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
             [
                 (
-                    output.short_id(pool.id),
+                    pool.id,
                     pool.title,
                     name_of(pool.dataset),
-                    pool.funds,
+                    shown(pool, "funds"),
                     pool.text("allocation"),
                     pool.text("status"),
-                    pool.end,
+                    shown(pool, "end_time"),
                     pool.entries,
                 )
                 for pool in pools
@@ -203,7 +208,7 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_client import leaderboard_row
+    from benchpool.cli.pool_view import leaderboard_row
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -237,6 +242,7 @@ def show(
     import json
 
     from benchpool.cli import view
+    from benchpool.cli.pool_view import shown
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -251,7 +257,7 @@ def show(
                 name,
                 json.dumps(value, ensure_ascii=False)
                 if isinstance(value, list | dict)
-                else found.shown(name, name_of),
+                else shown(found, name, name_of),
             )
             for name, value in found.facts.items()
         ]

@@ -35,8 +35,8 @@ def replay(
     Example: benchpool replay --verify
     """
     from benchpool.audit.replay import replay_home
-    from benchpool.client.served import refuse_served
     from benchpool.store.home import find_home, open_run
+    from benchpool.store.server_file import refuse_served
 
     folder = find_home(home)
     if verify and any((folder / "databases").glob("*.sqlite")):
