@@ -51,6 +51,10 @@ class Greeter(Process):
     def forward_wrong(self, message: Message) -> None:
         self.send(self.id, "Greet")
 
+    @handler("Complain")
+    def complain(self, message: Message) -> None:
+        self.reply(message, "Complain-Error", {"Error": "it is late"})
+
     def describe(self) -> dict[str, Any]:
         return {"Mood": "good"}
 
