@@ -150,7 +150,7 @@ def stats(
     if path.exists():
         uri = sqlite_uri(path, read_only=True)
         with closing(sqlite3.connect(uri, uri=True)) as database:
-            found = runs.total(runs.read(database))
+            found = runs.totals(database)
     if model is not None:
         found = [one for one in found if one.name == model or one.model.startswith(model)]
     if as_json:

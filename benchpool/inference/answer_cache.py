@@ -92,7 +92,7 @@ class AnswerCache:
     def runs(self) -> list[RunTotals]:
         """All runs, added up by model and runtime."""
         with self._lock:
-            return runs.total(runs.read(self._database))
+            return runs.totals(self._database)
 
     def close(self) -> None:
         """Close the file."""

@@ -164,13 +164,10 @@ class EngineStats(msgspec.Struct):
 class Engine(Protocol):
     """One loaded model. Not thread-safe: an engine serves one caller at a time."""
 
-    @property
-    def card(self) -> ModelCard:
-        """The model this engine runs."""
-
-    @property
-    def runtime(self) -> Runtime:
-        """What besides model and request decides the bits of its answers."""
+    card: ModelCard
+    """The model that this engine runs."""
+    runtime: Runtime
+    """What besides model and request decides the bits of its answers."""
 
     def answer(
         self, requests: Sequence[Request], progress: Progress | None = None
@@ -184,11 +181,13 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release the model. Closing twice is allowed; answering afterwards is not."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

@@ -12,23 +12,23 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchpool.errors import InferenceError
+from benchpool.inference.admission import admit
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import (
     Answer,
+    Engine,
     EngineStats,
     LayoutName,
-    ModelCard,
     Outcome,
     Precision,
     Progress,
     Request,
-    Runtime,
     Unanswered,
 )
+from benchpool.inference.engines import Engines
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import usable_cores
 from benchpool.inference.recovery import Call
@@ -39,15 +39,15 @@ _CONTEXT_TOKENS = 4096
 _END_S = 5.0
 
 
-class EnginePool:
-    """Runs models for many callers at a time.
+class EnginePool(Engines):
+    """Runs models by llama.cpp for many callers at a time.
 
     Args:
         workers: Children that compute at a time; None for one a core.
         models_memory_bytes: Bound on the memory of all loaded models; None for half of what the
             machine has.
         child_memory_bytes: What a child may allocate; see ``IsolatedEngine``.
-        cache: Where answers and the facts of each run are kept; the caller closes it.
+        answers: Folder of answers and the facts of each run, which are kept as they arrive.
         copies: Folder of BF16 copies; None for one beside the model cache.
         layout: How requests meet; None for the best that a model and this build can do.
         context_tokens: Longest request, if a model was trained on that much.
@@ -59,15 +59,16 @@ class EnginePool:
         workers: int | None = None,
         models_memory_bytes: int | None = None,
         child_memory_bytes: int | None = None,
-        cache: AnswerCache | None = None,
+        answers: Path | None = None,
         copies: Path | None = None,
         layout: LayoutName | None = None,
         context_tokens: int = _CONTEXT_TOKENS,
     ) -> None:
         self.workers = workers or usable_cores()
         self.memory = Memory(models_memory_bytes, self._end)
-        self.cache = cache
-        self.stats = EngineStats()
+        self.cache: AnswerCache | None = None
+        self._answers = answers
+        self._stats = EngineStats()
         self._options: dict[str, Any] = {
             "threads": 1,
             "context_tokens": context_tokens,
@@ -116,11 +117,43 @@ class EnginePool:
                 model.check_file()
                 model.users += 1
                 return model
+            if self.cache is None and self._answers is not None:
+                self.cache = AnswerCache(self._answers)
         made = SharedModel(path, precision, name, self._context_tokens)
         with self._changed:
             model = self._models.setdefault((path, precision), made)
             model.users += 1
             return model
+
+    def admit(self, path: Path) -> None:
+        """Try a file in a process of its own, which may die of it. See ``Engines``."""
+        admit(path, memory_bytes=self._options["memory_bytes"])
+
+    def stats(self) -> EngineStats:
+        """Return what all engines have done so far."""
+        return self._stats
+
+    def find(self, model: SharedModel, requests: Sequence[Request]) -> dict[int, Answer]:
+        """Look requests up in the cache; the answers found, by place.
+
+        Raises:
+            InferenceError: The pool was closed.
+        """
+        with self._changed:
+            self._refuse_if_closed(model)
+            if self.cache is None or model.runtime is None:
+                return {}
+            return self.cache.find(model.card.sha256 or "", model.runtime, requests)
+
+    def note(self, run: Run) -> None:
+        """Keep the facts of a run, as long as there is a cache for them."""
+        with self._changed:
+            if self.cache is not None and not self._closed:
+                self.cache.note(run)
+
+    def _refuse_if_closed(self, model: SharedModel) -> None:
+        if self._closed:
+            raise InferenceError(f"{model.card.name}: the engines are closed")
 
     def leave(self, model: SharedModel) -> None:
         """One user of a model less; after the last one its children end."""
@@ -155,9 +188,8 @@ class EnginePool:
 
     def _begin(self, call: Call) -> None:
         with self._changed:
-            if self._closed:
-                raise InferenceError(f"{call.model.card.name}: the engines are closed")
-            self.stats.add(call.spent)
+            self._refuse_if_closed(call.model)
+            self._stats.add(call.spent)
             if not call.waits:
                 call.events.put(None)
                 return
@@ -178,7 +210,7 @@ class EnginePool:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End every child, also one that computes."""
+        """End every child, also one that computes, and close the cache."""
         with self._changed:
             self._closed = True
             for call in self._calls:
@@ -191,6 +223,8 @@ class EnginePool:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(_END_S)
+        if self.cache is not None:
+            self.cache.close()
 
     # -- the workers -------------------------------------------------------------------------
 
@@ -235,7 +269,7 @@ class EnginePool:
                     answers = {share[at]: answer for at, answer in frame.answers}
                     self._keep(call, answers)
                     with self._changed:
-                        self.stats.add(frame.stats)
+                        self._stats.add(frame.stats)
                         if call.ended:
                             break
                         call.answered(answers, frame.stats)
@@ -261,8 +295,7 @@ class EnginePool:
             **self._options,
         )
         with self._changed:
-            if self._closed:
-                raise InferenceError("the engines were closed")
+            self._refuse_if_closed(model)
             self._children.add(child)
         try:
             child.load()
@@ -293,26 +326,17 @@ class EnginePool:
         self._children.discard(child)
 
 
-class PooledEngine:
-    """One model of a pool, for one caller at a time. See ``Engine``."""
+class PooledEngine(Engine):
+    """One model of a pool, for one caller at a time."""
 
     def __init__(self, pool: EnginePool, model: SharedModel) -> None:
         assert model.runtime is not None
-        self._runtime = model.runtime
+        self.card = model.card
+        self.runtime = model.runtime
         self._pool = pool
         self._model = model
         self._call: Call | None = None
         self._closed = False
-
-    @property
-    def card(self) -> ModelCard:
-        """The model that this engine runs."""
-        return self._model.card
-
-    @property
-    def runtime(self) -> Runtime:
-        """What besides model and request decides the bits of its answers."""
-        return self._runtime
 
     def answer(
         self, requests: Sequence[Request], progress: Progress | None = None
@@ -328,7 +352,7 @@ class PooledEngine:
             return []
         self._model.check_file()
         started = _now_ms()
-        call = self._call = Call(self._model, requests, self._find(requests))
+        call = self._call = Call(self._model, requests, self._pool.find(self._model, requests))
         try:
             self._pool.run(call, progress)
         finally:
@@ -336,14 +360,7 @@ class PooledEngine:
             self._note(started, call)
         return call.result()
 
-    def _find(self, requests: Sequence[Request]) -> dict[int, Answer]:
-        if self._pool.cache is None:
-            return {}
-        return self._pool.cache.find(self.card.sha256 or "", self.runtime, requests)
-
     def _note(self, started: int, call: Call) -> None:
-        if self._pool.cache is None:
-            return
         card, spent, outcomes = self.card, call.spent, list(call.outcomes.values())
         run = Run(
             model=card.sha256 or "",
@@ -361,7 +378,7 @@ class PooledEngine:
             started=started,
             ended=_now_ms(),
         )
-        self._pool.cache.note(run)
+        self._pool.note(run)
 
     def close(self) -> None:
         """Let go of the model; a call in progress ends. See ``Engine.close``."""
@@ -372,17 +389,6 @@ class PooledEngine:
         if call is not None:
             self._pool.stop(call)
         self._pool.leave(self._model)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _now_ms() -> int:

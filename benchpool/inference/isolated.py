@@ -18,20 +18,19 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NoReturn, Self
+from typing import BinaryIO, NoReturn
 
 import msgspec
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference.engine import (
     Answer,
+    Engine,
     EngineStats,
     LayoutName,
     Precision,
     Progress,
     Request,
-    Runtime,
 )
 from benchpool.inference.files.gguf_header import read_header
 from benchpool.inference.files.transcoding import hash_file
@@ -54,7 +53,7 @@ _END_S = 5.0
 _BASE_BYTES = 3 << 30
 
 
-class IsolatedEngine:
+class IsolatedEngine(Engine):
     """A model in a child process, which lives once: after its death nothing is answered.
 
     Args:
@@ -118,7 +117,6 @@ class IsolatedEngine:
         self._child: _Child | None = None
         self._closed = False
         self.stats = EngineStats()
-        self.runtime: Runtime
         if load:
             self.load()
 
@@ -190,17 +188,6 @@ class IsolatedEngine:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def load(self) -> None:
         """Start the child, and wait until it has loaded the model.

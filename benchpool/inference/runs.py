@@ -6,7 +6,6 @@ They are kept apart from the answers, which are logged: times differ from run to
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -57,17 +56,17 @@ class RunTotals(msgspec.Struct):
     runtime: Runtime
     quantization: str
     chat_template_sha256: str | None
-    runs: int = 0
-    requests: int = 0
-    answered: int = 0
-    cached: int = 0
-    unanswered: int = 0
-    tokens: int = 0
-    rows: int = 0
-    milliseconds: float = 0.0
-    wall_milliseconds: int = 0
+    runs: int
+    requests: int
+    answered: int
+    cached: int
+    unanswered: int
+    tokens: int
+    rows: int
+    milliseconds: float
+    wall_milliseconds: int
     """Time that passed in the runs that computed something."""
-    last: int = 0
+    last: int
 
     @property
     def tokens_per_second(self) -> float:
@@ -80,34 +79,6 @@ class RunTotals(msgspec.Struct):
         return 1000 * self.answered / self.wall_milliseconds if self.wall_milliseconds else 0.0
 
 
-def total(runs: Iterable[Run]) -> list[RunTotals]:
-    """Add up runs by model and runtime, in the order of their first run."""
-    totals: dict[tuple[str, Runtime], RunTotals] = {}
-    for run in runs:
-        key = (run.model, run.runtime)
-        if key not in totals:
-            totals[key] = RunTotals(
-                run.model, run.name, run.runtime, run.quantization, run.chat_template_sha256
-            )
-        one = totals[key]
-        one.name = run.name
-        one.runs += 1
-        for field in (
-            "requests",
-            "answered",
-            "cached",
-            "unanswered",
-            "tokens",
-            "rows",
-            "milliseconds",
-        ):
-            setattr(one, field, getattr(one, field) + getattr(run, field))
-        if run.answered:
-            one.wall_milliseconds += run.ended - run.started
-        one.last = max(one.last, run.ended)
-    return list(totals.values())
-
-
 def write(database: sqlite3.Connection, run: Run) -> None:
     """Add a run to a database with this ``SCHEMA``."""
     values = [getattr(run, field) for field in Run.__struct_fields__]
@@ -115,14 +86,16 @@ def write(database: sqlite3.Connection, run: Run) -> None:
     database.execute(f"INSERT INTO runs VALUES ({','.join('?' * len(values))})", values)  # noqa: S608
 
 
-def read(database: sqlite3.Connection) -> Sequence[Run]:
-    """Read all runs, in the order in which they were written."""
-    names = Run.__struct_fields__
-    found = database.execute(f"SELECT {','.join(names)} FROM runs ORDER BY rowid")  # noqa: S608
+def totals(database: sqlite3.Connection) -> list[RunTotals]:
+    """Add up the runs of a database by model and runtime; what was used last comes last."""
+    # With MAX alone, SQLite takes the other columns from the row that has it: the latest name.
+    found = database.execute("""
+        SELECT model, name, runtime, quantization, chat_template_sha256, COUNT(*), SUM(requests),
+            SUM(answered), SUM(cached), SUM(unanswered), SUM(tokens), SUM(rows), SUM(milliseconds),
+            SUM(CASE WHEN answered THEN ended - started ELSE 0 END), MAX(ended)
+        FROM runs GROUP BY model, runtime ORDER BY MAX(ended)
+    """)
     return [
-        Run(
-            **dict(zip(names, row, strict=True))
-            | {"runtime": msgspec.json.decode(row[2], type=Runtime)}
-        )
-        for row in found
+        RunTotals(model, name, msgspec.json.decode(runtime, type=Runtime), *rest)
+        for model, name, runtime, *rest in found
     ]

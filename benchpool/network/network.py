@@ -18,7 +18,8 @@ from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine import EngineStats
-from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
+from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.engines import EngineFactory, Engines
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode, Submit
@@ -172,11 +173,11 @@ class Network:
             store.commit(self.clock.now())
 
     def _engines(self) -> Engines:
-        return LlamaCppEngines(
-            None if self.home is None or self.read_only else self.home.answers,
+        return EnginePool(
+            answers=None if self.home is None or self.read_only else self.home.answers,
             workers=self.limits.workers or None,
             models_memory_bytes=self.limits.models_memory_bytes or None,
-            memory_bytes=self.limits.worker_memory_bytes or None,
+            child_memory_bytes=self.limits.worker_memory_bytes or None,
         )
 
     # -- wallets and names -------------------------------------------------------------------

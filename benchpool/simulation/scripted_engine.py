@@ -11,8 +11,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Self
 
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.evaluation import prompts
@@ -32,7 +30,8 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.inference.engines import EngineFactory, LlamaCppEngines
+from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.engines import EngineFactory
 
 MARK = b'{"benchpool":"scripted model"'
 _LIKELY_NATS = -1.0
@@ -72,7 +71,7 @@ class ScriptedEngines:
     """Opens scripted models, and GGUF files by the usual engine; knows how to kill them."""
 
     def __init__(self, fallback: EngineFactory | None = None) -> None:
-        self._fallback = fallback or LlamaCppEngines().open
+        self._fallback = fallback or EnginePool().open
         self._dead: set[str] = set()
 
     def __call__(self, path: Path, precision: Precision = "stored") -> Engine:
@@ -95,7 +94,7 @@ class ScriptedEngines:
         return name in self._dead
 
 
-class ScriptedEngine:
+class ScriptedEngine(Engine):
     """Answers from a table."""
 
     def __init__(
@@ -111,8 +110,8 @@ class ScriptedEngine:
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"not a scripted model: {error}") from None
         self._is_dead = is_dead
-        self._runtime = Runtime("scripted", "any", precision, "canonical-1")
-        self._card = ModelCard(
+        self.runtime = Runtime("scripted", "any", precision, "canonical-1")
+        self.card = ModelCard(
             name=self._name,
             architecture="scripted",
             parameters=0,
@@ -124,16 +123,6 @@ class ScriptedEngine:
             size_bytes=len(script),
             sha256=hashlib.sha256(script).hexdigest(),
         )
-
-    @property
-    def card(self) -> ModelCard:
-        """What the script says of itself."""
-        return self._card
-
-    @property
-    def runtime(self) -> Runtime:
-        """A script gives the same answers in every precision, on every machine."""
-        return self._runtime
 
     def answer(
         self, requests: Sequence[Request], progress: Progress | None = None
@@ -169,17 +158,6 @@ class ScriptedEngine:
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _key(text: str) -> str:

@@ -16,8 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from benchpool.errors import InferenceError, ModelFileError
 from benchpool.inference.engine import (
     Answer,
+    Engine,
     EngineStats,
     LayoutName,
     Precision,
@@ -55,7 +55,7 @@ def _collect_log(_level: int, text: bytes, _data: ctypes.c_void_p) -> None:
     _log.append(text.decode("utf-8", errors="replace"))
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(Engine):
     """A model loaded into this process.
 
     Args:
@@ -132,17 +132,6 @@ class LlamaCppEngine:
         model, self._model = self._model, None
         if model is not None:
             model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Weights:

@@ -23,10 +23,10 @@ def cache(tmp_path):
 
 @contextmanager
 def open_model(path, cache, precision="stored", **options):
-    pool = EnginePool(cache=cache, **options)
+    pool = EnginePool(answers=cache.path.parent, **options)
     try:
         with pool.open(path, precision) as engine:
-            engine.stats = pool.stats
+            engine.stats = pool.stats()
             yield engine
     finally:
         pool.close()
@@ -116,9 +116,11 @@ def test_facts_are_there_for_the_next_program(cache, tmp_path):
         "m", "n", Runtime("b", "c", "bf16", "canonical-2"), "Q4_1", None, 3, 2, 1, 0, 9, 4, 0, 0, 0
     )
     cache.note(replace(run, milliseconds=500.0, started=1000, ended=3000))
+    cache.note(replace(run, name="earlier", answered=0, tokens=0, started=0, ended=1000))
     again = AnswerCache(tmp_path / "cache")
     (total,) = again.runs()
     again.close()
     assert total.tokens_per_second == 18
     assert total.questions_per_second == 1
+    assert (total.name, total.runs, total.requests) == ("n", 2, 6)
     assert total.last == 3000

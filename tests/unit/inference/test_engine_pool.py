@@ -58,7 +58,7 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
     pool = make_pool(workers=workers, layout=layout)
     with pool.open(tiny) as engine:
         assert engine.answer(requests, lambda *step: steps.append(step)) == expected
-        assert pool.stats.answered == len(requests)
+        assert pool.stats().answered == len(requests)
         assert engine.card.name == "tiny"
         assert engine.runtime.layout == layout
         assert engine.answer([]) == []
@@ -235,8 +235,7 @@ def test_a_file_that_changes_is_not_taken_for_the_same_model(tiny, tmp_path, wri
 
 
 def test_closing_ends_a_call_at_once_and_keeps_what_was_answered(tiny, make_pool, tmp_path):
-    cache = AnswerCache(tmp_path)
-    pool, done = make_pool(workers=2, cache=cache), []
+    pool, done = make_pool(workers=2, answers=tmp_path), []
     engine = pool.open(tiny)
     waited = in_thread(lambda: engine.answer(MANY, lambda *step: done.append(step)))
     while len(done) < 50:
@@ -245,6 +244,7 @@ def test_closing_ends_a_call_at_once_and_keeps_what_was_answered(tiny, make_pool
     answered = [one for one in waited() if not isinstance(one, InferenceError)]
     assert not pool._threads
     assert not pool._children
+    cache = AnswerCache(tmp_path)
     kept = cache.find(engine.card.sha256, engine.runtime, MANY)
     assert 50 <= len(answered) <= len(kept) < len(MANY)
     with pytest.raises(InferenceError, match="closed"):
