@@ -38,8 +38,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         samples = None if options.data is None else to_json(load_samples(options.data)).encode()
-        with open_to_write(find_home(options.home)) as network:
-            names = deploy(network, samples=samples).names()
+        with open_to_write(find_home(options.home)) as (network, writer):
+            names = deploy(network, writer=writer, samples=samples).names()
     except BenchpoolError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

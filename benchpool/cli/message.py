@@ -56,12 +56,12 @@ def send(
             network.result(sent.id, sent.process)
         return f"message {sent.id} was accepted, and the next command that writes goes on with it"
 
-    with session.writing(home, advise) as network:
-        owner = session.signer(network, sender)
-        with session.working(network):
+    with session.writing(home, advise) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        with session.working(network, writer):
             tags = session.named_ids(network, content.tags)
-            sent = network.post(target, action, tags, data=content.data, sender=owner)
-            network.run()
+            sent = writer.post(target, action, tags, data=content.data, sender=owner)
+            writer.run()
         error = sent.error
         _show_sent(network, sent, as_json=as_json)
     if error:
