@@ -196,7 +196,7 @@ class DatasetRecount:
         self._router = tags.get("LlamaRouter", self._router)
         self._token = tags.get("WrappedAR", self._token)
         if tags.get("Lease"):
-            self._lease_ms = parse_duration(tags["Lease"])
+            self._lease_ms = parse_duration(tags["Lease"], bare_ms=True)
         if tags.get("DataTxID") and tags["DataTxID"] not in self._loaded:
             self._load(tags["DataTxID"], self.data.get(tags["DataTxID"]))
 

@@ -209,7 +209,7 @@ class BenchmarkRecount:
         registration = self._datasets.get(tags.get("X-Dataset"))
         try:
             rule = find_rule(tags.get("X-Allocation")).name
-            duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION)
+            duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION, bare_ms=True)
             start_ms = int(tags.get("X-Start") or message.timestamp)
         except (BenchpoolError, ValueError):
             return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from benchpool.ao.ids import id_key
+from benchpool.ao.ids import complete_id, id_key
 from benchpool.ao.message import (
     Message,
     Result,
@@ -288,6 +288,9 @@ def replay_home(
         )
         try:
             process_id = None if process is None else run.store.names().get(process, process)
+            if process_id is not None and run.store.process(process_id) is None:
+                ids = [info.id for info in run.store.processes()]
+                process_id = complete_id(process_id, ids, "processes") or process_id
             if process_id is not None and run.store.process(process_id) is None:
                 raise UnknownProcess(f"no process named {process_id[:80]!r}")
             return replayer.run(process_id, verify=verify, on_progress=on_progress)

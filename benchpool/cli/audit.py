@@ -44,10 +44,7 @@ def _show(statement: Statement) -> None:
 
     pool = statement.pool
 
-    def who(identity: str) -> str:
-        name = statement.name_of(identity)
-        return name if name != identity else output.short_id(identity)
-
+    who = statement.name_of
     _head("Pool")
     output.fields(
         [
@@ -85,7 +82,7 @@ def _show(statement: Statement) -> None:
                     who(paid.recipient),
                     format_war(paid.quantity),
                     models.get(paid.model, paid.model) or "refund",
-                    output.short_id(paid.transfer),
+                    paid.transfer,
                 ]
                 for paid in statement.paid
             ],
@@ -95,7 +92,7 @@ def _show(statement: Statement) -> None:
     for check in statement.checks:
         mark, style = _MARKS[check.passed]
         detail = f": {output.clean(check.detail)}" if check.detail else ""
-        output.line(f"{output.paint(mark, style)} {check.name}{detail}")
+        output.paragraph(f"{check.name}{detail}", f"{output.paint(mark, style)} ", "  ")
 
 
 def _show_board(statement: Statement, who: Callable[[str], str]) -> None:

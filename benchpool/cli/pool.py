@@ -60,11 +60,12 @@ def create(
         str | None,
         typer.Option(
             "--protocol",
-            help="cloze (default) or letters; cloze/bf16 or letters/bf16 to compute in BF16.",
+            help="cloze or letters, with /bf16 to compute in BF16; default: the data set's first.",
         ),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option("--duration", help="How long it is open; default 30d.")
+        str | None,
+        typer.Option("--duration", help="How long it is open, such as 12h; default 30d."),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
@@ -92,18 +93,20 @@ def create(
         raise typer.BadParameter("a pool needs more than nothing", param_hint="--funds")
     if duration is not None:
         parse_duration(duration)
-    optional = {"X-Protocol": protocol, "X-Duration": duration, "X-Title": title}
     with session.writing(home) as (network, writer):
-        terms = {
-            "X-Dataset": network.resolve(dataset),
-            "X-Allocation": allocation,
-            **{name: value for name, value in optional.items() if value is not None},
-        }
         client = _client(network, benchmark, writer, verbose=verbose)
+        asked = network.resolve(dataset)
+        terms = {
+            "X-Dataset": asked,
+            "X-Allocation": allocation,
+            "X-Protocol": protocol or client.first_protocol(asked),
+            "X-Duration": duration,
+            "X-Title": title,
+        }
         created = client.create(
             token=network.resolve(token),
             quantity=quantity,
-            terms=terms,
+            terms={name: value for name, value in terms.items() if value},
             funder=session.signer(network, writer, sender),
         )
         made = client.get(created.tags["Pool"])
@@ -179,7 +182,7 @@ def list_pools(
             ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
             [
                 (
-                    output.short_id(pool.id),
+                    pool.id,
                     pool.title,
                     name_of(pool.dataset),
                     shown(pool, "funds"),

@@ -37,9 +37,9 @@ def reading(home: Path | None) -> Iterator[Network]:
 
 @contextmanager
 def writing(
-    home: Path | None, advise: Callable[[], str | None] | None = None
+    home: Path | None, advise: Callable[[], str | None] | None = None, *, new: bool = False
 ) -> Iterator[tuple[Network, Writer]]:
-    """Open a home, or make one, and first finish what an interrupted run left.
+    """Open a home, and first finish what an interrupted run left.
 
     While a server runs on the home, the server does what is to be written.
 
@@ -47,18 +47,25 @@ def writing(
         home: the folder, if one was named.
         advise: says after Ctrl-C, when the home is closed again, how to go on; None is to run the
             same command again.
+        new: make a network if there is none, and say so: for commands that a network begins with.
 
     Returns: the network to look at, and who writes to it.
 
-    Raises: HomeLocked, StoreError.
+    Raises: HomeLocked; StoreError, also if there is no network.
     """
     from benchpool.client.served import open_to_write
-    from benchpool.store.home import find_home
+    from benchpool.store.home import Home, find_home
 
+    folder = find_home(home)
+    fresh = not Home(folder).exists()
+    if not new:
+        Home(folder).require()
     writer: Writer | None = None
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
-        with open_to_write(find_home(home)) as (network, writer):
+        with open_to_write(folder) as (network, writer):
+            if fresh:
+                output.note(f"a new network begins in {folder}")
             if network.resumed:
                 output.note(f"resuming {network.resumed} messages of an interrupted run")
                 with working(network):
@@ -106,11 +113,11 @@ def working(network: Network, writer: Writer | None = None) -> Iterator[output.R
             if overall.add(process, done, total) > 1:
                 report(*overall.sums(), "questions to all models")
 
-        writer.on_inference(show)
+        unlisten = writer.on_inference(show)
         try:
             yield report
         finally:
-            writer.on_inference(None)
+            unlisten()
 
 
 class _Overall:

@@ -36,7 +36,7 @@ def new(
 
     Example: benchpool wallet new alice
     """
-    with session.writing(home) as (_, writer):
+    with session.writing(home, new=True) as (_, writer):
         wallet = writer.new_wallet(name, type)
     _show(wallet, as_json=as_json)
 
@@ -55,7 +55,7 @@ def import_wallet(
     from benchpool.ao.wallet import read_wallet
 
     wallet = read_wallet(file, name)
-    with session.writing(home) as (_, writer):
+    with session.writing(home, new=True) as (_, writer):
         writer.add_wallet(wallet)
     _show(wallet, as_json=as_json)
 

@@ -162,6 +162,13 @@ class PoolClient:
             )
         return reports
 
+    def first_protocol(self, dataset: str) -> str:
+        """Return the protocol that a data set names first; empty if it names none.
+
+        Raises: PoolError if it does not answer.
+        """
+        return self._ask(dataset, "Info").tags.get("Protocols").split(",")[0].strip()
+
     def _computing(self, model: str) -> dict[str, str]:
         """Return what the model process says it runs on, by precision; nothing if it is silent."""
         try:

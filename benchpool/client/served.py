@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ class ServedWriter:
         self._network = network
         self._server = server
         self._posted: list[str] = []
-        self._on_inference: InferenceProgress | None = None
+        self._listeners: list[InferenceProgress] = []
         self._batches: dict[str, list[int]] = {}
 
     @property
@@ -148,16 +149,17 @@ class ServedWriter:
         if stopped:
             raise PushLimitExceeded(stopped)
 
-    def on_inference(self, callback: InferenceProgress | None) -> None:
+    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
         """See `Writer`. What all models of the server are at is told, while `run` waits."""
-        self._on_inference = callback
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     def _show(self, batches: dict[str, list[int]]) -> None:
         """Tell how far the models are; a batch of which the server is silent is done."""
         ended = {each: [asked, asked] for each, (_, asked) in self._batches.items()}
-        if self._on_inference is not None:
-            for process, (answered, asked) in (ended | batches).items():
-                self._on_inference(process, answered, asked)
+        for process, (answered, asked) in (ended | batches).items():
+            for listener in tuple(self._listeners):
+                listener(process, answered, asked)
         self._batches = batches
 
     def _ask(self, what: str, said: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from benchpool.ao.message import Data, Message
@@ -51,8 +51,8 @@ class Writer(Protocol):
     def run(self) -> None:
         """Go on until nothing is pending."""
 
-    def on_inference(self, callback: InferenceProgress | None) -> None:
-        """Be told how inference goes on."""
+    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
+        """Tell a listener how inference goes on; return what ends that."""
 
 
 def send(

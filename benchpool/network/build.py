@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from benchpool.ao.clock import Clock
-from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
-from benchpool.extensions.llama import EngineFactory
+from benchpool.extensions.host import ExtensionHost
+from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode
@@ -38,7 +38,7 @@ class Parts:
         clock: Clock | None = None,
         seed: str | int | None = None,
         registry: Registry | None = None,
-        engine_factory: EngineFactory = default_engine,
+        engine_factory: Engines | EngineFactory | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
         read_only: bool = False,
@@ -69,21 +69,21 @@ class Parts:
         self.logs = Logs(store, self.keys.wire.messenger)
         """What the logs say, by id."""
 
-    def _make_compute(self, engine_factory: EngineFactory, threads: int | None) -> None:
+    def _make_compute(
+        self, engine_factory: Engines | EngineFactory | None, threads: int | None
+    ) -> None:
         """Make what evaluates messages."""
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=self._engines(engine_factory),
+            engine_factory=engine_factory or self._engines(),
             read_only=self._read_only,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits
         )
 
-    def _engines(self, factory: EngineFactory) -> EngineFactory:
-        if factory is not default_engine:
-            return factory
+    def _engines(self) -> Engines:
         return LlamaCppEngines(
             None if self.home is None or self._read_only else self.home.answers,
             workers=self.limits.workers or None,

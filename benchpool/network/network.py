@@ -35,7 +35,8 @@ class Network(Parts):
         seed: what the keys of the wallets are made from. The same seed and the same calls give the
             same ids and the same log. A new home without a seed gets a random one.
         registry: modules beside the installed ones.
-        engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
+        engine_factory: what opens GGUF files, or a function that opens one; by default llama.cpp
+            in child processes.
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
@@ -385,9 +386,12 @@ class Network(Parts):
             InferenceError: it is no model that computes numbers; nothing is kept of it.
             OSError: it cannot be read.
         """
-        self.host.admit(path)
+        self.host.backend.admit(path)
         return self.data.put_file(path)
 
-    def on_inference(self, callback: InferenceProgress | None) -> None:
-        """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
-        self.host.engines.on_progress = callback
+    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
+        """Tell a listener how inference goes on: (process id, answered, asked), from any thread.
+
+        Returns: what ends that.
+        """
+        return self.host.engines.on_progress(listener)

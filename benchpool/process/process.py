@@ -246,7 +246,7 @@ class Process(Outbox):
             self.journal.note(list.insert, inbox, 0, oldest)
             held -= len(oldest.data)
         self._inbox_bytes = held
-        self.log(f"New Message From {message.sender}: Action = {message.action}")
+        self.log(untaken_note(message.sender, message.action))
 
     def _fill_table(self) -> None:
         for method_name, rows in self._rows:
@@ -283,6 +283,11 @@ class Process(Outbox):
             self.handlers.remove(name)
         for waiting in self._receives:
             self._add_receive(waiting)
+
+
+def untaken_note(sender: str, action: str) -> str:
+    """Return what a process logs of a message that no handler took, as aos does."""
+    return f"New Message From {sender}: Action = {action}"
 
 
 _OWN_ATTRIBUTES = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
@@ -24,6 +25,10 @@ _MONITORED = "note monitored"
 """The fact that keeps which processes are monitored."""
 
 
+OnRequest = Callable[[str, str, int, float], None]
+"""Called with method, path with query, status, and the seconds until the answer began."""
+
+
 @dataclass
 class Context:
     """One server."""
@@ -36,6 +41,8 @@ class Context:
     su_url: str = ""
     token: str = field(default_factory=token_urlsafe)
     """What the command line shows to be let in."""
+    on_request: OnRequest | None = None
+    """Is told of every request when it is answered."""
     progress: Progress = field(default_factory=Progress)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")

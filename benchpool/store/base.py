@@ -122,6 +122,10 @@ class Store(Protocol):
         """Look a message up, in one log or, with assignments, where it came first."""
         ...
 
+    def beginning(self, text: str) -> Iterator[str]:
+        """Go through the ids of messages that begin with a text."""
+        ...
+
     def pending(self) -> list[Message]:
         """Return the messages without a result, in the order in which they were scheduled."""
         ...

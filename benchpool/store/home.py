@@ -15,6 +15,8 @@ from benchpool.store import DataStore, MemoryStore, Store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
+_OWN_NAMES = {"answers", "data", "databases", "limits.toml", "lock", "server.json"}
+"""What a home may hold before its network: settings, and what a start that was ended left."""
 
 
 class Home:
@@ -36,12 +38,32 @@ class Home:
         """Tell whether a network lives here."""
         return self.database.exists()
 
+    def require(self) -> None:
+        """Accept a folder in which a network lives. Raises: StoreError that says how to make one.
+
+        A command that would work on any network must not make a new one where its user mistyped
+        the folder of another.
+        """
+        if not self.exists():
+            raise StoreError(
+                f"{self.folder} holds no network yet; make one with: benchpool init, or name"
+                " another folder with --home"
+            )
+
     def create(self) -> None:
-        """Make the folder, for this user's eyes only: it holds keys. Raises: StoreError."""
+        """Make the folder, for this user's eyes only: it holds keys.
+
+        Raises: StoreError, also for a folder that is used for something else.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            foreign = {path.name for path in self.folder.iterdir()} - _OWN_NAMES
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made a home: {error.strerror}") from error
+        if foreign and not self.exists():
+            raise StoreError(
+                f"{self.folder} holds {min(foreign)} and no network; name a new folder with --home"
+            )
 
     def protect(self) -> None:
         """Let nobody else read the file that holds the keys; what SQLite lays beside it follows.
@@ -110,10 +132,8 @@ def open_store(home: Home | None, *, read_only: bool) -> Store:
     if not read_only:
         home.create()
         home.lock()
-    elif not home.exists():
-        raise StoreError(
-            f"{home.folder} holds no network yet; make one with: benchpool spawn MODULE"
-        )
+    else:
+        home.require()
     try:
         if not read_only:
             home.protect()

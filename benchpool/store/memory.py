@@ -110,6 +110,10 @@ class MemoryStore:
             return self._entry(*place)
         return next((e for e in self.entries(process) if e.message.id == message_id), None)
 
+    def beginning(self, text: str) -> Iterator[str]:
+        """See `Store`."""
+        return (message_id for message_id in self._places if message_id.startswith(text))
+
     def _entry(self, process: str, place: int) -> Entry:
         result = self._results[process][place]
         return Entry(

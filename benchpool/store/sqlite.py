@@ -6,11 +6,13 @@ entry that is scheduled and evaluated within one transaction is written once, by
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import (
@@ -28,8 +30,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
-from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import encode_id, id_keys, is_id
 from benchpool.ao.ids import id_key as _id_key
 from benchpool.ao.message import (
     Message,
@@ -59,12 +62,28 @@ _INSERT_SEAL = (
 )
 
 
+def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
+    """Return the address of a SQLite file, in a folder that cannot be written too.
+
+    To read in WAL mode, SQLite wants to lay files beside the one that it reads. Where it cannot,
+    and no writer has left a log there, the file alone is the whole truth and does not change.
+    """
+    sealed = read_only and not os.access(path.parent, os.W_OK)
+    sealed = sealed and not path.with_name(f"{path.name}-wal").exists()
+    return f"file:{quote(str(path.absolute()))}{'?immutable=1' if sealed else ''}"
+
+
 def connect(path: Path, *, read_only: bool = False) -> Engine:
     """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
 
     SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
     """
-    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+    uri = sqlite_uri(path, read_only=read_only)  # SQLAlchemy's own addresses cannot quote a path
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        poolclass=QueuePool,
+    )
     prepare_connections(engine, read_only=read_only)
     return engine
 
@@ -302,6 +321,18 @@ class SqliteStore:
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
+    def beginning(self, text: str) -> Iterator[str]:
+        """See `Store`."""
+        self._flush()
+        try:
+            least, most = id_keys(text)
+        except ValueError:
+            return
+        for raw, _ in self._rows(_FIND_BEGINNING, {"least": least, "most": most}):
+            message_id = decode_message(raw).id
+            if message_id.startswith(text):
+                yield message_id
+
     def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
         """Go through the messages that a search finds, each with its sequence."""
         self._flush()
@@ -528,6 +559,7 @@ _FIND = (
     f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
 )
 _FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
+_FIND_BEGINNING = _FIND.replace("= :key", "BETWEEN :least AND :most")
 _SET_FACT = text(
     "INSERT INTO facts (name, value) VALUES (:name, :value)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"

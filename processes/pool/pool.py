@@ -236,7 +236,7 @@ def read_terms(tags: Tags, datasets: dict[str, Registration], now_ms: int) -> Te
     title = tags.get("X-Title")
     if len(title) > LONGEST_TITLE:
         raise PoolError(f"X-Title has {len(title)} characters, at most {LONGEST_TITLE} are kept")
-    duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION)
+    duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION, bare_ms=True)
     if duration_ms > LONGEST_MS:
         raise PoolError("X-Duration: a pool lasts at most ten years (3650d)")
     start_time = _start_time(tags.get("X-Start"), now_ms)

@@ -106,7 +106,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
         monkeypatch.setattr("benchpool.units.messenger.COMMIT_EVERY", 1)
         if crash_after:
             rounds = iter(range(crash_after))
-            original = type(network.messenger)._round
+            original = type(network.messenger.address)._round
 
             def dying(self):
                 if next(rounds, None) is None:
@@ -114,7 +114,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
                 original(self)
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(network.messenger), "_round", dying)
+                patch.setattr(type(network.messenger.address), "_round", dying)
                 with pytest.raises(KeyboardInterrupt):
                     network.send("a", "Ping", {"To": b})
             network.close(abort=True)
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_the_limit_of_a_worker_reaches_its_child(make):
     limits = Limits(worker_memory_bytes=1 << 30, workers=3, models_memory_bytes=1 << 32)
-    assert make(limits=limits).host.engines._factory._options == {
+    assert make(limits=limits).host.backend._options == {
         "workers": 3,
         "models_memory_bytes": 1 << 32,
         "child_memory_bytes": 1 << 30,

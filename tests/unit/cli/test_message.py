@@ -32,6 +32,30 @@ def test_a_refused_message_exits_1_with_one_line_and_the_tree(run: Any, greeter:
     assert "✗ error: Who is required!" in done.stdout
 
 
+@pytest.mark.parametrize("command", ["send", "dryrun"])
+def test_a_misspelt_action_is_refused_with_what_was_meant(
+    run: Any, greeter: str, command: str
+) -> None:
+    done = run(command, "--target", "greeter", "--action", "greeet", "--json", code=1)
+    assert done.stderr == (
+        "error: no handler of greeter takes the action 'greeet'; did you mean Greet?\n"
+    )
+    done = run(command, "--target", "greeter", "--tag", "Action=Zzz", code=1)
+    assert "; it takes Greet, Tick, Chain, Fan, Interrupt, Forward-Wrong" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["send", "dryrun"])
+def test_an_answer_that_is_an_error_exits_1(run: Any, greeter: str, command: str) -> None:
+    done = run(command, "--target", "greeter", "--action", "Complain", code=1)
+    assert done.stderr == "error: greeter answered Complain-Error: it is late\n"
+    assert "Complain-Error" in done.stdout
+
+
+def test_a_message_without_an_action_may_go_to_the_inbox(run: Any, greeter: str) -> None:
+    assert run("send", "--target", "greeter", "--data", "hello").stderr == ""
+    assert "hello" in run("inbox", "greeter").stdout
+
+
 def test_a_refusal_further_down_is_marked_and_exits_0(run: Any, greeter: str) -> None:
     done = run("send", "--target", "greeter", "--action", "Forward-Wrong")
     assert "✗ error: Who is required!" in done.stdout
@@ -158,7 +182,7 @@ def test_result(run: Any, run_json: Any, greeter: str) -> None:
 def test_inbox(run: Any, run_json: Any, greeter: str) -> None:
     assert run("inbox").stderr == "default has no messages\n"
     run("send", "--target", "greeter", "--action", "Greet", "--tag", "Who=you")
-    run("send", "--target", "greeter", "--action", "Unheard")
+    run("send", "--target", "greeter", "--action", "Unheard", code=1)
     lines = run("inbox").stdout.splitlines()
     assert lines[0].split() == ["Time", "From", "Action", "Tags", "Data"]
     assert lines[1].split() == ["2025-01-01T00:00:00Z", "greeter", "Greeting", "Who=you", "hello"]

@@ -55,6 +55,14 @@ def test_create_prints_the_id(run: Any, run_json: Any) -> None:
     assert pool["end_time"] - pool["start_time"] == 2 * 86_400_000
 
 
+def test_create_takes_the_protocol_that_the_data_set_names_first(run: Any, run_json: Any) -> None:
+    tags = ("--tag", "LlamaRouter=@LlamaRouter", "--tag", "Benchmark=@Benchmark")
+    run("spawn", "Letters", "--name", "Letters", *tags)
+    letters = [*CREATE, "--dataset", "Letters", "--funds", "1", "--from", "alice"]
+    assert run_json(*letters)["protocol"] == "letters"
+    assert run_json(*letters, "--protocol", "letters/bf16")["protocol"] == "letters/bf16"
+
+
 def test_the_messages_are_shown_with_verbose(run: Any) -> None:
     done = run(*CREATE, "--funds", "1", "--from", "alice", "-v")
     assert "Transfer  alice → WrappedAR  Recipient=Benchmark" in done.stderr
@@ -71,6 +79,7 @@ def test_the_messages_are_shown_with_verbose(run: Any) -> None:
         (["--funds", "0", "--from", "alice"], 2, "more than nothing"),
         (["--funds", "1e3", "--from", "alice"], 2, "1.5"),
         (["--funds", "1", "--duration", "soon", "--from", "alice"], 2, "not a duration"),
+        (["--funds", "1", "--duration", "5", "--from", "alice"], 2, "needs a unit: '5'; write"),
         (["--funds", "1", "--allocation", "Nope", "--from", "alice"], 1, "Nope"),
         (["--funds", "1", "--protocol", "nope", "--from", "alice"], 1, "nope"),
         (["--funds", "1", "--dataset", "Nope", "--from", "alice"], 1, "'Nope'"),

@@ -291,3 +291,13 @@ def test_a_message_is_found_before_and_after_it_is_written(store):
     store.append(copy, mail=False)
     assert store.find(here.id).message == here
     assert store.find(here.id, "s").message == copy
+
+
+def test_messages_are_found_by_the_beginning_of_an_id(store):
+    ids = [an_id(str(number)) for number in range(200)]
+    for position, message_id in enumerate(ids):
+        store.append(message(position=position, id=message_id), mail=False)
+    for length in (1, 4, 11, 42, 43):
+        begins = ids[7][:length]
+        assert set(store.beginning(begins)) == {one for one in ids if one.startswith(begins)}
+    assert not list(store.beginning("no id"))
