@@ -21,6 +21,7 @@ from benchpool.ao.message import (
     encode_result,
 )
 from benchpool.audit.log_checks import Causes, Links, missing
+from benchpool.audit.old_logs import OldLog, was_ended
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
 from benchpool.audit.state_hashes import KeptMemory, kept_in, memory_of
@@ -29,10 +30,12 @@ from benchpool.errors import (
     ReplayDivergence,
     UnknownProcess,
 )
+from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit, fold
+from benchpool.units.folding import out_of_time
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
     from benchpool.network import Network
 
 REPORT_EVERY: Final = 5_000
-_OUT_OF_TIME: Final = "exceeded its time budget of"
-_OUT_OF_TIME_BYTES: Final = _OUT_OF_TIME.encode()
+_TIME_BUDGET: Final = b" exceeded its time budget of "
+"""No result of a handler that was ended is without it; what has it may be another."""
 
 
 class Replayer:
@@ -71,6 +74,7 @@ class Replayer:
         self._host = host or ReplayHost(data, None)
         self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
         self._limits = limits
+        self._old = OldLog(store)
         self._names = {identity: name for name, identity in store.names().items()}
         self._causes = Causes(store, store.fact("messenger") or "", limits)
         self._links: dict[str, Links] = {}
@@ -178,14 +182,15 @@ class Replayer:
     def _evaluate(self, folded: Folded, message: Message, kept: bytes) -> Result | str:
         """Fold a message; return its result, or what differs."""
         recorded: tuple[bytes, ...] = ()
-        if folded.instance.extensions or _OUT_OF_TIME_BYTES in kept:
+        if folded.instance.extensions or _TIME_BUDGET in kept:
             record: Result | str = _read(decode_result, kept)
             if isinstance(record, str):
                 return f"the result cannot be read: {record}"
-            if _OUT_OF_TIME in record.error:
+            old = self._old.holds(message, record)
+            if was_ended(message, record) if old else _was_ended(message, record):
                 return record  # how long it took is a fact from outside, and the state stayed
             recorded = record.recorded
-            self._host.failure = record.error
+            self._host.old_failure = record.error if old else None
         try:
             result = fold(folded.instance, message, recorded=recorded, limits=self._limits)
         except ReplayDivergence as error:
@@ -312,6 +317,12 @@ def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
         return replayer.run()
     finally:
         replayer.close()
+
+
+def _was_ended(message: Message, record: Result) -> bool:
+    """Tell whether a result is that of a handler that its time budget ended, and no more."""
+    fact = read_fact(record.recorded[0]) if record.recorded else None
+    return isinstance(fact, OutOfTime) and record == out_of_time(message, fact.seconds)
 
 
 def _read(decode: Callable[[bytes], Any], raw: object) -> Any:

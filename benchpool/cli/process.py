@@ -156,11 +156,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "owner": info.owner,
         "created": info.created_ms,
         "tags": [{"name": name, "value": value} for name, value in info.tags],
-        "extensions": list(type(process).extensions),
-        "handlers": [
-            {"name": row.name, "pattern": row.describe(), "max_runs": row.max_runs}
-            for row in process.handlers
-        ],
+        "extensions": list(process.extensions),
         "cron": [
             {
                 "interval": entry.text,
@@ -170,8 +166,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
             for entry, due_ms in network.timeline.entries(info.id)
         ],
         "inbox": len(process.inbox),
-        "description": process.describe(),
-        "state": json.loads(process.state.model_dump_json()),
+        **process.inspect(),
     }
 
 

@@ -49,7 +49,7 @@ class ExtensionHost:
         """Make one extension for one process. Raises: PrerequisiteError if there is none such."""
         self.check(name)
         if name == "WeaveDrive":
-            return WeaveDrive(self.data)
+            return WeaveDrive(self.data, recorder)
         if name == "Llama":
             return Llama(process, self.engines, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import

@@ -10,6 +10,7 @@ from typing import Self
 
 from benchpool.ao.clock import Clock
 from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
@@ -51,6 +52,8 @@ class Parts:
         self._lock = RLock()
         self.store = open_store(self.home, read_only=read_only)
         try:
+            if not read_only:
+                note_old_positions(self.store)
             self._make_registers(clock, seed, signed=signed)
             self._make_compute(engine_factory, threads)
             self._make_exchange()

@@ -15,7 +15,7 @@ from benchpool.extensions.llama import InferenceProgress
 from benchpool.network.build import Parts
 from benchpool.network.directory import DEFAULT_WALLET, Party
 from benchpool.network.sent import Sent
-from benchpool.process.process import Process
+from benchpool.process.module import ModuleProcess
 from benchpool.units.cron import Tick
 from benchpool.units.scheduler import SchedulerUnit
 
@@ -358,7 +358,7 @@ class Network(Parts):
             raise UnknownProcess(f"{process} is a wallet, not a process")
         return info
 
-    def process(self, process: Party) -> Process:
+    def process(self, process: Party) -> ModuleProcess:
         """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
         return self.compute.process(self.info(process).id)
 

@@ -32,7 +32,7 @@ def virtual(home: Path) -> Path:
 def facts(home: Path) -> tuple[int, int, bool]:
     """Return the time of a home, how many messages it holds, and whether it signs."""
     with Network(home, read_only=True) as network:
-        return network.clock.now(), network.store.count(), network.signed
+        return network.clock.now(), network.store.count(), network.keys.signed
 
 
 BEFORE = (GENESIS_MS + DAY_MS * 3 // 2, 3, False)  # the spawn, a tick, its answer

@@ -106,7 +106,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
         monkeypatch.setattr("benchpool.units.messenger.COMMIT_EVERY", 1)
         if crash_after:
             rounds = iter(range(crash_after))
-            original = type(network.messenger.address)._round
+            original = type(network.messenger)._round
 
             def dying(self):
                 if next(rounds, None) is None:
@@ -114,7 +114,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
                 original(self)
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(network.messenger.address), "_round", dying)
+                patch.setattr(type(network.messenger), "_round", dying)
                 with pytest.raises(KeyboardInterrupt):
                     network.send("a", "Ping", {"To": b})
             network.close(abort=True)
