@@ -24,15 +24,14 @@ from benchpool.ao.message import ProcessInfo
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, SignedAssignment
 from benchpool.audit.entries import entry_fields, read_message, read_result, read_tags
-from benchpool.audit.hashed_lines import Line, LineWriter, read_lines
+from benchpool.audit.hashed_lines import HashedLine, LineWriter, read_lines
 from benchpool.audit.replay import Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
-from benchpool.audit.state_hashes import Memory, kept_in
+from benchpool.audit.state_hashes import StateHash, kept_in
 from benchpool.errors import StoreError
 from benchpool.process.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Store
-from benchpool.store import Line as LogLine
+from benchpool.store import Checkpoint, DataStore, Line, Store
 from benchpool.store.home import Home, Run, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
@@ -194,7 +193,7 @@ def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
     return {"item": b64encode(head).decode(), "mark": store.item_mark(message["id"])}
 
 
-def _assignment(store: Store, line: LogLine) -> dict[str, Any]:
+def _assignment(store: Store, line: Line) -> dict[str, Any]:
     """Return what the scheduler signed of an entry's assignment."""
     signed = store.signed_assignment(line.process, line.position)
     if signed is None:
@@ -238,7 +237,7 @@ def import_file(
 
 
 def _make(
-    lines: Iterator[Line],
+    lines: Iterator[HashedLine],
     home: Home,
     registry: Registry | None,
     on_progress: Callable[[int], None],
@@ -293,7 +292,7 @@ class _Maker:
         self.data = data
         self.home = home
         self.clock_ms = 0
-        self.states: dict[str, Memory] = {}
+        self.states: dict[str, StateHash] = {}
         self._incoming: tuple[str, IO[bytes]] | None = None
         self._take: dict[str, Callable[..., None]] = {
             "header": self._header,
@@ -309,7 +308,7 @@ class _Maker:
             "state": self._state,
         }
 
-    def take(self, line: Line) -> None:
+    def take(self, line: HashedLine) -> None:
         """Take a line. Raises: StoreError naming it, if it says what no export says."""
         if (line.number == 1) != (line.kind == "header") or line.kind not in self._take:
             raise StoreError(f"line {line.number}: {line.kind[:40]!r} has no place there")
@@ -352,7 +351,7 @@ class _Maker:
         self.store.add_process(ProcessInfo(tags=read_tags(tags), **fields))
 
     def _state(self, *, process: str, **fields: Any) -> None:
-        self.states[process] = Memory(**fields)
+        self.states[process] = StateHash(**fields)
 
     def _data(self, *, id: str, size: int, included: bool) -> None:  # noqa: A002, ARG002
         if included:
