@@ -127,20 +127,20 @@ class Links:
 
     def _wrong_assignment(self, message: Message) -> str | None:
         """Verify what the scheduler signed, and note the id that the next link follows from."""
-        seal = None
+        signed = None
         if self._scheduler is not None:
-            seal = self._store.seal(message.process, message.position)
-        if self._scheduler is None or seal is None:
+            signed = self._store.signed_assignment(message.process, message.position)
+        if self._scheduler is None or signed is None:
             self._assignment = assignment_digest(message, self._chain)
             return "the scheduler's signature of its assignment is gone" if self._sealed else None
         self._sealed = True
-        self._assignment = seal.id
+        self._assignment = signed.id
         self.assignments += 1
-        if seal.id_key not in {None, id_key(encode_id(seal.id))}:
+        if signed.id_key not in {None, id_key(encode_id(signed.id))}:
             return "the index of assignments differs from the signature"
         key, address = self._scheduler
         try:
-            item = kept_assignment(message, seal, key)
+            item = kept_assignment(message, signed, key)
             verify(item)
         except DataItemError as error:
             return f"the scheduler's signature of its assignment does not hold: {error}"
