@@ -23,11 +23,11 @@ class ReplayHost(ExtensionHost):
         self.failure = ""
         """Why the message being folded failed, as recorded."""
 
-    def build(self, name: str, process: str, recorder: Recorder) -> Extension:
+    def build(self, name: str, process: str, recorder: Recorder, *, kept: bool = True) -> Extension:
         """See `ExtensionHost`."""
         if name == "WeaveDrive":
             return _RecordedDrive(self.data, self)
-        return super().build(name, process, recorder)
+        return super().build(name, process, recorder, kept=kept)
 
 
 class _RecordedDrive(WeaveDrive):
