@@ -170,15 +170,16 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         output.line(f"{output.paint(output.clean(action), 'strong')} → {name_of(outgoing.target)}")
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
-                output.line(f"  {output.clean(name)}={output.shorten(name_of(value), 200)}")
+                said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
+                output.paragraph(said, "  ", "    ")
         if outgoing.data:
-            output.line(f"  {view.data_text(outgoing.data, 1000)}")
+            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.line(f"| {output.clean(text)}")
+        output.paragraph(output.clean(text), "| ", "|   ")
 
 
 def inbox(
@@ -205,7 +206,9 @@ def inbox(
             output.note(f"{party} has no messages")
             return
         if len(messages) > limit:
-            output.note(f"the last {limit} of {len(messages)} messages; see --limit")
+            output.note(
+                f"the last {limit} of {output.count(len(messages), 'message')}; see --limit"
+            )
         output.table(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in messages[-limit:]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchpool.process.process import untaken_note
@@ -49,11 +49,8 @@ def failure(
 
 def _known(network: Network, party: str, action: str) -> str:
     """Name the actions that may have been meant, else those that a process takes, in order."""
-    patterns = [
-        row.pattern.get("Action") if isinstance(row.pattern, Mapping) else row.pattern
-        for row in network.process(party).handlers
-    ]
-    known = list(dict.fromkeys(each for each in patterns if isinstance(each, str)))
+    actions = [row["action"] for row in network.process(party).inspect()["handlers"]]
+    known = list(dict.fromkeys(filter(None, actions)))
     by_lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(action.lower(), by_lower, n=3)
     if near:

@@ -58,7 +58,7 @@ class ExtensionHost:
         """
         self.check(name)
         if name == "WeaveDrive":
-            return WeaveDrive(self.data)
+            return WeaveDrive(self.data, recorder)
         if name == "Llama":
             return Llama(process, self.engines, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import

@@ -17,6 +17,7 @@ from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.llama import InferenceProgress
+from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine import EngineStats
 from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
@@ -28,10 +29,10 @@ from benchpool.network.sent import Sent
 from benchpool.network.timeline import Timeline
 from benchpool.network.trace import Trace
 from benchpool.network.unit_keys import UnitKeys
-from benchpool.process.process import Process
+from benchpool.process.module import ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
-from benchpool.store.home import Home, open_store
+from benchpool.store.home import Home, open_home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick, parse_cron
 from benchpool.units.limits import Limits, find_limits
@@ -77,7 +78,7 @@ class Network:
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
-        self._store = open_store(self.home, read_only=read_only)
+        self._store = open_home(self.home, read_only=read_only)
         try:
             self._set_up(
                 clock=clock,
@@ -108,6 +109,8 @@ class Network:
         store, home, read_only = self._store, self.home, self.read_only
         self._lock = RLock()
         self.limits = limits
+        if not read_only:
+            note_old_positions(store)
         self._timeline = Timeline(store, clock)
         self.data = DataStore(None if home is None else home.data)
         self.registry = registry or Registry()
@@ -649,11 +652,11 @@ class Network:
             raise UnknownProcess(f"{process} is a wallet, not a process")
         return info
 
-    def process(self, process: Party) -> Process:
+    def process(self, process: Party) -> ModuleProcess:
         """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
         return self._compute.process(self.info(process).id)
 
-    def past(self, process: str, position: int) -> Process:
+    def past(self, process: str, position: int) -> ModuleProcess:
         """Return a process as it was behind a position of its log.
 
         Raises: UnknownProcess; LimitExceeded, see `ComputeUnit.past`.

@@ -210,7 +210,7 @@ class Server:
                 if info is None:
                     continue
                 metrics.messages.labels(
-                    network.registry.find(info.module).__name__, "error" if result.error else "ok"
+                    network.registry.name(info.module), "error" if result.error else "ok"
                 ).inc()
                 bus.recent.evaluated(message, result, info)
             if kind == "heavy":

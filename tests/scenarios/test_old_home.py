@@ -1,13 +1,13 @@
 """A home of benchpool 0.1 opens, replays, verifies, is audited and exported, and goes on."""
 
 import json
-import tarfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from old_homes import FIXTURES, unpack
 from typer.testing import CliRunner
 
 from benchpool.audit.audit import audit_home
@@ -17,7 +17,6 @@ from benchpool.cli import app
 from benchpool.network import Network
 from benchpool.simulation.scripted_engine import ScriptedEngines
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "home-0.1"
 EXPECTED = json.loads((FIXTURES / "expected.json").read_text())
 PREFIX = len('{"hash":"') + 43 + len('",')
 
@@ -29,9 +28,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def old_home(kind: str, tmp_path: Path) -> Path:
-    with tarfile.open(FIXTURES / f"{kind}.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "home"
+    return unpack(kind, tmp_path)
 
 
 def entries_of(file: Path) -> list[bytes]:

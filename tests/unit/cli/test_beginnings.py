@@ -46,6 +46,7 @@ def test_of_a_wallet(run: Any, run_json: Any) -> None:
 def test_of_data(run: Any, run_json: Any, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("kept")
+    run("init")
     data_id = run_json("data", "put", str(file))["id"]
     assert run("data", "get", data_id[:4]).stdout == "kept"
 

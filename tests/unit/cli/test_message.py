@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import on_a_terminal
 
 
 def test_send_shows_what_came_of_it_as_a_tree(run: Any, greeter: str) -> None:
@@ -136,7 +137,8 @@ def test_a_message_to_a_wallet_is_mail(run: Any, run_json: Any, greeter: str) ->
 
 def test_a_deep_tree_is_cut(run: Any, run_json: Any, greeter: str) -> None:
     chain = ["send", "--target", "greeter", "--action", "Chain", "--tag", "Left=1500"]
-    assert "… and deeper" in run(*chain).stdout
+    assert "… and 1,400 messages below" in run(*chain).stdout
+    assert "… and 1,490 messages below" in on_a_terminal(*chain, columns=60).text
     tree = run_json(*chain)["tree"]
     depth = 0
     while tree.get("children"):
@@ -147,7 +149,8 @@ def test_a_deep_tree_is_cut(run: Any, run_json: Any, greeter: str) -> None:
 
 def test_a_wide_tree_is_cut_for_people_only(run: Any, run_json: Any, greeter: str) -> None:
     fan = ["send", "--target", "greeter", "--action", "Fan"]
-    assert "… and 18 more" in run(*fan).stdout
+    assert on_a_terminal(*fan).lines[-1] == "└─ … and 18 more"
+    assert len(run(*fan).stdout.splitlines()) == 32
     assert len(run_json(*fan)["tree"]["children"]) == 30
 
 

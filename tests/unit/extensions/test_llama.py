@@ -66,7 +66,7 @@ class Worker(Process):
         self.llama.prepare(self.tags["Model"], [ChoicesRequest(m.text, (" x",)) for m in asks])
 
     @handler("Load")
-    def load(self, message: Message) -> None:
+    def load_model(self, message: Message) -> None:
         self.state.name = self.llama.load(message.tags.get("Model") or self.tags["Model"]).name
 
     @handler("Ask")
