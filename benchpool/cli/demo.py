@@ -66,8 +66,8 @@ def demo(
                 pending = output.count(network.resumed, "message")
                 listener.step(f"going on in {folder}, where {pending} waited")
                 network.run()
-            questions = output.count(len(samples), "question")
-            listener.step(f"{len(entrants)} models will answer {questions} each")
+            asked = output.count(len(samples), "question")
+            listener.step(f"{len(entrants)} models will answer {asked} each")
             result = run_demo(network, entrants, samples, listener)
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from here")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from benchpool.network.trace import Trace
 
 TargetOption = Annotated[
-    str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
+    str,
+    typer.Option(
+        "--target",
+        metavar="T",
+        help="A process or wallet, by name or id.",
+        autocompletion=completion.parties,
+    ),
 ]
 ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Action tag.")]
 
@@ -136,9 +142,21 @@ def dryrun(
 
 
 def result(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message, or its beginning.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="The id of a message, or its beginning.",
+            autocompletion=completion.messages,
+        ),
+    ],
     process: Annotated[
-        str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
+        str | None,
+        typer.Option(
+            "--process",
+            help="Whose log, if it was assigned to several.",
+            autocompletion=completion.processes,
+        ),
     ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -184,7 +202,12 @@ def _show_result(result: Result, name_of: NameOf) -> None:
 
 def inbox(
     party: Annotated[
-        str, typer.Argument(metavar="[WALLET|PROCESS]", help="Whose, by name or id.")
+        str,
+        typer.Argument(
+            metavar="[WALLET|PROCESS]",
+            help="Whose, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ] = session.DEFAULT_WALLET,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest last.")] = 50,
     as_json: JsonOption = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 _STATE_LINES = 40
 _STATE_WIDTH = 120
 
-ProcessArgument = Annotated[str, typer.Argument(metavar="PROCESS", help="Its name or id.")]
+ProcessArgument = Annotated[
+    str,
+    typer.Argument(metavar="PROCESS", help="Its name or id.", autocompletion=completion.processes),
+]
 
 
 def spawn(
-    module: Annotated[str, typer.Argument(metavar="MODULE", help="See: benchpool modules.")],
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE", help="See: benchpool modules.", autocompletion=completion.modules
+        ),
+    ],
     *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
@@ -211,7 +219,12 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
 
 def log(
     process: Annotated[
-        str, typer.Argument(metavar="PROCESS", help="A process, or a wallet, by name or id.")
+        str,
+        typer.Argument(
+            metavar="PROCESS",
+            help="A process, or a wallet, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ],
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 100,
     after: Annotated[

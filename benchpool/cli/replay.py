@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ def replay(
     *,
     process: Annotated[
         str | None,
-        typer.Argument(metavar="[PROCESS]", help="One process, by name or id; default all."),
+        typer.Argument(
+            metavar="[PROCESS]",
+            help="One process, by name or id; default all.",
+            autocompletion=completion.processes,
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with every recorded result and state.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="See docs/scenarios.md.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="See docs/scenarios.md.", autocompletion=completion.scenarios
+        ),
+    ],
     home: Annotated[
         Path | None,
         typer.Option("--home", metavar="PATH", help="Keep the network there; default: in memory."),
