@@ -2,23 +2,22 @@
 
 No state is read. Deposits, joins, scores, ranks and payouts are worked out again from the messages
 and results in the logs of the token, the Benchmark and the data set, by rules written a second
-time (`benchpool.recounts`) and the pure functions of `benchpool.evaluation` and `benchpool.pools`.
+time (`recounts` and what it counts) and the pure functions of `benchpool.evaluation` and
+`benchpool.pools`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 from benchpool.ao.ids import find_titled
-from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
-from benchpool.audit.dataset import Count, DatasetRecount, judge_of
-from benchpool.audit.ledger import LedgerRecount, Transfer
-from benchpool.audit.log_checks import Links
-from benchpool.audit.pools import BenchmarkRecount, Entry, Pool
-from benchpool.audit.statement import Check, Paid, Row, Statement, check, due
-from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
+from benchpool.audit.dataset import Count
+from benchpool.audit.ledger import Transfer
+from benchpool.audit.pools import BenchmarkRecount, RecountedEntry, RecountedPool
+from benchpool.audit.recounts import Recounts
+from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
+from benchpool.errors import PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
@@ -40,25 +39,43 @@ def audit(
     store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
 ) -> Statement:
     """Check a pool. Raises: PoolError if there is no such pool; AmbiguousId."""
-    return _Audit(store, data, pool, registry or Registry()).run()
+    recounts = Recounts(store, data, registry or Registry())
+    return audit_pool(recounts, *_find(recounts, pool))
+
+
+def audit_pool(recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool) -> Statement:
+    """Check a pool of a Benchmark, from logs that may have been read for another one already.
+
+    Raises: PoolError if its token or data set is not in this run.
+    """
+    return _Audit(recounts, pools, pool).run()
+
+
+def _find(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPool]:
+    holders = {pool.id: pools for pools in recounts.benchmarks() for pool in pools.pools.values()}
+    titles = {pool: pools.pools[pool].title for pool, pools in holders.items()}
+    wanted = find_titled(text, titles, "pools")
+    if wanted in holders:
+        return holders[wanted], holders[wanted].pools[wanted]
+    for reading in recounts.readings.values():
+        for fault in reading.faults:
+            raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {fault}")
+    raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
 
 
 class _Audit:
     """The checks of one pool."""
 
-    def __init__(self, store: Store, data: DataStore, text: str, registry: Registry) -> None:
-        self._store = store
-        self._links: list[str] = []
-        self._read = 0
-        self._pools, self._pool = self._find(text)
-        pool = self._pool
-        self._ledger = LedgerRecount(self._info(self._pools.token))
-        self._follow(self._ledger.info.id, self._ledger.take)
-        info = self._info(pool.dataset)
-        self._dataset = DatasetRecount(info, data, judge_of(info, registry))
-        self._follow(info.id, self._dataset.take)
-        names = {identity: name for name, identity in store.names().items()}
-        self._statement = Statement(pool, self._pools.token, self._pools.info.id, names)
+    def __init__(self, recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool) -> None:
+        self._store = recounts.store
+        self._pools = pools
+        self._pool = pool
+        self._ledger = recounts.token(pools.token)
+        self._dataset = recounts.dataset(pool.dataset)
+        logs = dict.fromkeys((pools.info.id, pools.token, pool.dataset))
+        self._readings = [recounts.readings[process] for process in logs]
+        names = {identity: name for name, identity in self._store.names().items()}
+        self._statement = Statement(pool, pools.token, pools.info.id, names)
 
     def run(self) -> Statement:
         statement, pool = self._statement, self._pool
@@ -80,7 +97,7 @@ class _Audit:
         statement.supply = self._ledger.supply
         statement.status = self._status(moved)
         add = statement.checks.append
-        add(check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
+        add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
         add(check("the terms are those that the funder asked for", pool.terms, ""))
         entries = f"{len(pool.entries)} {'entry' if len(pool.entries) == 1 else 'entries'}"
@@ -94,51 +111,9 @@ class _Audit:
         add(check("no winston was made or lost in the token", *self._supply()))
         return statement
 
-    # -- reading -----------------------------------------------------------------------------
-
-    def _info(self, process: str) -> ProcessInfo:
-        info = self._store.process(process)
-        if info is None:
-            raise PoolError(f"process {process}, which the pool depends on, is not in this run")
-        return info
-
-    def _follow(self, process: str, take: Callable[[Message, Result | None], None]) -> None:
-        """Read a log from its first message; a fault in it ends the reading there."""
-        links = Links(self._store, process)
-        for line in self._store.lines(process):
-            at = f"position {line.position} of {process}"
-            try:
-                message = decode_message(line.message)
-                what = links.follow(message)
-                if what is not None:
-                    self._links.append(f"{at}: {what}")
-                    return
-                take(message, decode_result(line.result) if line.result else None)
-            except (ValueError, TypeError, KeyError, AttributeError, BenchpoolError) as error:
-                self._links.append(f"{at} cannot be taken: {error}")
-                return
-            self._read += 1
-
-    def _find(self, text: str) -> tuple[BenchmarkRecount, Pool]:
-        recounts: list[tuple[BenchmarkRecount, list[str], int]] = []
-        for info in self._store.processes():
-            if info.tags.get("WrappedAR"):
-                recount = BenchmarkRecount(info)
-                self._links, self._read = [], 0
-                self._follow(info.id, recount.take)
-                recounts.append((recount, self._links, self._read))
-        titles = {pool.id: pool.title for each, *_ in recounts for pool in each.pools.values()}
-        wanted = find_titled(text, titles, "pools")
-        for recount, self._links, self._read in recounts:
-            if wanted in recount.pools:
-                return recount, recount.pools[wanted]
-        if faults := [fault for _, links, _ in recounts for fault in links]:
-            raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {faults[0]}")
-        raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
-
     # -- working out -------------------------------------------------------------------------
 
-    def _count(self, entry: Entry) -> Count:
+    def _count(self, entry: RecountedEntry) -> Count:
         """Return the numbers that the Benchmark ranks an entry by, counted again."""
         score = self._dataset.scores.get((self._pools.info.id, entry.answered))
         nothing = Count(0, 0, 0, 0)
@@ -177,14 +152,14 @@ class _Audit:
         ranked: list[Ranked],
         counts: dict[str, Count],
         expected: dict[tuple[str, str], tuple[int, int]],
-    ) -> list[Row]:
+    ) -> list[StatementRow]:
         rows = []
         for place in ranked:
             entry, count = self._pool.entries[place.entry], counts[place.entry]
             reward = expected.get((entry.participant, entry.model), (0, 0))[0]
             error = standard_error(count.correct, count.evaluated)
             named = (entry.model, entry.name, entry.participant, entry.joined_ms)
-            rows.append(Row(place.rank, *named, *count, error, reward))
+            rows.append(StatementRow(place.rank, *named, *count, error, reward))
         return rows
 
     def _is_ours(self, transfer: Transfer) -> bool:
@@ -207,8 +182,11 @@ class _Audit:
 
     # -- checks ------------------------------------------------------------------------------
 
-    def _whole(self) -> str:
-        return f"{self._read:,} messages of token, Benchmark and data set"
+    def _whole(self) -> Check:
+        faults = [fault for reading in self._readings for fault in reading.faults]
+        read = sum(reading.entries for reading in self._readings)
+        detail = f"{read:,} messages of token, Benchmark and data set"
+        return check("the logs are whole: nonces, hash chains, ids", faults, detail)
 
     def _came_in(self) -> str:
         count = len(self._pool.deposits)
