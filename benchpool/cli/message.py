@@ -189,15 +189,15 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
                 said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
-                output.paragraph(said, "  ", "    ")
+                output.line(said, "  ", "    ")
         if outgoing.data:
-            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
+            output.line(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.paragraph(output.clean(text), "| ", "|   ")
+        output.line(output.clean(text), "| ", "|   ")
 
 
 def inbox(

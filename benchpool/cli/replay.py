@@ -75,7 +75,7 @@ def _show(done: Replay) -> None:
         output.note(f"pending, and not evaluated yet: {output.count(done.pending, 'message')}")
     if done.verified and done.difference is None:
         compared = sum(each.compared for each in done.processes)
-        output.paragraph(
+        output.line(
             f"{output.count(done.messages, 'result')}, {output.count(done.mail, 'message')} to"
             f" wallets, every hash chain and {output.count(compared, 'kept state')} are what the"
             " replay gives",

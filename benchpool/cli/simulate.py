@@ -62,6 +62,6 @@ def simulate(
 
 def _print(outcome: Outcome) -> None:
     mark = output.paint("✗", "error") if outcome.failures else output.paint("✓", "good")
-    output.line(f"{mark} {outcome.time:>8}  {output.clean(outcome.title)}")
+    output.line(output.clean(outcome.title), f"{mark} {outcome.time:>8}  ", " " * 12)
     for failure in outcome.failures:
-        output.line(f"    line {failure.line}: {output.clean(failure.text)}")
+        output.line(f"line {failure.line}: {output.clean(failure.text)}", "    ", "      ")
