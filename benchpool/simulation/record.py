@@ -61,12 +61,12 @@ def read_record(network: Network) -> Record:
     return Record(
         processes=infos,
         names=network.names(),
-        logs={party: list(network._store.entries(party)) for party in parties},
+        logs={party: list(network.store.entries(party)) for party in parties},
         memories={key: process.dump() for key, process in resolved.items()},
         tables={key: rows_of(process) for key, process in resolved.items()},
         now_ms=network.clock.now(),
         pending=network.pending,
-        messenger=network.messenger,
+        messenger=network.messenger.address,
         resolved=resolved,
     )
 

@@ -98,7 +98,7 @@ def test_a_pool_in_memory_before_anything_was_evaluated(open_pools):
     with pools.network as network:
         pool = pools.fund(3)
         pools.join(pool, "ana", [1] * 6)
-        statement = audit(network._store, network.data, pool[:12])
+        statement = audit(network.store, network.data, pool[:12])
     assert failed(statement) == []
     assert statement.rows[0].standard_error is None
 
