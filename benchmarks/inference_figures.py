@@ -19,7 +19,7 @@ from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference import ChoicesRequest
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import Precision
-from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.engine_pool import EnginePool, PooledEngine
 from benchpool.network import Network
 
 _MIB = 1 << 20
@@ -100,7 +100,7 @@ def print_workers(path: Path, precision: Precision, requests: Sequence[ChoicesRe
         start = time.perf_counter()
         engine.answer(requests)
         whole_s = time.perf_counter() - start
-        lost_s = _with_a_death(pool, engine.answer, requests) - whole_s
+        lost_s = _with_a_death(pool, engine, requests) - whole_s
     pool.close()
     each = ", ".join(f"{size / _MIB:.0f}" for size in memory)
     print(
@@ -110,7 +110,9 @@ def print_workers(path: Path, precision: Precision, requests: Sequence[ChoicesRe
     )
 
 
-def _with_a_death(pool: EnginePool, answer: object, requests: Sequence[ChoicesRequest]) -> float:
+def _with_a_death(
+    pool: EnginePool, engine: PooledEngine, requests: Sequence[ChoicesRequest]
+) -> float:
     killed = False
 
     def kill(done: int, asked: int) -> None:
@@ -121,12 +123,7 @@ def _with_a_death(pool: EnginePool, answer: object, requests: Sequence[ChoicesRe
             os.kill(pid, signal.SIGKILL)
 
     start = time.perf_counter()
-    left = list(requests)
-    try:
-        answer(left, kill)  # type: ignore[operator]
-    except InferenceError as error:
-        left = [one for place, one in enumerate(left) if place not in error.answered]
-        answer(left)  # type: ignore[operator]
+    engine.answer(requests, kill)
     return time.perf_counter() - start
 
 

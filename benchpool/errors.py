@@ -8,6 +8,7 @@ wrong, with which id or file, and what to do next.
      +- ConfigError                   a bad option or file of settings; exit 2
      |   +- ScenarioError             a scenario file, with its line
      +- PrerequisiteError             something is not installed or not pulled; exit 3
+     +- AmbiguousId                   the beginning of more than one id
      +- MessageError
      |   +- UnknownProcess            no process of that id or name
      |   +- UnknownModule             no module of that name
@@ -36,10 +37,7 @@ wrong, with which id or file, and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 
 class BenchpoolError(Exception):
@@ -62,6 +60,10 @@ class PrerequisiteError(BenchpoolError):
     """Something outside is missing: a model that was not pulled, a package not installed."""
 
     exit_code = 3
+
+
+class AmbiguousId(BenchpoolError):
+    """The beginning of an id with which several ids begin."""
 
 
 class MessageError(BenchpoolError):
@@ -152,9 +154,6 @@ class DatasetError(BenchpoolError):
 
 class InferenceError(BenchpoolError):
     """A model could not answer a request."""
-
-    answered: Mapping[int, Any] = MappingProxyType({})
-    """Answers that a failed call got before, by place among its requests: they stand."""
 
 
 class ModelFileError(InferenceError):

@@ -39,7 +39,7 @@ def duration_ms(tags: Tags, name: str, *, default: int) -> int:
     if not text:
         return default
     try:
-        return parse_duration(text)
+        return parse_duration(text, bare_ms=True)
     except ConfigError as error:
         raise HandlerError(f"{name}: {error}") from None
 

@@ -13,12 +13,12 @@ from hypothesis import settings
 
 from benchpool.errors import InferenceError
 from benchpool.inference.engine import (
-    Answer,
     ChoicesAnswer,
     ChoicesRequest,
     Generation,
     LogLikelihood,
     ModelCard,
+    Outcome,
     Precision,
     Progress,
     Request,
@@ -82,17 +82,19 @@ class ScriptedEngine:
             size_bytes=len(self._seed),
         )
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+    def answer(
+        self, requests: Sequence[Request], progress: Progress | None = None
+    ) -> list[Outcome]:
         self.batches.append(list(requests))
         answers = [self._answer(request) for request in requests]
         if progress is not None:
             progress(len(answers), len(requests))
         return answers
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Outcome:
         prompt = request.prompt if isinstance(request, ChoicesRequest) else request.user
         if "crash" in prompt:
-            raise InferenceError("the model's process ended")
+            return InferenceError("the model's process ended")
         if "too long" in prompt:
             return Unanswered("the prompt is longer than the context")
         words = len(prompt.split())

@@ -35,24 +35,27 @@ def block_height(now_ms: int) -> int:
     return GENESIS_HEIGHT + (now_ms - GENESIS_MS) // BLOCK_MS
 
 
-def parse_duration(text: str) -> int:
-    """Read `90s`, `24h`, `30d` or `1d12h` as milliseconds. A bare number is milliseconds.
+def parse_duration(text: str, *, bare_ms: bool = False) -> int:
+    """Read `90s`, `24h`, `30d` or `1d12h` as milliseconds.
+
+    Args:
+        text: what was typed, or what a tag says.
+        bare_ms: take a bare number as milliseconds, as tags on the wire do; people leave a unit
+            out by mistake.
 
     Raises: ConfigError for anything else, and for zero.
     """
     cleaned = text.strip().lower()
-    total = (
-        int(cleaned)
-        if re.fullmatch(r"[0-9]{1,15}", cleaned)
-        else sum(
-            int(count) * _UNITS_MS[unit]
-            for count, unit in re.findall(r"([0-9]{1,15})(ms|[smhdw])", cleaned)
-        )
-        if re.fullmatch(r"(?:[0-9]{1,15}(?:ms|[smhdw]))+", cleaned)
-        else 0
-    )
+    bare = re.fullmatch(r"[0-9]{1,15}", cleaned) is not None
+    if bare and bare_ms:
+        cleaned += "ms"
+    total = 0
+    if re.fullmatch(r"(?:[0-9]{1,15}(?:ms|[smhdw]))+", cleaned):
+        parts = re.findall(r"([0-9]{1,15})(ms|[smhdw])", cleaned)
+        total = sum(int(count) * _UNITS_MS[unit] for count, unit in parts)
     if total <= 0:
-        raise ConfigError(f"not a duration: {text!r}; write for instance 90s, 24h, 30d or 1d12h")
+        what = "a duration needs a unit" if bare and not bare_ms else "not a duration"
+        raise ConfigError(f"{what}: {text!r}; write for instance 90s, 24h, 30d or 1d12h")
     return total
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from benchpool.ao.ids import id_key
+from benchpool.ao.ids import complete_id, id_key
 from benchpool.ao.message import (
     Message,
     Result,
@@ -20,19 +20,23 @@ from benchpool.ao.message import (
     decode_result,
     encode_result,
 )
-from benchpool.audit.log_checks import Causes, Links, missing
+from benchpool.audit.causes import Causes, missing
+from benchpool.audit.links import Links
+from benchpool.audit.old_logs import OldLog, was_ended
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
-from benchpool.audit.state_hashes import KeptMemory, kept_in, memory_of
+from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
 from benchpool.errors import (
     BenchpoolError,
     ReplayDivergence,
     UnknownProcess,
 )
+from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit, fold
+from benchpool.units.folding import out_of_time
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 
@@ -40,8 +44,8 @@ if TYPE_CHECKING:
     from benchpool.network import Network
 
 REPORT_EVERY: Final = 5_000
-_OUT_OF_TIME: Final = "exceeded its time budget of"
-_OUT_OF_TIME_BYTES: Final = _OUT_OF_TIME.encode()
+_TIME_BUDGET: Final = b" exceeded its time budget of "
+"""No result of a handler that was ended is without it; what has it may be another."""
 
 
 class Replayer:
@@ -62,7 +66,7 @@ class Replayer:
         data: DataStore,
         *,
         registry: Registry | None = None,
-        kept: KeptMemory = lambda _process: None,
+        kept: KeptHashes = lambda _process: None,
         host: ReplayHost | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -71,6 +75,7 @@ class Replayer:
         self._host = host or ReplayHost(data, None)
         self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
         self._limits = limits
+        self._old = OldLog(store)
         self._names = {identity: name for name, identity in store.names().items()}
         self._causes = Causes(store, store.fact("messenger") or "", limits)
         self._links: dict[str, Links] = {}
@@ -96,7 +101,7 @@ class Replayer:
         replay.signatures = sum(links.signatures for links in self._links.values())
         replay.assignments = sum(links.assignments for links in self._links.values())
         for each in replay.processes:
-            each.memory = memory_of(each.instance)
+            each.memory = state_hash_of(each.instance)
         replay.seconds = perf_counter() - started
         return replay
 
@@ -178,14 +183,15 @@ class Replayer:
     def _evaluate(self, folded: Folded, message: Message, kept: bytes) -> Result | str:
         """Fold a message; return its result, or what differs."""
         recorded: tuple[bytes, ...] = ()
-        if folded.instance.extensions or _OUT_OF_TIME_BYTES in kept:
+        if folded.instance.extensions or _TIME_BUDGET in kept:
             record: Result | str = _read(decode_result, kept)
             if isinstance(record, str):
                 return f"the result cannot be read: {record}"
-            if _OUT_OF_TIME in record.error:
+            old = self._old.holds(message, record)
+            if was_ended(message, record) if old else _was_ended(message, record):
                 return record  # how long it took is a fact from outside, and the state stayed
             recorded = record.recorded
-            self._host.failure = record.error
+            self._host.old_failure = record.error if old else None
         try:
             result = fold(folded.instance, message, recorded=recorded, limits=self._limits)
         except ReplayDivergence as error:
@@ -208,7 +214,7 @@ class Replayer:
         kept = folded.kept
         if kept is None or kept.position != folded.instance.position:
             return None
-        found = memory_of(folded.instance)
+        found = state_hash_of(folded.instance)
         if found.state != kept.state:
             return f"the state that is kept has hash {kept.state}, the replay gives {found.state}"
         for name in sorted({*found.tables, *kept.tables}):
@@ -289,6 +295,9 @@ def replay_home(
         try:
             process_id = None if process is None else run.store.names().get(process, process)
             if process_id is not None and run.store.process(process_id) is None:
+                ids = [info.id for info in run.store.processes()]
+                process_id = complete_id(process_id, ids, "processes") or process_id
+            if process_id is not None and run.store.process(process_id) is None:
                 raise UnknownProcess(f"no process named {process_id[:80]!r}")
             return replayer.run(process_id, verify=verify, on_progress=on_progress)
         finally:
@@ -302,13 +311,19 @@ def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
         network._store,
         network.data,
         registry=network.registry,
-        kept=lambda process: memory_of(compute.instance(process)),
+        kept=lambda process: state_hash_of(compute.instance(process)),
         limits=limits or network.limits,
     )
     try:
         return replayer.run()
     finally:
         replayer.close()
+
+
+def _was_ended(message: Message, record: Result) -> bool:
+    """Tell whether a result is that of a handler that its time budget ended, and no more."""
+    fact = read_fact(record.recorded[0]) if record.recorded else None
+    return isinstance(fact, OutOfTime) and record == out_of_time(message, fact.seconds)
 
 
 def _read(decode: Callable[[bytes], Any], raw: object) -> Any:

@@ -17,6 +17,7 @@ from benchpool.cli import (
     data,
     demo,
     fuzz,
+    init,
     message,
     model,
     output,
@@ -112,10 +113,11 @@ def root(
 ) -> None:
     """Run AO processes and funded LLM benchmark pools on this machine.
 
-    Example: benchpool spawn WrappedAR --name WrappedAR
+    Example: benchpool init
     """
 
 
+app.command("init")(init.init)
 app.command("spawn")(process.spawn)
 app.command("send")(message.send)
 app.command("dryrun")(message.dryrun)

@@ -44,7 +44,7 @@ def put(
 
 @app.command("get")
 def get(
-    id: Annotated[str, typer.Argument(metavar="ID", help="What 'data put' printed.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="What was printed by 'data put'.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; else stdout.")
     ] = None,
@@ -55,7 +55,7 @@ def get(
     Example: benchpool data get kZ3vVQ4nK0bq3rQwX1m0j7p5l2c9d8e6f4g1h0iJkLm -o questions.jsonl
     """
     with session.reading(home) as network:
-        path = network.data.path(id)
+        path = network.data.path(network.data.resolve(id))
         if out is None:
             output.raw(path.read_bytes())
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.cli.view import NameOf
     from benchpool.network import Network, Sent
+    from benchpool.network.trace import Trace
 
 TargetOption = Annotated[
     str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
@@ -41,10 +42,13 @@ def send(
 ) -> None:
     """Send a message and show what came of it.
 
-    Runs until nothing is pending. The exit code is 1 if the message itself was refused.
+    Runs until nothing is pending. The exit code is 1 if the message was refused, if no handler
+    took its action, or if the answer is an error.
 
     Example: benchpool send --target WrappedAR --action Balance --tag Recipient=@alice
     """
+    from benchpool.cli.outcome import failure
+
     content = read_content(tag, data, data_file)
     sent: Sent | None = None
 
@@ -62,18 +66,24 @@ def send(
             tags = session.named_ids(network, content.tags)
             sent = network.post(target, action, tags, data=content.data, sender=owner)
             network.run()
-        error = sent.error
-        _show_sent(network, sent, as_json=as_json)
-    if error:
-        output.complain(f"{target} refused the message: {error}")
+        trace = sent.trace
+        replies = trace.replies(sent.sender)
+        said = (trace.message.sender, trace.message.action)
+        _show_sent(network, sent, trace, as_json=as_json)
+        failed = failure(network, target, said, trace.result, replies)
+    _exit_if(failed)
+
+
+def _exit_if(failed: str | None) -> None:
+    if failed:
+        output.complain(failed)
         raise typer.Exit(1)
 
 
-def _show_sent(network: Network, sent: Sent, *, as_json: bool) -> None:
+def _show_sent(network: Network, sent: Sent, trace: Trace, *, as_json: bool) -> None:
     from benchpool.cli import view
 
     name_of = view.names(network)
-    trace = sent.trace
     if as_json:
         output.print_json(
             {
@@ -81,7 +91,9 @@ def _show_sent(network: Network, sent: Sent, *, as_json: bool) -> None:
                 "process": sent.process,
                 "result": view.result_json(trace.result),
                 "tree": view.tree_json(trace, name_of),
-                "replies": [view.message_json(each, name_of) for each in sent.replies],
+                "replies": [
+                    view.message_json(each, name_of) for each in trace.replies(sent.sender)
+                ],
             }
         )
         return
@@ -105,27 +117,26 @@ def dryrun(
     Example: benchpool dryrun --target WrappedAR --action Balance --tag Recipient=@alice
     """
     from benchpool.cli import view
+    from benchpool.cli.outcome import failure
 
     content = read_content(tag, data, data_file)
     with session.reading(home) as network:
-        result = network.dry_run(
-            target,
-            action,
-            session.named_ids(network, content.tags),
-            data=content.data,
-            sender=session.asker(network, sender),
-        )
+        tags = session.named_ids(network, content.tags)
+        owner = session.asker(network, sender)
+        result = network.dry_run(target, action, tags, data=content.data, sender=owner)
         if as_json:
             output.print_json(result.view())
         else:
             _show_result(result, view.names(network))
-    if result.error:
-        output.complain(f"{target} would refuse the message: {result.error}")
-        raise typer.Exit(1)
+        given = dict([("Action", action), *tags])
+        said = (given.get("From-Process", owner.address), given["Action"])
+        answers = [each for each in result.messages if each.target == said[0]]
+        failed = failure(network, target, said, result, answers)
+    _exit_if(failed)
 
 
 def result(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message, or its beginning.")],
     process: Annotated[
         str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
     ] = None,
@@ -139,7 +150,8 @@ def result(
     from benchpool.cli import view
 
     with session.reading(home) as network:
-        found = network.result(id, None if process is None else network.resolve(process))
+        message_id = network.logs.resolve(id)
+        found = network.result(message_id, None if process is None else network.resolve(process))
         if as_json:
             output.print_json(found.view())
         else:
@@ -158,15 +170,16 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         output.line(f"{output.paint(output.clean(action), 'strong')} → {name_of(outgoing.target)}")
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
-                output.line(f"  {output.clean(name)}={output.shorten(name_of(value), 200)}")
+                said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
+                output.paragraph(said, "  ", "    ")
         if outgoing.data:
-            output.line(f"  {view.data_text(outgoing.data, 1000)}")
+            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.line(f"| {output.clean(text)}")
+        output.paragraph(output.clean(text), "| ", "|   ")
 
 
 def inbox(
@@ -193,7 +206,9 @@ def inbox(
             output.note(f"{party} has no messages")
             return
         if len(messages) > limit:
-            output.note(f"the last {limit} of {len(messages)} messages; see --limit")
+            output.note(
+                f"the last {limit} of {output.count(len(messages), 'message')}; see --limit"
+            )
         output.table(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in messages[-limit:]],

@@ -137,17 +137,20 @@ def stats(
 
     Example: benchpool model stats
     """
-    from benchpool.inference.answer_cache import FILE_NAME, AnswerCache
+    import sqlite3
+    from contextlib import closing
+
+    from benchpool.inference import runs
+    from benchpool.inference.answer_cache import FILE_NAME
+    from benchpool.store.connections import sqlite_uri
     from benchpool.store.home import Home, find_home
 
-    folder = Home(find_home(home)).answers
+    path = Home(find_home(home)).answers / FILE_NAME
     found: list[RunTotals] = []
-    if (folder / FILE_NAME).exists():
-        cache = AnswerCache(folder)
-        try:
-            found = cache.runs()
-        finally:
-            cache.close()
+    if path.exists():
+        uri = sqlite_uri(path, read_only=True)
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            found = runs.total(runs.read(database))
     if model is not None:
         found = [one for one in found if one.name == model or one.model.startswith(model)]
     if as_json:
@@ -175,7 +178,7 @@ def _show_stats(found: Sequence[RunTotals]) -> None:
         [*headers, *numbers],
         [
             (
-                output.short_id(one.name),
+                one.name,
                 one.model[:12],
                 one.quantization,
                 one.runtime.precision,

@@ -1,18 +1,21 @@
-"""What the commands print: data on stdout, everything else on stderr. Alone in knowing Rich.
+"""What the commands print: data on stdout, everything else on stderr.
 
-On a terminal there are tables, colours and progress; into a pipe goes plain aligned text. `--json`
-puts JSON alone on stdout.
+On a terminal text is fitted to its width, with colours and progress; into a pipe goes plain aligned
+text, whole. `--json` puts JSON alone on stdout.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TextIO
+
+from benchpool.cli import layout
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 Report = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
 
-_SHORT = 8
 _STYLES = {"error": "\x1b[31m", "good": "\x1b[32m", "faint": "\x1b[2m", "strong": "\x1b[1m"}
 
 
@@ -46,17 +48,11 @@ def clean(text: str) -> str:
     )
 
 
-def shorten(text: str, width: int) -> str:
-    """Cut a text to a width, with an ellipsis; always on one line."""
+def one_line(text: str, width: int) -> str:
+    """Write a text on one line; people see no more of it than a width, with an ellipsis."""
     text = clean(text.replace("\n", " "))
-    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
-
-
-def short_id(text: str) -> str:
-    """Abbreviate an id where people read it; leave it whole where programs do."""
-    if len(text) == 43 and " " not in text and is_terminal(sys.stdout):
-        return f"{text[:_SHORT]}…"
-    return text
+    cut = is_terminal(sys.stdout) and len(text) > width
+    return f"{text[: max(width - 1, 1)]}…" if cut else text
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
@@ -64,9 +60,55 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     return f"{_STYLES[style]}{text}\x1b[0m" if in_colour(stream or sys.stdout) else text
 
 
+def count(number: int, thing: str, things: str = "") -> str:
+    """Write how many things there are: `1 message`, `2,000 messages`."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
 def line(text: str = "") -> None:
     """Print a line of data."""
-    sys.stdout.write(f"{text}\n")
+    _write(sys.stdout, f"{text}\n")
+
+
+def paragraph(text: str, first: str = "", rest: str = "") -> None:
+    """Print a line of data, on a terminal as several that fit.
+
+    Args:
+        text: what it says.
+        first: what it begins with.
+        rest: what the other lines begin with.
+    """
+    room = width()
+    if room is not None and layout.columns(first + text) > room:
+        text = layout.shorten_ids(text)
+    _write(sys.stdout, "\n".join(_fitted(text, sys.stdout, first, rest)) + "\n")
+
+
+def _fitted(text: str, stream: TextIO, first: str = "", rest: str = "") -> list[str]:
+    room = width(stream)
+    lines = [f"{first}{text}"] if room is None else layout.wrap(text, room, first, rest)
+    return [each.rstrip() for each in lines]
+
+
+def width(stream: TextIO | None = None) -> int | None:
+    """Return how many columns people see, on stdout by default; None where programs read."""
+    stream = stream or sys.stdout
+    if not is_terminal(stream):
+        return None
+    own = os.get_terminal_size(stream.fileno())
+    return shutil.get_terminal_size(own).columns or 80
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write where no progress is: the two never share lines."""
+    with _bar.gone():
+        getattr(stream, "rich_proxied_file", stream).write(text)
+
+
+def heading(text: str) -> None:
+    """Begin a part of what is printed."""
+    line()
+    line(paint(text, "strong"))
 
 
 def flush() -> None:
@@ -83,16 +125,15 @@ def raw(data: bytes) -> None:
 
 def note(text: str) -> None:
     """Tell people something beside the data."""
-    sys.stderr.write(f"{clean(text)}\n")
+    _write(sys.stderr, "\n".join(_fitted(clean(text), sys.stderr)) + "\n")
 
 
 def complain(text: str) -> None:
     """Report an error."""
-    sys.stderr.write(f"{paint('error:', 'error', sys.stderr)} {_one_paragraph(text)}\n")
-
-
-def _one_paragraph(text: str) -> str:
-    return "\n".join(clean(part) for part in text.splitlines()) or "unknown"
+    lines = [clean(part) for part in text.splitlines()] or ["unknown"]
+    lines[0] = f"{paint('error:', 'error', sys.stderr)} {lines[0]}"
+    fitted = [line for each in lines for line in _fitted(each, sys.stderr)]
+    _write(sys.stderr, "\n".join(fitted) + "\n")
 
 
 def print_json(value: object) -> None:
@@ -111,37 +152,17 @@ def table(
         right: the headers of the columns that are aligned right: numbers.
     """
     cells = [[clean(str(cell)) for cell in row] for row in rows]
-    if is_terminal(sys.stdout):
-        _rich_table(headers, cells, right)
-        return
-    sizes = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    for row in [list(headers), *cells]:
-        padded = [
-            cell.rjust(size) if header in right else cell.ljust(size)
-            for header, cell, size in zip(headers, row, sizes, strict=True)
-        ]
-        line("  ".join(padded).rstrip())
-
-
-def _rich_table(headers: Sequence[str], rows: list[list[str]], right: Sequence[str]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for header in headers:
-        shown.add_column(header, justify="right" if header in right else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*[Text(cell) for cell in row])  # Text: nothing in it is taken for markup
-    Console(color_system="auto" if in_colour(sys.stdout) else None, highlight=False).print(shown)
+    head, *body = layout.tabulate(headers, cells, right, width())
+    lines = [paint(each, "strong") for each in head] + [each for row in body for each in row]
+    line("\n".join(lines))
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
     """Print named values, one a line."""
     size = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        line(f"{paint(name.ljust(size), 'faint')}  {clean(str(value))}".rstrip())
+        named = f"{paint(name.ljust(size), 'faint')}  "
+        paragraph(clean(str(value)), named, " " * (size + 2))
 
 
 def rate(value: float) -> str:
@@ -155,26 +176,31 @@ def progress() -> Iterator[Report]:
     if not is_terminal(sys.stderr):
         yield lambda _done, _total, _text: None
         return
-    bar = _Bar()
+    _bar.wanted = True
     try:
-        yield bar.report
+        yield _bar.report
     finally:
-        bar.stop()
+        with _bar.gone():
+            _bar.wanted = False
 
 
 class _Bar:
-    """A progress bar on stderr, one line for each thing being done."""
+    """The progress on stderr, one line for each thing being done, below all that is printed."""
 
     def __init__(self) -> None:
+        self.wanted = False
         self._progress: RichProgress | None = None
         self._tasks: dict[str, Any] = {}
         self._done: dict[str, int] = {}
-        self._lock = Lock()
+        self._lock = RLock()
 
     def report(self, done: int, total: int, text: str) -> None:
         with self._lock:  # models report from threads of their own
+            if not self.wanted:
+                return
             if self._progress is None:
-                self._progress = self._start()
+                self._progress = _new_progress()
+                self._progress.start()
             if text not in self._tasks:
                 self._tasks[text] = self._progress.add_task(clean(text), total=total)
             task = self._tasks[text]
@@ -183,36 +209,45 @@ class _Bar:
             self._done[text] = done
             self._progress.update(task, completed=done, total=total)
 
-    def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """Take it off the terminal, where the block may print; the next report begins it anew."""
+        with self._lock:
+            if self._progress is not None:
+                self._progress.stop()
+                self._progress = None
+                self._tasks.clear()
+                self._done.clear()
+            yield
 
-    @staticmethod
-    def _start() -> RichProgress:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            ProgressColumn,
-            Task,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.text import Text
 
-        class Rate(ProgressColumn):
-            def render(self, task: Task) -> Text:
-                speed = task.finished_speed or task.speed
-                return Text("" if not speed else f"{rate(speed)}/s", style="progress.data.speed")
+_bar = _Bar()
 
-        shown = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            Rate(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, color_system="auto" if in_colour(sys.stderr) else None),
-            transient=True,
-        )
-        shown.start()
-        return shown
+
+def _new_progress() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if not speed else f"{rate(speed)}/s", style="progress.data.speed")
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, color_system="auto" if in_colour(sys.stderr) else None),
+        transient=True,
+        redirect_stdout=False,  # data goes where stdout goes
+    )

@@ -47,7 +47,7 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     content = read_content(tag, data, data_file)
-    with session.writing(home) as network:
+    with session.writing(home, new=True) as network:
         owner = session.signer(network, sender)
         with session.working(network):
             process = network.spawn(
@@ -124,7 +124,7 @@ def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
                     info.module,
                     name_of(info.owner),
                     view.moment(info.created_ms),
-                    output.short_id(info.id),
+                    info.id,
                 )
                 for info in found
             ],
@@ -156,11 +156,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "owner": info.owner,
         "created": info.created_ms,
         "tags": [{"name": name, "value": value} for name, value in info.tags],
-        "extensions": list(type(process).extensions),
-        "handlers": [
-            {"name": row.name, "pattern": row.describe(), "max_runs": row.max_runs}
-            for row in process.handlers
-        ],
+        "extensions": list(process.extensions),
         "cron": [
             {
                 "interval": entry.text,
@@ -170,8 +166,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
             for entry, due_ms in network.cron(info.id)
         ],
         "inbox": len(process.inbox),
-        "description": process.describe(),
-        "state": json.loads(process.state.model_dump_json()),
+        **process.inspect(),
     }
 
 
@@ -185,37 +180,33 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
         ("Owner", name_of(shown["owner"])),
         ("Spawned", view.moment(shown["created"])),
         ("Extensions", ", ".join(shown["extensions"]) or "none"),
-        ("Inbox", f"{shown['inbox']} messages that no handler took"),
+        ("Inbox", f"{output.count(shown['inbox'], 'message')} that no handler took"),
     ]
     pairs += [(str(name), value) for name, value in shown["description"].items()]
     output.fields(pairs)
-    _section("Tags")
+    output.heading("Tags")
     for tag in shown["tags"]:
-        output.line(f"  {output.clean(tag['name'])}={output.shorten(name_of(tag['value']), 160)}")
-    _section("Handlers")
+        value = output.one_line(name_of(tag["value"]), 160)
+        output.paragraph(f"{output.clean(tag['name'])}={value}", "  ", "    ")
+    output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
-        output.line(f"  {output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}")
+        said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
+        output.paragraph(said, "  ", "    ")
     if shown["cron"]:
-        _section("Cron")
+        output.heading("Cron")
     for entry in shown["cron"]:
         tags = " ".join(f"{tag['name']}={tag['value']}" for tag in entry["tags"])
-        output.line(
-            f"  every {output.clean(entry['interval'])}: {output.clean(tags)}"
-            f"; next {view.moment(entry['due'])}"
-        )
-    _section("State")
+        said = f"every {entry['interval']}: {tags}; next {view.moment(entry['due'])}"
+        output.paragraph(output.clean(said), "  ", "    ")
+    output.heading("State")
     lines = json.dumps(shown["state"], indent=2, ensure_ascii=False).splitlines()
-    for text in lines[:_STATE_LINES]:
-        indent = len(text) - len(text.lstrip())
-        output.line(f"  {' ' * indent}{output.shorten(text.lstrip(), _STATE_WIDTH)}")
-    if len(lines) > _STATE_LINES:
-        output.line(f"  … {len(lines) - _STATE_LINES} more lines; all of it with --json")
-
-
-def _section(title: str) -> None:
-    output.line()
-    output.line(output.paint(title, "strong"))
+    most = len(lines) if output.width() is None else _STATE_LINES
+    for text in lines[:most]:
+        margin = " " * (2 + len(text) - len(text.lstrip()))
+        output.paragraph(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
+    if len(lines) > most:
+        output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
 
 
 def log(
@@ -273,7 +264,7 @@ def _log_row(message: Message, result: Result | None, name_of: NameOf) -> list[o
         f"{name_of(message.sender)}{' (cron)' if message.cron else ''}",
         action,
         _outcome(result),
-        output.short_id(message.id),
+        message.id,
     ]
 
 
@@ -281,9 +272,9 @@ def _outcome(result: Result | None) -> str:
     if result is None:
         return ""
     if result.error:
-        return f"✗ {output.shorten(result.error, 60)}"
+        return f"✗ {output.one_line(result.error, 60)}"
     actions = [outgoing.tags.get("Action") or "(no Action)" for outgoing in result.messages]
     actions += [f"spawn {spawn.module}" for spawn in result.spawns]
     counted = {name: actions.count(name) for name in dict.fromkeys(actions)}
     parts = [name if count == 1 else f"{count} × {name}" for name, count in counted.items()]
-    return output.shorten(", ".join(parts), 60)
+    return output.one_line(", ".join(parts), 60)

@@ -36,8 +36,10 @@ def reading(home: Path | None) -> Iterator[Network]:
 
 
 @contextmanager
-def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -> Iterator[Network]:
-    """Open a home, or make one, and first finish what an interrupted run left.
+def writing(
+    home: Path | None, advise: Callable[[], str | None] | None = None, *, new: bool = False
+) -> Iterator[Network]:
+    """Open a home, and first finish what an interrupted run left.
 
     While a server runs on the home, the server does what is to be written.
 
@@ -45,14 +47,19 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
         home: the folder, if one was named.
         advise: says after Ctrl-C, when the home is closed again, how to go on; None is to run the
             same command again.
+        new: make a network if there is none, and say so: for commands that a network begins with.
 
-    Raises: HomeLocked, StoreError.
+    Raises: HomeLocked; StoreError, also if there is no network.
     """
-    from benchpool.client.served import ServedNetwork, find_server
+    from benchpool.client.served import ServedNetwork
     from benchpool.network import Network
-    from benchpool.store.home import find_home
+    from benchpool.store.home import Home, find_home
+    from benchpool.store.server_file import find_server
 
     folder = find_home(home)
+    fresh = not Home(folder).exists()
+    if not new:
+        Home(folder).require()
     server = find_server(folder)
     if server is not None:
         with ServedNetwork(folder, server) as network:
@@ -65,8 +72,11 @@ def writing(home: Path | None, advise: Callable[[], str | None] | None = None) -
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
         with Network(folder) as network:
+            if fresh:
+                output.note(f"a new network begins in {folder}")
             if network.resumed:
-                output.note(f"resuming {network.resumed} messages of an interrupted run")
+                pending = output.count(network.resumed, "message")
+                output.note(f"resuming {pending} of an interrupted run")
                 with working(network):
                     network.run()
             yield network
@@ -101,11 +111,11 @@ def working(network: Network) -> Iterator[output.Report]:
             if overall.add(process, done, total) > 1:
                 report(*overall.sums(), "questions to all models")
 
-        network.on_inference(show)
+        unlisten = network.on_inference(show)
         try:
             yield report
         finally:
-            network.on_inference(None)
+            unlisten()
 
 
 class _Overall:

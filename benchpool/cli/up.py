@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from benchpool.server.run import Addresses
 
 _STOPPING = "stopping; Ctrl-C again ends it at once"
+_POLL = "/api/finished/"
+"""How other commands wait for the end of what they sent, twice a second."""
 _UNIT_HELP = "A port of its own for this unit, beside its path on --port."
 
 
@@ -28,20 +34,28 @@ def up(
     mu_port: Annotated[int | None, typer.Option("--mu-port", metavar="N", help=_UNIT_HELP)] = None,
     su_port: Annotated[int | None, typer.Option("--su-port", metavar="N", help=_UNIT_HELP)] = None,
     cu_port: Annotated[int | None, typer.Option("--cu-port", metavar="N", help=_UNIT_HELP)] = None,
+    go_live: Annotated[
+        bool,
+        typer.Option("--go-live", help="Do not ask whether a home of virtual time moves to today."),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not show requests; nor does --json.")
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Serve the network of a home to AO clients, on the wall clock, until Ctrl-C.
 
-    A second Ctrl-C ends it at once; nothing that was accepted is lost.
+    A home of virtual time moves to today, for good; there this asks first.
 
-    Other commands go on working on the same home meanwhile.
+    Requests are shown on stderr as they are answered. Other commands go on working on the same
+    home meanwhile. A second Ctrl-C ends it at once; nothing that was accepted is lost.
 
     Example: benchpool up --port 4000
     """
-    from benchpool.client.served import refuse_served
     from benchpool.errors import PrerequisiteError
     from benchpool.store.home import find_home
+    from benchpool.store.server_file import refuse_served
 
     try:
         from benchpool.server.run import Options, serve_home
@@ -53,11 +67,13 @@ def up(
 
     folder = find_home(home)
     refuse_served(folder)
+    if not go_live:
+        _ask_to_go_live(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
 
     def ready(addresses: Addresses, resumed: int) -> None:
         if resumed:
-            output.note(f"resuming {resumed} messages of an interrupted run")
+            output.note(f"resuming {output.count(resumed, 'message')} of an interrupted run")
         if as_json:
             output.print_json({name: getattr(addresses, name) for name in addresses.__slots__})
         else:
@@ -65,8 +81,52 @@ def up(
         output.flush()
 
     options = Options(host, port, mu_port, su_port, cu_port)
-    serve_home(folder, options, on_ready=ready, on_stop=lambda: output.note(_STOPPING))
+    serve_home(
+        folder,
+        options,
+        on_ready=ready,
+        on_stop=lambda: output.note(_STOPPING),
+        on_request=None if quiet or as_json else _show_request,
+    )
     output.note("stopped; what was pending is taken up at the next start")
+
+
+def _show_request(method: str, path: str, status: int, seconds: float) -> None:
+    if path.startswith(_POLL):
+        return
+    shown = output.clean(f"{method} {path}")
+    text = f"{time.strftime('%H:%M:%S')}  {status}  {1000 * seconds:5.0f} ms  {shown}\n"
+    with suppress(OSError):  # nobody reads them: no reason not to serve
+        sys.stderr.write(output.paint(text, "error", sys.stderr) if status >= 400 else text)
+
+
+def _ask_to_go_live(folder: Path) -> None:
+    """Ask before a network whose time is virtual is moved to today.
+
+    Raises: ConfigError where nobody can be asked; typer.Exit if the answer is no.
+    """
+    from benchpool.ao.wire import SIGNED_FACT
+    from benchpool.cli.view import moment
+    from benchpool.errors import ConfigError
+    from benchpool.store.home import Home, open_run
+
+    if not Home(folder).exists():
+        output.note(f"a new network begins in {folder}")
+        return
+    with open_run(folder) as run:
+        if run.store.fact(SIGNED_FACT) is not None or not run.store.count():
+            return
+        now_ms = int(run.store.fact("clock") or 0)
+    output.note(
+        f"{folder} lives in virtual time, at {moment(now_ms)}. A server moves it to today: pools"
+        " that end before today are over, and from now on every message is signed. There is no"
+        " way back; to keep it as it is, copy the folder and serve the copy."
+    )
+    if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):
+        raise ConfigError("nobody is here to agree to that; say --go-live, or name a new home")
+    if not typer.confirm("Move it to today?", err=True):
+        output.note("nothing was changed")
+        raise typer.Exit(1)
 
 
 def _show(addresses: Addresses) -> None:

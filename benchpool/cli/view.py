@@ -33,10 +33,10 @@ NameOf = Callable[[str], str]
 
 
 def names(network: Network) -> NameOf:
-    """Return a function from an id to its name, or to the id itself, abbreviated for people."""
+    """Return a function from an id to its name, or to the id itself."""
     by_id = {identity: name for name, identity in network.names().items()}
     by_id.setdefault(network.messenger, "messenger")
-    return lambda identity: by_id.get(identity) or output.short_id(identity)
+    return lambda identity: by_id.get(identity, identity)
 
 
 def moment(ms: int) -> str:
@@ -47,77 +47,71 @@ def moment(ms: int) -> str:
 def tags_text(message: Message, name_of: NameOf, *, width: int = 60) -> str:
     """Write the tags that say something about a message, ids as names."""
     return " ".join(
-        f"{name}={output.shorten(name_of(value), width)}"
+        f"{name}={output.one_line(name_of(value), width)}"
         for name, value in message.tags
         if name not in _HIDDEN_TAGS and not name.startswith("Cron-")
     )
 
 
 def data_text(data: str | bytes, width: int = _DATA_WIDTH) -> str:
-    """Write Data on one line, cut to a width."""
+    """Write Data on one line; people see no more of it than a width."""
     if isinstance(data, bytes):
-        return f"({len(data)} bytes)"
-    return output.shorten(data, width)
+        return f"({output.count(len(data), 'byte')})"
+    return output.one_line(data, width)
 
 
 def heading(message: Message, name_of: NameOf) -> str:
     """Say in one line what a message is: action, from, to, tags."""
     action = "Process" if message.type == "Process" else message.action or "(no Action)"
-    text = (
-        f"{output.paint(output.clean(action), 'strong')}  {name_of(message.sender)} →"
-        f" {name_of(message.process)}"
-    )
+    text = f"{_painted(action, 'strong')}  {name_of(message.sender)} → {name_of(message.process)}"
     tags = tags_text(message, name_of)
-    return f"{text}  {output.paint(tags, 'faint')}" if tags else text
+    return f"{text}  {_painted(tags, 'faint')}" if tags else text
+
+
+def _painted(text: str, style: str) -> str:
+    # Word by word: between words a line may end, and what follows it is not of this style.
+    return " ".join(word and output.paint(word, style) for word in output.clean(text).split(" "))
 
 
 def _details(node: Trace) -> list[str]:
-    lines = []
-    if node.message.data:
-        lines.append(f"  {data_text(node.message.data)}")
+    lines = [data_text(node.message.data)] if node.message.data else []
     if node.result is not None:
         lines += [
-            f"  | {output.shorten(each, _DATA_WIDTH)}" for each in node.result.output.splitlines()
+            f"| {output.one_line(each, _DATA_WIDTH)}" for each in node.result.output.splitlines()
         ]
         if node.result.error:
-            lines.append(
-                output.paint(f"  ✗ error: {output.shorten(node.result.error, 300)}", "error")
-            )
+            lines.append(_painted(f"✗ error: {output.one_line(node.result.error, 300)}", "error"))
     return lines
 
 
 def print_tree(root: Trace, name_of: NameOf) -> None:
-    """Print what came of a message. Errors are marked; a very large tree is cut."""
+    """Print what came of a message. Errors are marked; people see no more than they can read."""
+    width = output.width()
+    deepest = MAX_DEPTH if width is None else min(MAX_DEPTH, width // 6)
     waiting: list[tuple[Trace | str, str, str, int]] = [(root, "", "", 0)]
     printed = 0
     while waiting:
         node, branch, margin, depth = waiting.pop()
         if isinstance(node, str):
-            output.line(f"{branch}{node}")
+            output.paragraph(node, branch, margin)
             continue
-        if printed >= MAX_LINES:
+        if width is not None and printed >= MAX_LINES:
             output.line("… and more; all of it with --json")
             return
         printed += 1
-        output.line(f"{branch}{heading(node.message, name_of)}")
-        children: list[Trace | str] = list(node.children[:MAX_SIBLINGS])
-        if len(node.children) > MAX_SIBLINGS:
-            children.append(f"… and {len(node.children) - MAX_SIBLINGS} more")
-        if depth >= MAX_DEPTH and children:
-            children = ["… and deeper"]
-        stem = f"{margin}{'│' if children else ' '}"
+        children: list[Trace | str] = list(node.children)
+        if width is not None and len(children) > MAX_SIBLINGS:
+            children[MAX_SIBLINGS:] = [f"… and {len(children) - MAX_SIBLINGS} more"]
+        if depth >= deepest and children:
+            children = [f"… and {output.count(sum(1 for _ in node.walk()) - 1, 'message')} below"]
+        stem = f"{margin}{'│' if children else ' '}  "
+        output.paragraph(heading(node.message, name_of), branch, f"{stem}  ")
         for text in _details(node):
-            output.line(f"{stem}{text}")
+            output.paragraph(text, stem, f"{stem}  ")
         for place, child in enumerate(reversed(children)):
             last = place == 0
-            waiting.append(
-                (
-                    child,
-                    f"{margin}{'└─ ' if last else '├─ '}",
-                    f"{margin}{'   ' if last else '│  '}",
-                    depth + 1,
-                )
-            )
+            ends, goes_on = ("└─ ", "   ") if last else ("├─ ", "│  ")
+            waiting.append((child, f"{margin}{ends}", f"{margin}{goes_on}", depth + 1))
 
 
 def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, Any]:

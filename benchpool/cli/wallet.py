@@ -36,7 +36,7 @@ def new(
 
     Example: benchpool wallet new alice
     """
-    with session.writing(home) as network:
+    with session.writing(home, new=True) as network:
         wallet = network.new_wallet(name, type)
     _show(wallet, as_json=as_json)
 
@@ -55,7 +55,7 @@ def import_wallet(
     from benchpool.ao.wallet import read_wallet
 
     wallet = read_wallet(file, name)
-    with session.writing(home) as network:
+    with session.writing(home, new=True) as network:
         network.add_wallet(wallet)
     _show(wallet, as_json=as_json)
 

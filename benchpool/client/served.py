@@ -1,12 +1,12 @@
-"""A home that a server runs on: how other commands find the server, and write through it."""
+"""A home that a server runs on: other commands write through the server."""
 
 from __future__ import annotations
 
 import base64
-import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,70 +19,17 @@ from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import (
     BenchpoolError,
     ConfigError,
-    HomeLocked,
     PushLimitExceeded,
     Unavailable,
 )
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import Network, Party, Sent
-from benchpool.store.home import Home
+from benchpool.store.server_file import ServerFile, find_server
 from benchpool.units.limits import check_text
 from benchpool.units.messenger import root_of
 
-SERVER_FILE: Final = "server.json"
 LOOK_S: Final = 0.5
 """How often a command that waits asks how far the models are."""
-
-
-class ServerFile(msgspec.Struct):
-    """What `server.json` says, for this user's eyes only."""
-
-    url: str
-    token: str
-    pid: int = msgspec.field(default_factory=os.getpid)
-
-
-def write_server(folder: Path, said: ServerFile) -> None:
-    """Tell of a server."""
-    path = folder / SERVER_FILE
-    partial = path.with_suffix(".partial")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(msgspec.json.encode(said))
-    partial.replace(path)
-
-
-def forget_server(folder: Path) -> None:
-    """Tell of it no more."""
-    (folder / SERVER_FILE).unlink(missing_ok=True)
-
-
-def find_server(folder: Path) -> ServerFile | None:
-    """Return the server that runs on a home; None if there is none, or its program is gone."""
-    try:
-        said = msgspec.json.decode((folder / SERVER_FILE).read_bytes(), type=ServerFile)
-        os.kill(said.pid, 0)
-    except (OSError, msgspec.DecodeError, OverflowError):
-        return None
-    # Another program may have got the process number of a server that was killed.
-    return said if Home(folder).locked() else None
-
-
-def refuse_served(folder: Path, otherwise: str = "name another home with --home") -> None:
-    """Accept a home on which no server runs.
-
-    Args:
-        folder: the home.
-        otherwise: what the user can do if the server is to go on.
-
-    Raises: HomeLocked.
-    """
-    server = find_server(folder)
-    if server is not None:
-        raise HomeLocked(
-            f"a server runs on {folder} (process {server.pid}, {server.url}); stop it first, or"
-            f" {otherwise}"
-        )
 
 
 def open_to_write(folder: Path) -> Network:
@@ -106,7 +53,7 @@ class ServedNetwork(Network):
         super().__init__(home, read_only=True)
         self._server = server
         self._posted: list[str] = []
-        self._on_inference: InferenceProgress | None = None
+        self._listeners: list[InferenceProgress] = []
         self._batches: dict[str, list[int]] = {}
 
     @property
@@ -202,16 +149,17 @@ class ServedNetwork(Network):
         if stopped:
             raise PushLimitExceeded(stopped)
 
-    def on_inference(self, callback: InferenceProgress | None) -> None:
+    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
         """See `Network`. What all models of the server are at is told, while `run` waits."""
-        self._on_inference = callback
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     def _show(self, batches: dict[str, list[int]]) -> None:
         """Tell how far the models are; a batch of which the server is silent is done."""
         ended = {each: [asked, asked] for each, (_, asked) in self._batches.items()}
-        if self._on_inference is not None:
-            for process, (answered, asked) in (ended | batches).items():
-                self._on_inference(process, answered, asked)
+        for process, (answered, asked) in (ended | batches).items():
+            for listener in tuple(self._listeners):
+                listener(process, answered, asked)
         self._batches = batches
 
     def _ask(self, what: str, said: dict[str, Any] | None = None) -> dict[str, Any]:

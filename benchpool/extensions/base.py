@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from benchpool.errors import BenchpoolError, ReplayDivergence
+from benchpool.extensions.outside import Unavailable, encode_fact, read_fact
+
+T = TypeVar("T")
 
 
 class Extension:
@@ -82,6 +85,21 @@ class Recorder:
         if not succeeded:
             raise failure(value)
         return value
+
+    def fetch(self, what: str, question: Callable[[], T], *, failure: type[BenchpoolError]) -> T:
+        """Get what is the same for ever once it is there: only a failure is recorded.
+
+        Raises: the failure.
+        """
+        fact = read_fact(self._given[0]) if self._given else None
+        if self._given and isinstance(fact, Unavailable) and fact.what == what:
+            self._taken.append(self._given.popleft())
+            raise failure(fact.why)
+        try:
+            return question()
+        except failure as error:
+            self._taken.append(encode_fact(Unavailable(what, str(error))))
+            raise
 
     def finish(self) -> tuple[bytes, ...]:
         """End the evaluation and return its answers."""

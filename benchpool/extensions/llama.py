@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -15,18 +15,13 @@ from benchpool.extensions.base import Extension, Recorder
 from benchpool.inference.engine import (
     Answer,
     Engine,
-    EngineStats,
     LoadedModel,
+    Outcome,
     Precision,
     Request,
 )
+from benchpool.inference.engines import Engines
 from benchpool.store import DataStore
-
-MAX_RESTARTS = 16
-"""How often one batch may bring its model down before all that is left of it fails."""
-
-EngineFactory = Callable[[Path, Precision], Engine]
-"""Opens a GGUF file in a precision. Raises: InferenceError if it is not usable."""
 
 InferenceProgress = Callable[[str, int, int], None]
 """Called with (process id, answered, asked) while a batch runs, from the worker's thread."""
@@ -35,13 +30,23 @@ InferenceProgress = Callable[[str, int, int], None]
 class EngineHost:
     """The engines of a network: one for each process that runs a model, opened when first asked."""
 
-    def __init__(self, data: DataStore, factory: EngineFactory) -> None:
+    def __init__(self, data: DataStore, backend: Engines) -> None:
         self._data = data
-        self._factory = factory
+        self._backend = backend
         self._engines: dict[tuple[str, str, Precision], Engine] = {}
         self._lock = Lock()
         self._stopped = False
-        self.on_progress: InferenceProgress | None = None
+        self._listeners: list[InferenceProgress] = []
+
+    def on_progress(self, listener: InferenceProgress) -> Callable[[], None]:
+        """Tell a listener how batches go on, beside the others; return what ends that."""
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
+
+    def report(self, process: str, answered: int, asked: int) -> None:
+        """Tell every listener how far a process's batch is."""
+        for listener in tuple(self._listeners):
+            listener(process, answered, asked)
 
     def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
@@ -57,7 +62,7 @@ class EngineHost:
                 raise InferenceError(str(error)) from error
             # Without the lock: loading takes long, and no other process waits for it. One process
             # asks for one engine at a time.
-            engine = self._factory(path, precision)
+            engine = self._backend.open(path, precision)
             with self._lock:
                 self._engines[key] = engine
         if self._stopped:
@@ -89,15 +94,6 @@ class EngineHost:
         finally:
             self._stopped = before
 
-    def stats(self) -> EngineStats:
-        """Return what the engines have done so far, those that keep count."""
-        total = EngineStats()
-        for engine in list(self._engines.values()):
-            stats = getattr(engine, "stats", None)
-            if isinstance(stats, EngineStats):
-                total.add(stats)
-        return total
-
     def stop(self) -> None:
         """End every engine, and open none any more: whoever waits for one is let go."""
         self._stopped = True
@@ -119,8 +115,8 @@ class Llama(Extension):
         self._process = process
         self._host = host
         self._recorder = recorder
-        self._ahead: dict[tuple[str, Precision, bytes], Answer | InferenceError] = {}
-        self._restarts_left = 0
+        self._ahead: dict[_Key, list[Outcome]] = {}
+        """What came of the requests of a batch, once for each time that it will be taken."""
 
     def load(self, data_id: str, precision: Precision = "stored") -> LoadedModel:
         """Open a model and return what its file says of itself, and what it runs on.
@@ -147,63 +143,52 @@ class Llama(Extension):
     def prepare(
         self, data_id: str, requests: Sequence[Request], precision: Precision = "stored"
     ) -> None:
-        """Answer many requests at once, for `answer` to find; a failure is found there too."""
+        """Answer many requests at once, for `answer` to take; a failure is found there too."""
         # Kept for the other precision: one batch of messages may ask in both.
         self._ahead = {key: each for key, each in self._ahead.items() if key[1] != precision}
-        self._restarts_left = MAX_RESTARTS
-        distinct = {_key(request): request for request in requests}
-        self._ask_ahead(data_id, list(distinct.values()), precision)
-
-    def _ask_ahead(self, data_id: str, requests: list[Request], precision: Precision) -> None:
-        """Answer a batch; halve what failed of it, so that one bad request fails alone."""
         if not requests:
             return
+        keys = [_key(data_id, request, precision) for request in requests]
+        distinct = dict(zip(keys, requests, strict=True))
+        outcomes: Sequence[Outcome]
         try:
             engine = self._host.engine(self._process, data_id, precision)
-            answers: Sequence[Answer | InferenceError] = engine.answer(requests, self._report)
+            outcomes = engine.answer(
+                list(distinct.values()), partial(self._host.report, self._process)
+            )
         except InferenceError as error:
-            left = self._keep_answered(data_id, requests, precision, error)
-            if len(requests) > 1 and self._restarts_left > 0:
-                self._restarts_left -= 1
-                middle = len(left) // 2
-                self._ask_ahead(data_id, left[:middle], precision)
-                self._ask_ahead(data_id, left[middle:], precision)
-                return
-            requests, answers = left, [error] * len(left)
-        for request, answer in zip(requests, answers, strict=True):
-            self._ahead[data_id, precision, _key(request)] = answer
-
-    def _keep_answered(
-        self, data_id: str, requests: list[Request], precision: Precision, error: InferenceError
-    ) -> list[Request]:
-        """Keep what a failed batch answered; return the requests that are left."""
-        for place, answer in error.answered.items():
-            self._ahead[data_id, precision, _key(requests[place])] = answer
-        return [each for place, each in enumerate(requests) if place not in error.answered]
+            outcomes = [error] * len(distinct)
+        found = dict(zip(distinct, outcomes, strict=True))
+        for key in keys:
+            self._ahead.setdefault(key, []).append(found[key])
 
     def answer(self, data_id: str, request: Request, precision: Precision = "stored") -> Answer:
         """Answer one request. Raises: InferenceError if the model failed or died."""
 
         def live() -> object:
-            answer = self._ahead.get((data_id, precision, _key(request)))
-            if answer is None:
+            outcome = self._take(_key(data_id, request, precision))
+            if outcome is None:
                 engine = self._host.engine(self._process, data_id, precision)
-                answer = engine.answer([request])[0]
-            if isinstance(answer, InferenceError):
-                raise answer
-            return msgspec.to_builtins(answer)
+                (outcome,) = engine.answer([request])
+            if isinstance(outcome, InferenceError):
+                raise outcome
+            return msgspec.to_builtins(outcome)
 
         recorded = self._recorder.ask(live, failure=InferenceError)
         answer: Answer = msgspec.convert(recorded, ANSWER)
         return answer
 
-    def _report(self, done: int, total: int) -> None:
-        if self._host.on_progress is not None:
-            self._host.on_progress(self._process, done, total)
+    def _take(self, key: _Key) -> Outcome | None:
+        waiting = self._ahead.pop(key, [])
+        outcome = waiting.pop() if waiting else None
+        if waiting:
+            self._ahead[key] = waiting
+        return outcome
 
 
+_Key = tuple[str, Precision, bytes]
 ANSWER: Any = Answer  # a union, which msgspec takes and the type of `convert` does not
 
 
-def _key(request: Request) -> bytes:
-    return msgspec.msgpack.encode(request)
+def _key(data_id: str, request: Request, precision: Precision) -> _Key:
+    return data_id, precision, msgspec.msgpack.encode(request)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchpool.ao.ids import is_id
 from benchpool.errors import HandlerError, StoreError
-from benchpool.extensions.base import Extension
+from benchpool.extensions.base import Extension, Recorder
 from benchpool.store import DataStore
 
 MAX_READ_BYTES = 256 << 20
@@ -13,10 +14,11 @@ MAX_READ_BYTES = 256 << 20
 
 
 class WeaveDrive(Extension):
-    """Read access to the data store. It needs no record: an id has one content for ever."""
+    """Read access to the data store. An id has one content for ever: its absence is recorded."""
 
-    def __init__(self, data: DataStore) -> None:
+    def __init__(self, data: DataStore, recorder: Recorder) -> None:
         self._data = data
+        self._recorder = recorder
 
     def read(self, data_id: str) -> bytes:
         """Return the bytes.
@@ -33,6 +35,12 @@ class WeaveDrive(Extension):
 
     def path(self, data_id: str) -> Path:
         """Return a file with the bytes. Raises: HandlerError if they are missing or changed."""
+        if not is_id(data_id):
+            return self.find(data_id)
+        return self._recorder.fetch(data_id, lambda: self.find(data_id), failure=HandlerError)
+
+    def find(self, data_id: str) -> Path:
+        """Look for a file as it is now, whatever is recorded. Raises: as `path`."""
         try:
             return self._data.path(data_id)
         except StoreError as error:

@@ -13,8 +13,10 @@ from typing import Literal, Protocol, Self
 
 import msgspec
 
+from benchpool.errors import InferenceError
+
 Progress = Callable[[int, int], None]
-"""Called with (answered, asked) after each answer."""
+"""Called with (done, asked) after each request."""
 
 
 class ChoicesRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="choices"):
@@ -78,6 +80,8 @@ class Unanswered(msgspec.Struct, frozen=True, tag_field="kind", tag="unanswered"
 
 Request = ChoicesRequest | GenerateRequest
 Answer = ChoicesAnswer | Generation | Unanswered
+Outcome = Answer | InferenceError
+"""What became of a request; an error is the model's, and asking again may give an answer."""
 
 
 class ModelCard(msgspec.Struct, frozen=True):
@@ -168,11 +172,13 @@ class Engine(Protocol):
     def runtime(self) -> Runtime:
         """What besides model and request decides the bits of its answers."""
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+    def answer(
+        self, requests: Sequence[Request], progress: Progress | None = None
+    ) -> Sequence[Outcome]:
         """Answer every request, in order; each answer depends on its own request alone.
 
         Raises:
-            InferenceError: The model cannot go on; no answer of this call is given.
+            InferenceError: The model cannot be asked at all.
         """
 
     def close(self) -> None:

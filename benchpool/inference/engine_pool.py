@@ -9,35 +9,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchpool.errors import InferenceError, ModelFileError
+from benchpool.errors import InferenceError
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import (
     Answer,
     EngineStats,
     LayoutName,
     ModelCard,
+    Outcome,
     Precision,
     Progress,
     Request,
     Runtime,
     Unanswered,
 )
-from benchpool.inference.files.gguf_header import read_header
-from benchpool.inference.files.transcoding import hash_file
-from benchpool.inference.isolated import IsolatedEngine, fingerprint
+from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import usable_cores
+from benchpool.inference.recovery import Call
 from benchpool.inference.runs import Run
-from benchpool.inference.sharing import Answers, Call, Computed, Memory, SharedModel, choose
+from benchpool.inference.sharing import Memory, SharedModel, choose
 
 _CONTEXT_TOKENS = 4096
-_HOPELESS = 3
-"""Deaths in a row, without an answer between them, that end a call."""
 _END_S = 5.0
 
 
@@ -69,6 +67,7 @@ class EnginePool:
         self.workers = workers or usable_cores()
         self.memory = Memory(models_memory_bytes, self._end)
         self.cache = cache
+        self.stats = EngineStats()
         self._options: dict[str, Any] = {
             "threads": 1,
             "context_tokens": context_tokens,
@@ -98,21 +97,26 @@ class EnginePool:
         try:
             with model.opening:
                 if model.runtime is None:
-                    self.run(Call(model, (), []), lambda _: None)
+                    self._load(model)
             return PooledEngine(self, model)
         except BaseException:
             self.leave(model)
             raise
 
+    def _load(self, model: SharedModel) -> None:
+        call = Call(model, (), {})
+        self.run(call)
+        if call.failure is not None:
+            raise call.failure
+
     def _model(self, path: Path, precision: Precision, name: str | None) -> SharedModel:
         with self._changed:
             model = self._models.get((path, precision))
             if model is not None:
+                model.check_file()
                 model.users += 1
                 return model
-        header = read_header(path)
-        card = header.card(name or path.name.removesuffix(".gguf"), sha256=hash_file(path))
-        made = SharedModel(path, precision, header, card, self._context_tokens)
+        made = SharedModel(path, precision, name, self._context_tokens)
         with self._changed:
             model = self._models.setdefault((path, precision), made)
             model.users += 1
@@ -130,34 +134,33 @@ class EnginePool:
             model.children -= len(model.idle)
             model.idle.clear()
 
-    def run(self, call: Call, take: Callable[[Computed], None]) -> InferenceError | None:
-        """Compute a call; ``take`` gets answers as they come, in the caller's thread.
-
-        Returns: what ended a share without all its answers, if something did.
+    def run(self, call: Call, progress: Progress | None = None) -> None:
+        """Compute a call; the caller's thread waits, and tells of the progress.
 
         Raises:
-            InferenceError: The model cannot be loaded, or the pool was closed.
+            InferenceError: The pool was closed before.
         """
-        failure: InferenceError | None = None
+        told, asked = len(call.outcomes), len(call.requests)
+        if progress is not None and told:
+            progress(told, asked)
         self._begin(call)
         try:
-            while (event := call.events.get()) is not None:
-                if not isinstance(event, BaseException):
-                    take(event)
-                elif isinstance(event, ModelFileError) or not isinstance(event, InferenceError):
-                    raise event
-                else:
-                    failure = failure or event
+            while (done := call.events.get()) is not None:
+                while told < done:
+                    told += 1
+                    if progress is not None:
+                        progress(told, asked)
         finally:
             self.stop(call)
-        if failure is not None and not call.requests:
-            raise failure
-        return failure
 
     def _begin(self, call: Call) -> None:
         with self._changed:
             if self._closed:
                 raise InferenceError(f"{call.model.card.name}: the engines are closed")
+            self.stats.add(call.spent)
+            if not call.waits:
+                call.events.put(None)
+                return
             call.turn = min((other.turn for other in self._calls), default=0)
             self._calls.append(call)
             while len(self._threads) < self.workers:
@@ -169,11 +172,9 @@ class EnginePool:
     def stop(self, call: Call) -> None:
         """Begin no more of a call, and wake up who waits for it."""
         with self._changed:
-            call.stop()
-            call.ended = True
+            call.end()
             if call in self._calls:
                 self._calls.remove(call)
-            call.events.put(None)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -181,10 +182,7 @@ class EnginePool:
         with self._changed:
             self._closed = True
             for call in self._calls:
-                call.events.put(InferenceError("the engines were closed"))
-                call.ended = True
-                call.stop()
-                call.events.put(None)
+                call.end(InferenceError("the engines were closed"))
             self._calls.clear()
             children, threads = set(self._children), set(self._threads)
             self._changed.notify_all()
@@ -213,7 +211,8 @@ class EnginePool:
 
     def _next(self) -> tuple[Call, IsolatedEngine | None] | None:
         """Wait for something to do; None if there is nothing left."""
-        while calls := [call for call in self._calls if call.waits]:
+        while self._calls:  # what is being computed may come back, if its child dies
+            calls = [call for call in self._calls if call.waits]
             pauses = {call: call.model.backoff.left_s() for call in calls}
             ready = [call for call in calls if not pauses[call]]
             found = choose(ready, list(self._models.values()), self.memory)
@@ -225,29 +224,34 @@ class EnginePool:
 
     def _compute(self, call: Call, share: list[int], child: IsolatedEngine | None) -> None:
         model, failure = call.model, None
-        before = EngineStats()
         try:
+            if child is not None and not child.alive:
+                self._end(child)
+                child = None
             if child is None:
                 child = self._start(model)
-            before.add(child.stats)
             with closing(child.stream([call.requests[place] for place in share])) as stream:
-                for numbered in stream:
-                    answers = [(share[at], answer) for at, answer in numbered]
-                    model.backoff.answered()
+                for frame in stream:
+                    answers = {share[at]: answer for at, answer in frame.answers}
                     self._keep(call, answers)
-                    spent = child.stats.since(before)
-                    before.add(spent)
-                    call.events.put(Computed(answers, spent))
-                    if call.ended:
-                        break
+                    with self._changed:
+                        self.stats.add(frame.stats)
+                        if call.ended:
+                            break
+                        call.answered(answers, frame.stats)
         except BaseException as error:  # whatever it is, it is the caller's to know
             failure = error
         with self._changed:
             self._put_back(model, child)
-            self._finish(call, failure)
+            call.running -= 1
+            if failure is not None and not call.ended:
+                call.died(share, failure)
+            if not call.waits and not call.running:
+                call.events.put(None)
             self._changed.notify_all()
 
     def _start(self, model: SharedModel) -> IsolatedEngine:
+        model.check_file()
         child = IsolatedEngine(
             model.path,
             name=model.card.name,
@@ -268,32 +272,21 @@ class EnginePool:
         model.runtime = child.runtime
         return child
 
-    def _keep(self, call: Call, answers: Answers) -> None:
+    def _keep(self, call: Call, answers: dict[int, Answer]) -> None:
         model = call.model
         if self.cache is not None and model.runtime is not None:
-            named = [(call.requests[place], answer) for place, answer in answers]
+            named = [(call.requests[place], answer) for place, answer in answers.items()]
             self.cache.keep(model.card.sha256 or "", model.runtime, named)
 
     def _put_back(self, model: SharedModel, child: IsolatedEngine | None) -> None:
         self._count += 1
         model.used = self._count
-        if child is not None and child.pid is not None and model.users and not self._closed:
+        if child is not None and child.alive and model.users and not self._closed:
             model.idle.append(child)
             return
         model.children -= 1
         if child is not None:
             self._end(child)
-
-    def _finish(self, call: Call, failure: BaseException | None) -> None:
-        call.running -= 1
-        if failure is not None and not call.ended:
-            model = call.model
-            model.backoff.died()
-            if isinstance(failure, ModelFileError) or model.backoff.deaths >= _HOPELESS:
-                call.stop()
-            call.events.put(failure)
-        if not call.waits and not call.running:
-            call.events.put(None)
 
     def _end(self, child: IsolatedEngine) -> None:
         child.close()
@@ -305,11 +298,9 @@ class PooledEngine:
 
     def __init__(self, pool: EnginePool, model: SharedModel) -> None:
         assert model.runtime is not None
-        self.stats = EngineStats()
         self._runtime = model.runtime
         self._pool = pool
         self._model = model
-        self._file = fingerprint(model.path)
         self._call: Call | None = None
         self._closed = False
 
@@ -323,80 +314,54 @@ class PooledEngine:
         """What besides model and request decides the bits of its answers."""
         return self._runtime
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+    def answer(
+        self, requests: Sequence[Request], progress: Progress | None = None
+    ) -> list[Outcome]:
         """Answer every request, in order. See ``Engine.answer``.
 
         Raises:
-            InferenceError: Some requests got no answer; ``answered`` holds those that did.
+            InferenceError: The engine is closed, or the file was changed.
         """
         if self._closed:
             raise InferenceError(f"{self.card.name}: the engine is closed")
-        if fingerprint(self._model.path) != self._file:
-            raise ModelFileError(f"{self._model.path} was changed while it was in use")
+        if not requests:
+            return []
+        self._model.check_file()
         started = _now_ms()
-        answers = self._find(requests)
-        missing = [place for place in range(len(requests)) if place not in answers]
-        total = EngineStats()
-
-        def count(spent: EngineStats) -> None:
-            total.add(spent)
-            self.stats.add(spent)
-
-        def take(computed: Computed) -> None:
-            count(computed.spent)
-            for place, answer in computed.answers:
-                answers[place] = answer
-                if progress is not None:
-                    progress(len(answers), len(requests))
-
-        count(EngineStats(cached=len(answers)))
-        failure: InferenceError | None = None
-        call = Call(self._model, requests, missing)
+        call = self._call = Call(self._model, requests, self._find(requests))
         try:
-            if progress is not None and answers:
-                progress(len(answers), len(requests))
-            if missing:
-                self._call = call
-                failure = self._pool.run(call, take)
-        except InferenceError as error:
-            failure = error
+            self._pool.run(call, progress)
         finally:
             self._call = None
-            self._note(started, len(requests), answers, total)
-        if len(answers) == len(requests):
-            return [answers[place] for place in range(len(requests))]
-        failure = failure or InferenceError(f"{self.card.name}: the engine was closed")
-        failure.answered = answers
-        raise failure
+            self._note(started, call)
+        return call.result()
 
     def _find(self, requests: Sequence[Request]) -> dict[int, Answer]:
         if self._pool.cache is None:
             return {}
         return self._pool.cache.find(self.card.sha256 or "", self.runtime, requests)
 
-    def _note(
-        self, started: int, asked: int, answers: dict[int, Answer], spent: EngineStats
-    ) -> None:
-        cache, card = self._pool.cache, self.card
-        if cache is None or not asked:
+    def _note(self, started: int, call: Call) -> None:
+        if self._pool.cache is None:
             return
+        card, spent, outcomes = self.card, call.spent, list(call.outcomes.values())
         run = Run(
             model=card.sha256 or "",
             name=card.name,
             runtime=self.runtime,
             quantization=card.quantization,
             chat_template_sha256=card.chat_template_sha256,
-            requests=asked,
-            answered=len(answers) - spent.cached,
+            requests=len(call.requests),
+            answered=spent.answered,
             cached=spent.cached,
-            unanswered=sum(isinstance(answer, Unanswered) for answer in answers.values()),
+            unanswered=sum(isinstance(outcome, Unanswered) for outcome in outcomes),
             tokens=spent.tokens,
             rows=spent.rows,
             milliseconds=spent.milliseconds,
             started=started,
             ended=_now_ms(),
         )
-        cache.note(run)
+        self._pool.cache.note(run)
 
     def close(self) -> None:
         """Let go of the model; a call in progress ends. See ``Engine.close``."""

@@ -1,8 +1,8 @@
 """Run one GGUF model in a child process that may die.
 
 A model file from a stranger can abort the process that loads it, a chat template can run for
-ever, memory can run out. The parent stays: it learns how the child ended and what it said
-last, and starts another one for the next requests.
+ever, memory can run out. The parent stays, and learns how the child ended and what it said
+last. To start another one is the caller's to decide.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import BinaryIO, NoReturn, Self
 import msgspec
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
-from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import (
     Answer,
     EngineStats,
@@ -56,7 +55,7 @@ _BASE_BYTES = 3 << 30
 
 
 class IsolatedEngine:
-    """A model in a child process.
+    """A model in a child process, which lives once: after its death nothing is answered.
 
     Args:
         path: The GGUF file; its header is read before any child is started.
@@ -70,7 +69,7 @@ class IsolatedEngine:
         layout: How requests meet; None for the best that this model and build can do.
         copies: Folder of BF16 copies; None for one beside the model cache.
         sha256: The file's hash if it is known; a BF16 copy is kept under it.
-        load: Whether to load the model now, rather than for the first answer.
+        load: Whether to load the model now.
         memory_bytes: What the child may allocate beside the mapped file; None for 3 GiB and
             twice the file's size.
 
@@ -98,7 +97,6 @@ class IsolatedEngine:
     ) -> None:
         self.path = path
         header = read_header(path)
-        self._file = fingerprint(path)
         if sha256 is None and precision != "stored":
             sha256 = hash_file(path)
         self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
@@ -119,7 +117,6 @@ class IsolatedEngine:
         self._silence_s = max(10 * heartbeat_s, 5.0)
         self._child: _Child | None = None
         self._closed = False
-        self._backoff = Backoff()
         self.stats = EngineStats()
         self.runtime: Runtime
         if load:
@@ -127,73 +124,72 @@ class IsolatedEngine:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child; None after it died and before the next answer."""
+        """Process id of the child; None after it died."""
         return None if self._child is None else self._child.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child runs."""
+        child = self._child
+        return child is not None and child.process.poll() is None
 
     def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
         """Answer every request, in order. See ``Engine.answer``.
 
         Raises:
-            ModelDied: The child ended or hung; the next call starts another one.
-            InferenceError: llama.cpp failed; the next call starts another child.
+            ModelDied: The child ended or hung.
+            InferenceError: llama.cpp failed, or the engine is closed.
         """
         answers: dict[int, Answer] = {}
-        try:
-            with closing(self.stream(requests)) as stream:
-                for numbered in stream:
-                    for number, answer in numbered:
-                        answers[number] = answer
-                        if progress is not None:
-                            progress(len(answers), len(requests))
-        except InferenceError as error:
-            error.answered = answers
-            raise
+        with closing(self.stream(requests)) as stream:
+            for frame in stream:
+                for number, answer in frame.answers:
+                    answers[number] = answer
+                    if progress is not None:
+                        progress(len(answers), len(requests))
         return [answers[number] for number in range(len(requests))]
 
-    def stream(self, requests: Sequence[Request]) -> Generator[Sequence[tuple[int, Answer]]]:
+    def stream(self, requests: Sequence[Request]) -> Generator[Answered]:
         """Answer every request, each with its place in the list, as the answers come.
 
-        A stream that is closed before its end ends the child.
+        A stream that does not come to its end ends the child: what it might still send would be
+        taken for the answers to the next call.
 
         Raises:
-            ModelDied: The child ended or hung; the next call starts another one.
-            InferenceError: llama.cpp failed; the next call starts another child.
+            ModelDied: The child ended or hung.
+            InferenceError: llama.cpp failed, or the engine is closed.
         """
-        if self._closed:
+        child = self._child
+        if child is None:
             raise InferenceError(f"{self.card.name}: the engine is closed")
         missing = len(requests)
         if not missing:
             return
-        child = self._running()
         try:
             child.send(Ask(tuple(requests)))
             while missing:
-                answers = self._next_answers(child)
-                missing -= len(answers)
-                yield answers
+                frame = self._next_answers(child)
+                missing -= len(frame.answers)
+                yield frame
         except BaseException:
-            # What this child might still send would be taken for the answers to the next call.
-            self._end()
+            self.close()
             raise
 
-    def _next_answers(self, child: _Child) -> Sequence[tuple[int, Answer]]:
+    def _next_answers(self, child: _Child) -> Answered:
         message = self._receive(child, self._answer_timeout_s, "the next answers")
         if isinstance(message, Failed):
             raise InferenceError(message.reason)
         if not isinstance(message, Answered):
             self._die(child, f"it sent {message} instead of an answer")
-        self._backoff.answered()
         self.stats.add(message.stats)
-        return message.answers
-
-    def _check_file(self) -> None:
-        if fingerprint(self.path) != self._file:
-            raise ModelFileError(f"{self.path} was changed while it was in use; open it again")
+        return message
 
     def close(self) -> None:
         """End the child. See ``Engine.close``."""
         self._closed = True
-        self._end()
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -207,30 +203,20 @@ class IsolatedEngine:
         self.close()
 
     def load(self) -> None:
-        """Load the model, if it is not loaded.
+        """Start the child, and wait until it has loaded the model.
 
         Raises:
             ModelFileError: Not a model that llama.cpp can load.
             ModelDied: The child ended, or did not load the model in time.
         """
-        self._running()
-
-    def _running(self) -> _Child:
-        """Return the child, after starting it and waiting for its model if need be."""
-        if self._child is not None and self._child.process.poll() is None:
-            return self._child
-        self._end()
-        self._check_file()
-        time.sleep(self._backoff.left_s())
         child = self._child = _Child(self._settings)
         try:
             if self._closed:  # by another thread, which saw no child to end
                 self._die(child, "the engine was closed", ended=False)
             self._await_model(child)
         except BaseException:
-            self._end()
+            self.close()
             raise
-        return child
 
     def _await_model(self, child: _Child) -> None:
         message = self._receive(child, self._load_timeout_s, "loading the model")
@@ -265,19 +251,13 @@ class IsolatedEngine:
 
     def _die(self, child: _Child, reason: str, *, ended: bool = True) -> NoReturn:
         how = child.end() if ended else ""
-        self._end()
-        self._backoff.died()
+        self.close()
         said = "".join(f"\n  {line}" for line in list(child.stderr)[-_SHOWN_LINES:])
         raise ModelDied(
             f"model {self.card.name}: the process that ran it is gone: {reason}"
             + (f" ({how})" if how else "")
             + said
         )
-
-    def _end(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
 
 
 class _Child:
@@ -353,19 +333,6 @@ class _Child:
             text = line.decode("utf-8", errors="replace").rstrip()
             if text:
                 self.stderr.append(text)
-
-
-def fingerprint(path: Path) -> tuple[int, int, int]:
-    """What tells that a file is still the same: its number, size and time of change.
-
-    Raises:
-        ModelFileError: There is no such file.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror}") from error
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _close(pipe: BinaryIO) -> None:

@@ -7,59 +7,39 @@ the bound on memory are unloaded, the least recently used first.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from benchpool.inference.backoff import Backoff
-from benchpool.inference.engine import (
-    Answer,
-    ChoicesRequest,
-    EngineStats,
-    ModelCard,
-    Precision,
-    Request,
-    Runtime,
-)
-from benchpool.inference.files.gguf_header import GgufHeader
+from benchpool.errors import ModelFileError
+from benchpool.inference.engine import ModelCard, Precision, Runtime
+from benchpool.inference.files.gguf_header import GgufHeader, read_header
+from benchpool.inference.files.transcoding import hash_file
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import memory_bytes
+from benchpool.inference.recovery import Backoff, Call
 
-MOST_SHARE = 32
-"""Most requests of a share: enough to pack, few enough that all workers end together."""
-_LEAST_SHARE = 8
 _AHEAD = 4
 """Turns that a call may be ahead of another one before it gives its worker up."""
 _BF16_BYTES = 2
 _BASE_BYTES = 128 << 20
 _ROWS = 128
 
-Answers = Sequence[tuple[int, Answer]]
-"""Each with its place in the call."""
-
-
-class Computed(NamedTuple):
-    """Answers that a child gave, and the work that it did for them."""
-
-    answers: Answers
-    spent: EngineStats
-
-
-Event = Computed | BaseException | None
-"""New answers, what ended a share, or None at the end of the call."""
-
 
 class SharedModel:
-    """A model that somebody has open, and the children that run it."""
+    """A model that somebody has open, and the children that run it.
 
-    def __init__(
-        self, path: Path, precision: Precision, header: GgufHeader, card: ModelCard, context: int
-    ) -> None:
+    Raises:
+        ModelFileError: Not a model that llama.cpp can load.
+    """
+
+    def __init__(self, path: Path, precision: Precision, name: str | None, context: int) -> None:
+        header = read_header(path)
         self.path = path
         self.precision = precision
-        self.card = card
+        self._file = _fingerprint(path)
+        name = name or path.name.removesuffix(".gguf")
+        self.card = card = header.card(name, sha256=hash_file(path))
         self.runtime: Runtime | None = None
         self.opening = threading.Lock()
         self.users = 0
@@ -73,44 +53,19 @@ class SharedModel:
         self.file_bytes = _BF16_BYTES * card.parameters if copied else header.size_bytes
         self.child_bytes = _child_bytes(card, header, context)
 
+    def check_file(self) -> None:
+        """Check that the file is still the one that was opened.
+
+        Raises:
+            ModelFileError: It was changed.
+        """
+        if _fingerprint(self.path) != self._file:
+            raise ModelFileError(f"{self.path} was changed while it was in use")
+
     @property
     def resident_bytes(self) -> int:
         """Memory in use: children share the mapped file, each has a context of its own."""
         return self.children * self.child_bytes + (self.file_bytes if self.children else 0)
-
-
-class Call:
-    """Requests of one caller to one model, and what came of them."""
-
-    def __init__(self, model: SharedModel, requests: Sequence[Request], places: list[int]) -> None:
-        self.model = model
-        self.requests = requests
-        # Neighbours in this order share most of their prompts.
-        self._left = sorted(places, key=lambda place: _order(requests[place]), reverse=True)
-        self._loads = not places
-        self.turn = 0
-        self.running = 0
-        self.ended = False
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is something to do that nobody has begun."""
-        return bool(self._left) or self._loads
-
-    def take(self, workers: int) -> list[int]:
-        """Take the next share; shares become smaller, so that all workers end together."""
-        self._loads = False
-        size = min(MOST_SHARE, max(_LEAST_SHARE, -(-len(self._left) // (2 * workers))))
-        share = self._left[-size:]
-        del self._left[-size:]
-        share.reverse()
-        return share
-
-    def stop(self) -> None:
-        """Begin no more shares."""
-        self._left.clear()
-        self._loads = False
 
 
 class Memory:
@@ -152,12 +107,6 @@ def choose(
     return None
 
 
-def _order(request: Request) -> tuple[str, ...]:
-    if isinstance(request, ChoicesRequest):
-        return ("", request.prompt)
-    return ("text", request.system, request.user)
-
-
 def _child_bytes(card: ModelCard, header: GgufHeader, context: int) -> int:
     def number(key: str, default: int) -> int:
         value = header.metadata.get(f"{card.architecture}.{key}", default)
@@ -168,3 +117,12 @@ def _child_bytes(card: ModelCard, header: GgufHeader, context: int) -> int:
     cells = min(context, card.context_tokens or context)
     cache = cells * card.layers * 2 * _BF16_BYTES * keys
     return _BASE_BYTES + cache + 4 * _ROWS * card.vocabulary
+
+
+def _fingerprint(path: Path) -> tuple[int, int, int]:
+    """What tells that a file is still the same: its number, size and time of change."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns

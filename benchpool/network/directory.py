@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from hashlib import sha256
 
+from benchpool.ao.ids import complete_id
 from benchpool.ao.wallet import ED25519, Wallet, check_name
 from benchpool.errors import ConfigError, UnknownProcess
 from benchpool.store import Store
@@ -20,7 +21,7 @@ _NAMING = "naming"
 """The fact that keeps the names of processes that have not taken their first message yet."""
 
 Party = str | Wallet
-"""A wallet or process: its name, its id or address, or the wallet itself."""
+"""A wallet or process: its name, its id or address, the beginning of that, or the wallet itself."""
 
 
 class Directory:
@@ -71,8 +72,13 @@ class Directory:
         return list(self._wallets.values())
 
     def wallet(self, name: str) -> Wallet:
-        """Return a wallet by name or address. Raises: UnknownProcess with the nearest names."""
+        """Return a wallet by name, address or the beginning of it.
+
+        Raises: UnknownProcess with the nearest names; AmbiguousId.
+        """
         wallet = self._wallets.get(name) or self._owners.get(name)
+        if wallet is None and (address := complete_id(name, self._owners, "wallets")):
+            wallet = self._owners[address]
         if wallet is None:
             raise UnknownProcess(_unknown("wallet", name, self._wallets))
         return wallet
@@ -84,7 +90,10 @@ class Directory:
         return dict(self._ids)
 
     def resolve(self, party: Party) -> str:
-        """Return the id of a wallet or process. Raises: UnknownProcess with the nearest names."""
+        """Return the id of a wallet or process.
+
+        Raises: UnknownProcess with the nearest names; AmbiguousId.
+        """
         if isinstance(party, Wallet):
             return party.address
         identity = self._ids.get(party)
@@ -92,6 +101,9 @@ class Directory:
             return identity
         if party in self._names or self._store.process(party) is not None:
             return party
+        ids = [*self._names, *(info.id for info in self._store.processes())]
+        if found := complete_id(party, ids, "processes and wallets"):
+            return found
         raise UnknownProcess(_unknown("process or wallet", party, self._ids))
 
     def name_of(self, identity: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchpool.ao.dataitem import DataItem, decode
+from benchpool.ao.ids import complete_id
 from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.signers import from_base64url
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, data_of, kept_assignment
@@ -26,6 +27,18 @@ class Logs:
         self._messenger = messenger
 
     # -- messages and results ----------------------------------------------------------------
+
+    def resolve(self, text: str) -> str:
+        """Return the id of the message that has it, or whose id begins with it.
+
+        Raises: UnknownProcess if there is none such; AmbiguousId.
+        """
+        if self._store.find(text) is not None:
+            return text
+        found = complete_id(text, self._store.beginning(text.removesuffix("…")), "messages")
+        if found is None:
+            raise UnknownProcess(f"no message with id {text[:80]}")
+        return found
 
     def message(self, message_id: str) -> Message:
         """Return a message by its id alone. Raises: UnknownProcess if there is none such."""
@@ -95,8 +108,10 @@ class Logs:
         key = self._store.fact(SCHEDULER_KEY_FACT)
         if entry is None or key is None:
             return None
-        seal = self._store.seal(entry.message.process, entry.message.position)
-        return None if seal is None else kept_assignment(entry.message, seal, from_base64url(key))
+        signed = self._store.signed_assignment(entry.message.process, entry.message.position)
+        if signed is None:
+            return None
+        return kept_assignment(entry.message, signed, from_base64url(key))
 
     def assigned(self, assignment_id: str) -> Message | None:
         """Return the message that a signed assignment put into a log; None if there is none."""

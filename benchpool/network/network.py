@@ -14,9 +14,11 @@ from benchpool.ao.message import Data, Item, Message, ProcessInfo, Result
 from benchpool.ao.tags import Pair, Tags, TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, PushLimitExceeded, UnknownProcess
-from benchpool.extensions.host import ExtensionHost, LlamaCppEngines, default_engine
-from benchpool.extensions.llama import EngineFactory, InferenceProgress
+from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.llama import InferenceProgress
+from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine import EngineStats
+from benchpool.inference.engines import EngineFactory, Engines, LlamaCppEngines
 from benchpool.network.directory import DEFAULT_WALLET, Directory, Party, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode, Submit
@@ -26,10 +28,10 @@ from benchpool.network.sent import Sent
 from benchpool.network.timeline import Timeline
 from benchpool.network.trace import Trace
 from benchpool.network.unit_keys import UnitKeys
-from benchpool.process.process import Process
+from benchpool.process.module import ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
-from benchpool.store.home import Home, open_store
+from benchpool.store.home import Home, open_home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick
 from benchpool.units.limits import Limits, find_limits
@@ -47,7 +49,8 @@ class Network:
         seed: what the keys of the wallets are made from. The same seed and the same calls give the
             same ids and the same log. A new home without a seed gets a random one.
         registry: modules beside the installed ones.
-        engine_factory: how a GGUF file becomes an engine; by default llama.cpp in a child process.
+        engine_factory: what opens GGUF files, or a function that opens one; by default llama.cpp
+            in child processes.
         limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
@@ -66,7 +69,7 @@ class Network:
         clock: Clock | None = None,
         seed: str | int | None = None,
         registry: Registry | None = None,
-        engine_factory: EngineFactory = default_engine,
+        engine_factory: Engines | EngineFactory | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
         read_only: bool = False,
@@ -74,7 +77,7 @@ class Network:
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
-        self._store = open_store(self.home, read_only=read_only)
+        self._store = open_home(self.home, read_only=read_only)
         try:
             self._set_up(
                 clock=clock,
@@ -97,7 +100,7 @@ class Network:
         clock: Clock | None,
         seed: str | int | None,
         registry: Registry | None,
-        engine_factory: EngineFactory,
+        engine_factory: Engines | EngineFactory | None,
         limits: Limits,
         threads: int | None,
         signed: bool,
@@ -105,13 +108,15 @@ class Network:
         store, home, read_only = self._store, self.home, self.read_only
         self._lock = RLock()
         self.limits = limits
+        if not read_only:
+            note_old_positions(store)
         self._timeline = Timeline(store, clock)
         self.data = DataStore(None if home is None else home.data)
         self.registry = registry or Registry()
         self._host = ExtensionHost(
             self.data,
             None if home is None else home.databases,
-            engine_factory=self._engines(engine_factory),
+            engine_factory=engine_factory or self._engines(),
             read_only=read_only,
         )
         self._directory = Directory(store, take_seed(store, seed, random=home is not None))
@@ -166,9 +171,7 @@ class Network:
                 self._directory.settle()
             store.commit(self.clock.now())
 
-    def _engines(self, factory: EngineFactory) -> EngineFactory:
-        if factory is not default_engine:
-            return factory
+    def _engines(self) -> Engines:
         return LlamaCppEngines(
             None if self.home is None or self.read_only else self.home.answers,
             workers=self.limits.workers or None,
@@ -585,7 +588,7 @@ class Network:
 
     def inference(self) -> EngineStats:
         """Return what the models of this network have done so far."""
-        return self._host.engines.stats()
+        return self._host.backend.stats()
 
     def unfinished(self) -> set[str]:
         """Return the messages whose chains have not come to their end."""
@@ -610,11 +613,11 @@ class Network:
             raise UnknownProcess(f"{process} is a wallet, not a process")
         return info
 
-    def process(self, process: Party) -> Process:
+    def process(self, process: Party) -> ModuleProcess:
         """Return a process as it stands, to look at and not to change. Raises: UnknownProcess."""
         return self._compute.process(self.info(process).id)
 
-    def past(self, process: str, position: int) -> Process:
+    def past(self, process: str, position: int) -> ModuleProcess:
         """Return a process as it was behind a position of its log.
 
         Raises: UnknownProcess; LimitExceeded, see `ComputeUnit.past`.
@@ -685,11 +688,14 @@ class Network:
 
         Raises: InferenceError if it is no model that computes numbers.
         """
-        self._host.admit(path)
+        self._host.backend.admit(path)
 
-    def on_inference(self, callback: InferenceProgress | None) -> None:
-        """Be told how inference goes on: (process id, answered, asked), from a worker's thread."""
-        self._host.engines.on_progress = callback
+    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
+        """Tell a listener how inference goes on: (process id, answered, asked), from any thread.
+
+        Returns: what ends that.
+        """
+        return self._host.engines.on_progress(listener)
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -51,6 +51,12 @@ class Handler:
     then: Verdict = Verdict.BREAK
     """The verdict of an action string or tag table that matches."""
 
+    @property
+    def action(self) -> str | None:
+        """The action that it answers to; None if it takes several, or asks for none."""
+        named = self.pattern.get("Action") if isinstance(self.pattern, Mapping) else self.pattern
+        return named if isinstance(named, str) else None
+
     def describe(self) -> str:
         """Say in words what it answers to."""
         if isinstance(self.pattern, str):

@@ -13,6 +13,8 @@ from benchpool.errors import HandlerError, LimitExceeded
 
 Json = dict[str, Any] | list[Any]
 """A value that is written as JSON when it is sent."""
+PutOut = tuple[tuple[Outgoing, ...], tuple[SpawnRequest, ...], tuple[AssignRequest, ...], str]
+"""What an evaluation puts out: messages, spawns, assignments and output."""
 
 _NOT_FORWARDED = frozenset(
     {
@@ -150,12 +152,10 @@ class Outbox:
             " assignments or lines (outbox_messages)"
         )
 
-    def take_outbox(
-        self,
-    ) -> tuple[tuple[Outgoing, ...], tuple[SpawnRequest, ...], tuple[AssignRequest, ...], str]:
-        """Return and empty what the handlers have put out: messages, spawns, assigns, output."""
+    def take_outbox(self) -> PutOut:
+        """Return and empty what the handlers have put out."""
         if self._spawns or self._assigns or self._lines:
-            out = (
+            out: PutOut = (
                 tuple(self._messages),
                 tuple(self._spawns),
                 tuple(self._assigns),

@@ -19,6 +19,7 @@ they match.
 from __future__ import annotations
 
 import json
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -31,13 +32,14 @@ from benchpool.ao.message import (
     encode,
 )
 from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.process.handlers import Handle, HandlerTable, Pattern, Verdict
-from benchpool.process.outbox import Outbox
+from benchpool.process.handlers import Handle, HandlerTable, Pattern, Verdict, matches
+from benchpool.process.module import ModuleProcess
+from benchpool.process.outbox import Outbox, PutOut
 from benchpool.process.state import Journal, State, bind
 
 __all__ = ["Message", "Process", "State", "handler"]
 
-NO_LUA = "this process is a module in Python, and there is no Lua here"
+_NO_LUA = "this process is a module in Python, and there is no Lua here"
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
@@ -137,6 +139,7 @@ class Process(Outbox):
         self.authorities = info.authorities
         self.handlers = HandlerTable()
         self.journal = Journal()
+        self._reference_before = 0
         self.inbox: list[Message] = []
         self._inbox_bytes = 0
         self._fill_table()
@@ -195,7 +198,67 @@ class Process(Outbox):
                 " not its owner"
             )
 
-    # -- what the compute unit uses ----------------------------------------------------------
+    # -- what the compute unit uses, see `ModuleProcess` -------------------------------------
+
+    def look_ahead(self, batch: Sequence[Message]) -> None:
+        """Prepare what this process would handle."""
+        self.prepare([message for message in batch if self.refusal(message) is None])
+
+    def handle(self, message: Message, most: int = sys.maxsize) -> PutOut:
+        """Evaluate a message as aos does: trust, its own first message, JSON, handlers, inbox."""
+        self.outbox_limit = most
+        self._reference_before = self._reference
+        refused = self.refusal(message)
+        if refused is not None:
+            self.log(refused)
+            if refused.startswith("Assignment") and message.sender != self.id:
+                self.send(message.sender, "", data="Assignment is not trusted by this process!")
+        elif message.type == "Process" and message.target == self.id:
+            if "On-Boot" in message.tags:
+                raise HandlerError(f"On-Boot cannot be run: {_NO_LUA}")
+            self.on_spawn(message)
+        else:
+            if message.tags._first.get("Content-Type") == "application/json":
+                message.json()  # as aos, which decodes it before any handler sees it
+            self.handlers.evaluate(message, self.keep_in_inbox)
+        return self.take_outbox()
+
+    def refusal(self, message: Message) -> str | None:
+        """Say why this process must not handle a message, or None if it may.
+
+        A message whose From is its owner speaks for itself; any other comes from a process and is
+        trusted only if an authority of this process signed it. A message sent elsewhere and
+        assigned to this process must match what the module declares assignable. Source: aos,
+        ao.isTrusted, ao.isAssignable. Deviates: aos also trusts a From that claims to be an
+        authority.
+        """
+        if message.sender != message.owner and message.owner not in self.authorities:
+            return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
+        if message.target != self.id and not any(
+            matches(pattern, message) for pattern in self.assignable
+        ):
+            return f"Assignment is not trusted! From: {message.sender} - Owner: {message.owner}"
+        return None
+
+    def commit(self) -> None:
+        """Let the writes of the last message stand."""
+        self.journal.steps.clear()
+
+    def inspect(self) -> dict[str, Any]:
+        """Show handlers, description and state."""
+        return {
+            "handlers": [
+                {
+                    "name": row.name,
+                    "action": row.action,
+                    "pattern": row.describe(),
+                    "max_runs": row.max_runs,
+                }
+                for row in self.handlers
+            ],
+            "description": self.describe(),
+            "state": json.loads(self.state.model_dump_json()),
+        }
 
     def dump(self) -> bytes:
         """Write the whole memory of the process as JSON."""
@@ -219,11 +282,11 @@ class Process(Outbox):
         self._sync_receives()
         self.journal.commit()
 
-    def undo(self, reference: int) -> None:
+    def undo(self) -> None:
         """Take the last message back: state, inbox, waits, outbox and reference counter."""
         waiting = len(self._receives)
         self.journal.rollback()
-        self._reference = reference
+        self._reference = self._reference_before
         self.take_outbox()
         if waiting != len(self._receives) or waiting:
             self._sync_receives()
@@ -234,7 +297,7 @@ class Process(Outbox):
         Raises: HandlerError for an `Eval` of the owner, whose Lua nothing here can run.
         """
         if message.action == "Eval" and message.sender == self.owner:
-            raise HandlerError(f"Eval cannot be run: {NO_LUA}")
+            raise HandlerError(f"Eval cannot be run: {_NO_LUA}")
         inbox = self.inbox
         inbox.append(message)
         self.journal.note(list.pop, inbox)
@@ -246,7 +309,7 @@ class Process(Outbox):
             self.journal.note(list.insert, inbox, 0, oldest)
             held -= len(oldest.data)
         self._inbox_bytes = held
-        self.log(f"New Message From {message.sender}: Action = {message.action}")
+        self.log(untaken_note(message.sender, message.action))
 
     def _fill_table(self) -> None:
         for method_name, rows in self._rows:
@@ -285,8 +348,14 @@ class Process(Outbox):
             self._add_receive(waiting)
 
 
+def untaken_note(sender: str, action: str) -> str:
+    """Return what a process logs of a message that no handler took, as aos does."""
+    return f"New Message From {sender}: Action = {action}"
+
+
 _OWN_ATTRIBUTES = frozenset(
-    {"authorities", "handlers", "id", "inbox", "info", "journal", "owner", "state", "tags"}
+    {"authorities", "handlers", "info", "journal", "owner", "tags"}
+    | {name for name in vars(ModuleProcess) if not name.startswith("_")}
 )
 
 

@@ -1,4 +1,4 @@
-"""Modules by name: classes that packages offer under the entry point `benchpool.modules`."""
+"""Modules by name: those that packages offer under the entry point `benchpool.modules`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from benchpool.ao.ids import is_id, module_id
 from benchpool.errors import PrerequisiteError, UnknownModule
-from benchpool.process.process import Process
+from benchpool.process.module import Module
 
 GROUP = "benchpool.modules"
 
@@ -21,10 +21,17 @@ class Registry:
     """The modules that a network can spawn: those installed, and those added in the program."""
 
     def __init__(self) -> None:
-        self._added: dict[str, type[Process]] = {}
+        self._added: dict[str, Module] = {}
 
-    def add(self, module: type[Process], name: str | None = None) -> str:
-        """Offer a class as a module, by default under its own name; return the name."""
+    def add(self, module: Module, name: str | None = None) -> str:
+        """Offer a module: a `Process` class, or whatever else makes processes.
+
+        Args:
+            module: what makes the processes.
+            name: by default its `__name__`.
+
+        Returns: the name.
+        """
         name = name or module.__name__
         self._added[name] = module
         return name
@@ -39,8 +46,8 @@ class Registry:
             return module
         return next((name for name in self.names() if module_id(name) == module), module)
 
-    def find(self, name: str) -> type[Process]:
-        """Return the class of a module, by its name or id.
+    def find(self, name: str) -> Module:
+        """Return a module by its name or id.
 
         Raises: UnknownModule naming those there are; PrerequisiteError if it cannot be imported.
         """
@@ -56,6 +63,7 @@ class Registry:
             raise PrerequisiteError(
                 f"module {name} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
             ) from error
-        if not (isinstance(module, type) and issubclass(module, Process)):
-            raise UnknownModule(f"{point.value}, offered as module {name!r}, is no Process class")
-        return module
+        if not callable(module):
+            raise UnknownModule(f"{point.value}, offered as module {name!r}, makes no processes")
+        found: Module = module
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -19,7 +20,6 @@ from benchpool.errors import BenchpoolError
 from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
-from benchpool.server.metrics import Metrics
 
 UNITS: dict[str, Callable[[Context], APIRouter]] = {
     "mu": messenger.routes,
@@ -71,7 +71,7 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
     for kind in (BenchpoolError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, refuse)
     shortcuts = Shortcuts(context, unit, refuse)
-    app.add_middleware(Edge, metrics=context.metrics, unit=unit, shortcuts=shortcuts)
+    app.add_middleware(Edge, context=context, unit=unit, shortcuts=shortcuts)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -83,14 +83,15 @@ def unit_of(path: str) -> str:
 
 
 class Edge:
-    """What every request passes: counting, `Access-Control-*`, and `/mu` for `/mu/`."""
+    """What every request passes: counting, telling, `Access-Control-*`, and `/mu` for `/mu/`."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, unit: str | None, shortcuts: Shortcuts
+        self, app: ASGIApp, context: Context, unit: str | None, shortcuts: Shortcuts
     ) -> None:
         self._app = app
         self._shortcuts = shortcuts
-        self._metrics = metrics
+        self._metrics = context.metrics
+        self._on_request = context.on_request
         self._unit = unit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +103,7 @@ class Edge:
         if self._unit is None and path[1:] in UNITS:
             scope["path"] = path + "/"
         unit = self._unit or unit_of(path)
+        began_s = perf_counter()
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -110,6 +112,10 @@ class Edge:
                     headers["Access-Control-Allow-Origin"] = "*"
                     headers["Access-Control-Expose-Headers"] = "*"
                 self._metrics.requests.labels(unit, scope["method"], message["status"]).inc()
+                if self._on_request is not None:
+                    asked = f"{path}?{query}" if (query := scope["query_string"].decode()) else path
+                    spent_s = perf_counter() - began_s
+                    self._on_request(scope["method"], asked, message["status"], spent_s)
             await send(message)
 
         if scope["method"] == "OPTIONS" and unit != "api":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
@@ -22,6 +23,10 @@ MU_BODY_BYTES = 10 << 20
 CU_BODY_BYTES = 1 << 20
 
 
+OnRequest = Callable[[str, str, int, float], None]
+"""Called with method, path with query, status, and the seconds until the answer began."""
+
+
 @dataclass
 class Context:
     """One server."""
@@ -34,6 +39,8 @@ class Context:
     su_url: str = ""
     token: str = field(default_factory=token_urlsafe)
     """What the command line shows to be let in."""
+    on_request: OnRequest | None = None
+    """Is told of every request when it is answered."""
     progress: Progress = field(default_factory=Progress)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")

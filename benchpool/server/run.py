@@ -15,14 +15,14 @@ from typing import Any
 import uvicorn
 
 from benchpool.ao.clock import WallClock
-from benchpool.client.served import ServerFile, forget_server, write_server
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
 from benchpool.process.registry import Registry
 from benchpool.server.app import make_app
 from benchpool.server.bus import Bus
-from benchpool.server.context import Context
+from benchpool.server.context import Context, OnRequest
 from benchpool.server.metrics import Metrics
+from benchpool.store.server_file import ServerFile, forget_server, write_server
 from benchpool.units.garbage import fewer_collections
 
 log = logging.getLogger("benchpool.server")
@@ -68,17 +68,58 @@ class Addresses:
     """The address of the key that signs pushed messages: the Authority of processes here."""
 
 
+Sockets = dict[str, socket.socket]
+"""What is listened on, by the unit that is served there; "all" is the port of all of them."""
+
+
+def listen(options: Options) -> Sockets:
+    """Take the addresses. Raises: ConfigError if one cannot be had."""
+    sockets: Sockets = {}
+    for unit, port in {"all": options.port, **options.units()}.items():
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sockets[unit] = listening
+        try:
+            listening.bind((options.host, port))
+            listening.listen(_BACKLOG)  # who comes before the server is ready waits
+        except (OSError, OverflowError) as error:
+            close_all(sockets)
+            where = f"{options.host}:{port}"
+            raise ConfigError(
+                f"{where} cannot be listened on: {error}; name another with --port"
+            ) from None
+    return sockets
+
+
+def close_all(sockets: Sockets) -> None:
+    """Give the addresses up."""
+    for each in sockets.values():
+        each.close()
+
+
 class Server:
     """One network, served.
 
     Args:
         network: with a wall clock; it is closed at the end.
         options: where to listen.
+        sockets: what `listen` gave for these options, if it was called before.
+        on_request: see `OnRequest`.
     """
 
-    def __init__(self, network: Network, options: Options = Options()) -> None:
+    def __init__(
+        self,
+        network: Network,
+        options: Options = Options(),
+        sockets: Sockets | None = None,
+        *,
+        on_request: OnRequest | None = None,
+    ) -> None:
         self._network = network
         self._options = options
+        self._sockets = sockets
+        self._on_request = on_request
         self._metrics = Metrics()
         self._stopping: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,7 +134,7 @@ class Server:
         self._stopping = asyncio.Event()
         network = self._network
         try:
-            sockets = self._listen()
+            sockets = self._sockets or listen(self._options)
             bus = Bus(network, self._metrics, self._failed)
             context = self._context(bus, sockets)
             try:
@@ -112,7 +153,7 @@ class Server:
     async def _serve(
         self,
         context: Context,
-        sockets: dict[str, socket.socket],
+        sockets: Sockets,
         on_ready: Callable[[Addresses], None],
     ) -> None:
         assert self._stopping is not None, "serve was called"
@@ -145,30 +186,17 @@ class Server:
         self.failure = error
         self.stop()
 
-    def _listen(self) -> dict[str, socket.socket]:
-        wanted = {"all": self._options.port, **self._options.units()}
-        sockets: dict[str, socket.socket] = {}
-        for unit, port in wanted.items():
-            family = socket.AF_INET6 if ":" in self._options.host else socket.AF_INET
-            listening = socket.socket(family, socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind((self._options.host, port))
-                listening.listen(_BACKLOG)  # who comes before the server is ready waits
-            except (OSError, OverflowError) as error:
-                for each in (listening, *sockets.values()):
-                    each.close()
-                where = f"{self._options.host}:{port}"
-                raise ConfigError(
-                    f"{where} cannot be listened on: {error}; name another with --port"
-                ) from None
-            sockets[unit] = listening
-        return sockets
-
-    def _context(self, bus: Bus, sockets: dict[str, socket.socket]) -> Context:
+    def _context(self, bus: Bus, sockets: Sockets) -> Context:
         url = self._url(sockets["all"])
         su_url = self._url(sockets["su"]) if "su" in sockets else f"{url}/su"
-        context = Context(self._network, bus, self._metrics, url=url, su_url=su_url)
+        context = Context(
+            self._network,
+            bus,
+            self._metrics,
+            url=url,
+            su_url=su_url,
+            on_request=self._on_request,
+        )
         self._measure(context)
         return context
 
@@ -182,7 +210,7 @@ class Server:
                 if info is None:
                     continue
                 metrics.messages.labels(
-                    network.registry.find(info.module).__name__, "error" if result.error else "ok"
+                    network.registry.name(info.module), "error" if result.error else "ok"
                 ).inc()
                 bus.recent.evaluated(message, result, info)
             if kind == "heavy":
@@ -201,7 +229,7 @@ class Server:
             host = "localhost"
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    def _addresses(self, context: Context, sockets: dict[str, socket.socket]) -> Addresses:
+    def _addresses(self, context: Context, sockets: Sockets) -> Addresses:
         def where(unit: str) -> str:
             return self._url(sockets[unit]) if unit in sockets else f"{context.url}/{unit}"
 
@@ -244,6 +272,7 @@ def serve_home(
     *,
     on_ready: Callable[[Addresses, int], None] = lambda _addresses, _resumed: None,
     on_stop: Callable[[], None] = lambda: None,
+    on_request: OnRequest | None = None,
     registry: Registry | None = None,
     **settings: Any,
 ) -> None:
@@ -255,15 +284,21 @@ def serve_home(
         options: where to listen.
         on_ready: called with the addresses, and how many messages are taken up again.
         on_stop: called when a signal has come.
+        on_request: see `OnRequest`.
         registry: modules beside the installed ones.
         settings: further arguments of `Network`.
 
     Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
     """
     settings.setdefault("signed", True)  # clients look at signatures
-    network = Network(home, clock=WallClock(), registry=registry, **settings)
+    sockets = listen(options)  # before the home's time moves on
+    try:
+        network = Network(home, clock=WallClock(), registry=registry, **settings)
+    except BaseException:
+        close_all(sockets)
+        raise
     resumed = network.resumed
-    server = Server(network, options)
+    server = Server(network, options, sockets, on_request=on_request)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -9,9 +9,11 @@ import msgspec
 
 from benchpool.ao.clock import HOUR_MS
 from benchpool.errors import InferenceError
-from benchpool.inference.engine import Answer, Engine, Precision, Progress, Request
+from benchpool.inference.engine import Engine, Outcome, Precision, Progress, Request
 from benchpool.simulation.faults import CrashPoints, Faults
 from benchpool.simulation.scripted_engine import ScriptedEngine, ScriptedEngines
+
+_HANGS = InferenceError("the model did not answer in time (simulated)")
 
 
 class FaultyEngines(ScriptedEngines):
@@ -34,15 +36,19 @@ class _FaultyEngine(ScriptedEngine):
         super().__init__(script, engines.is_dead, precision)
         self._engines = engines
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
-        """Answer every request. Raises: InferenceError if one of them hangs."""
+    def answer(
+        self, requests: Sequence[Request], progress: Progress | None = None
+    ) -> Sequence[Outcome]:
+        """Answer every request but those that hang. Raises: ModelDied if it was killed."""
         self._engines.points.answering()
+        answers = super().answer(requests, progress)
         hour = self._engines.now() // HOUR_MS
-        for request in requests:
+        outcomes: list[Outcome] = []
+        for request, answer in zip(requests, answers, strict=True):
             key = f"{self.card.name} {hour} {msgspec.json.encode(request).decode()}"
-            if self._engines.faults.strikes("hang", key):
-                raise InferenceError("the model did not answer in time (simulated)")
-        return super().answer(requests, progress)
+            hangs = self._engines.faults.strikes("hang", key)
+            outcomes.append(_HANGS if hangs else answer)
+        return outcomes
 
 
 def _refuse(path: Path, _precision: Precision) -> Engine:

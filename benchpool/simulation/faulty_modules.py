@@ -7,6 +7,7 @@ from typing import Any, Final
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags
 from benchpool.process.handlers import Handle
+from benchpool.process.module import Module
 from benchpool.process.process import Process
 from benchpool.process.registry import Registry
 from benchpool.simulation.faults import Faults
@@ -31,14 +32,16 @@ class FaultyRegistry(Registry):
         self._faults = faults
         self._modules = modules or Registry()
 
-    def find(self, name: str) -> type[Process]:
-        """See `Registry`."""
+    def find(self, name: str) -> Module:
+        """See `Registry`. Faults go into classes alone."""
         if name not in self._added:
-            self.add(_with_faults(name, self._modules.find(name), self._faults), name)
+            found = self._modules.find(name)
+            is_class = isinstance(found, type) and issubclass(found, Process)
+            self.add(_with_faults(name, found, self._faults) if is_class else found, name)
         return super().find(name)
 
 
-def _with_faults(name: str, module: type[Process], faults: Faults) -> type[Process]:
+def _with_faults(name: str, module: Any, faults: Faults) -> Module:
     def set_up(self: Any, info: Any) -> None:
         module.__init__(self, info)
         evaluate = self.handlers.evaluate

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchpool.ao.message import Message, ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
-from benchpool.process.process import Process
+from benchpool.process.module import ModuleProcess
 from benchpool.store.base import Entry
 
 _NOT_COMPARED = ("benchpool_", "sqlite_")
@@ -30,7 +30,7 @@ class Record:
     now_ms: int
     pending: int
     messenger: str
-    resolved: dict[str, Process]
+    resolved: dict[str, ModuleProcess]
     """The processes themselves, to look at."""
 
     def is_from(self, message: Message, name: str) -> bool:
@@ -71,7 +71,7 @@ def read_record(network: Network) -> Record:
     )
 
 
-def rows_of(process: Process) -> list[tuple[Any, ...]]:
+def rows_of(process: ModuleProcess) -> list[tuple[Any, ...]]:
     """Return every row of a process's private database, each with the name of its table."""
     database = getattr(process, "database", None)
     if database is None:

@@ -17,8 +17,6 @@ from typing import Self
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.evaluation import prompts
 from benchpool.evaluation.sample import Sample
-from benchpool.extensions.host import default_engine
-from benchpool.extensions.llama import EngineFactory
 from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
@@ -27,12 +25,14 @@ from benchpool.inference.engine import (
     Generation,
     LogLikelihood,
     ModelCard,
+    Outcome,
     Precision,
     Progress,
     Request,
     Runtime,
     Unanswered,
 )
+from benchpool.inference.engines import EngineFactory, LlamaCppEngines
 
 MARK = b'{"benchpool":"scripted model"'
 _LIKELY_NATS = -1.0
@@ -71,8 +71,8 @@ def choose(samples: Sequence[Sample], correct: int, *, seed: str) -> list[int]:
 class ScriptedEngines:
     """Opens scripted models, and GGUF files by the usual engine; knows how to kill them."""
 
-    def __init__(self, fallback: EngineFactory = default_engine) -> None:
-        self._fallback = fallback
+    def __init__(self, fallback: EngineFactory | None = None) -> None:
+        self._fallback = fallback or LlamaCppEngines().open
         self._dead: set[str] = set()
 
     def __call__(self, path: Path, precision: Precision = "stored") -> Engine:
@@ -135,7 +135,9 @@ class ScriptedEngine:
         """A script gives the same answers in every precision, on every machine."""
         return self._runtime
 
-    def answer(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Answer]:
+    def answer(
+        self, requests: Sequence[Request], progress: Progress | None = None
+    ) -> Sequence[Outcome]:
         """Answer every request from the table. Raises: ModelDied if it was killed."""
         answers = []
         for count, request in enumerate(requests, start=1):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import complete_id, encode_id, is_id
 from benchpool.errors import DataCorrupt, DataNotFound
 from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, settle
 
@@ -114,6 +114,15 @@ class DataStore:
         return is_id(data_id) and self._path(data_id).exists()
 
     # -- looking -----------------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        """Return the ids under which something is kept, those of signed items too."""
+        names = [path.stem for path in self.folder.iterdir()]
+        return [name for name in names if is_id(name)]
+
+    def resolve(self, text: str) -> str:
+        """Return the id that begins with a text, or the text if none does. Raises: AmbiguousId."""
+        return text if is_id(text) else complete_id(text, self.ids(), "data ids") or text
 
     def path(self, data_id: str) -> Path:
         """Return the verified file of an id.

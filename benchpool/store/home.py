@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from benchpool.errors import HomeLocked, StoreError
-from benchpool.store import DataStore, MemoryStore, Store
+from benchpool.store import DataStore, Store
+from benchpool.store.opening import open_store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
+_OWN_NAMES = {"answers", "data", "databases", "limits.toml", "lock", "server.json"}
+"""What a home may hold before its network: settings, and what a start that was ended left."""
 
 
 class Home:
@@ -36,12 +39,32 @@ class Home:
         """Tell whether a network lives here."""
         return self.database.exists()
 
+    def require(self) -> None:
+        """Accept a folder in which a network lives. Raises: StoreError that says how to make one.
+
+        A command that would work on any network must not make a new one where its user mistyped
+        the folder of another.
+        """
+        if not self.exists():
+            raise StoreError(
+                f"{self.folder} holds no network yet; make one with: benchpool init, or name"
+                " another folder with --home"
+            )
+
     def create(self) -> None:
-        """Make the folder, for this user's eyes only: it holds keys. Raises: StoreError."""
+        """Make the folder, for this user's eyes only: it holds keys.
+
+        Raises: StoreError, also for a folder that is used for something else.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            foreign = {path.name for path in self.folder.iterdir()} - _OWN_NAMES
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made a home: {error.strerror}") from error
+        if foreign and not self.exists():
+            raise StoreError(
+                f"{self.folder} holds {min(foreign)} and no network; name a new folder with --home"
+            )
 
     def protect(self) -> None:
         """Let nobody else read the file that holds the keys; what SQLite lays beside it follows.
@@ -98,26 +121,22 @@ class Home:
             self._lock = None
 
 
-def open_store(home: Home | None, *, read_only: bool) -> Store:
+def open_home(home: Home | None, *, read_only: bool) -> Store:
     """Open the store of a home, locked for writing, or one in memory.
 
     Raises: HomeLocked, StoreError, SchemaMismatch.
     """
     if home is None:
-        return MemoryStore()
-    from benchpool.store.sqlite import SqliteStore  # noqa: PLC0415 - slow to import
-
+        return open_store(None)
     if not read_only:
         home.create()
         home.lock()
-    elif not home.exists():
-        raise StoreError(
-            f"{home.folder} holds no network yet; make one with: benchpool spawn MODULE"
-        )
+    else:
+        home.require()
     try:
         if not read_only:
             home.protect()
-        return SqliteStore(home.database, read_only=read_only)
+        return open_store(home.database, read_only=read_only)
     except BaseException:
         home.unlock()
         raise
@@ -135,7 +154,7 @@ class Run(NamedTuple):
 def open_run(folder: Path) -> Iterator[Run]:
     """Open a home to look, without loading any process. Raises: StoreError if there is none."""
     home = Home(folder)
-    store = open_store(home, read_only=True)
+    store = open_home(home, read_only=True)
     try:
         yield Run(home, store, DataStore(home.data))
     finally:

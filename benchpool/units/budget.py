@@ -119,10 +119,6 @@ class TimeBudget:
             with self._lock:
                 self._watches.remove(watch)
 
-    def explain(self) -> str:
-        """Say what became of a handler that was ended."""
-        return f"exceeded its time budget of {self.seconds:g} s"
-
     def close(self) -> None:
         """End the watchdog's thread."""
         with self._lock:

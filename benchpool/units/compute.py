@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from benchpool.ao.message import Message, Result, decode_result, encode_result
+from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
+from benchpool.ao.tags import NO_TAGS
 from benchpool.errors import LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
-from benchpool.process.process import Process, state_type
+from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
-from benchpool.process.state import Journal, bind
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
-from benchpool.units.folding import Instance, fold, refusal
+from benchpool.units.folding import Instance, fold, out_of_time
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    pass
+    from benchpool.extensions.database import Database
 
 __all__ = ["ComputeUnit", "Instance", "fold"]
 
@@ -54,6 +54,8 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
+        self._checked: set[Module] = set()
+        """Modules that are known to make processes."""
         self.threads = threads or _HEAVY_THREADS
         self._executor: ThreadPoolExecutor | None = None
         self._limits = limits
@@ -61,7 +63,7 @@ class ComputeUnit:
         self.guard: AbstractContextManager[object] = nullcontext()
         """Held while the store is read on a lane's thread."""
 
-    def process(self, process_id: str) -> Process:
+    def process(self, process_id: str) -> ModuleProcess:
         """Return a process as it stands. Raises: UnknownProcess, StoreError."""
         self._store.failure.check()
         return self.instance(process_id).process
@@ -73,12 +75,17 @@ class ComputeUnit:
     def check_module(self, name: str) -> None:
         """Make sure that a module can be spawned. Raises: UnknownModule, PrerequisiteError."""
         module = self._registry.find(name)
-        for extension in module.extensions:
-            self._host.check(extension)
+        if module in self._checked:
+            return
         try:
-            bind(state_type(module)(), Journal())
+            process = module(_trial(name))
         except Exception as error:
             raise UnknownModule(f"module {name!r} has no usable first state: {error}") from error
+        if not isinstance(process, ModuleProcess):
+            raise UnknownModule(f"module {name!r} makes a {type(process).__name__}, no process")
+        for extension in process.extensions:
+            self._host.check(extension)
+        self._checked.add(module)
 
     def past(self, process_id: str, position: int) -> Instance:
         """Make a process anew as it was behind a position of its log; it is not kept.
@@ -137,7 +144,7 @@ class ComputeUnit:
         """Evaluate messages of one heavy process, which sees them all at once before."""
         instance = self.instance(messages[0].process)
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
-            instance.process.prepare([m for m in messages if refusal(instance.process, m) is None])
+            instance.process.look_ahead(messages)
         return self._evaluate_in_turn(messages)
 
     def _evaluate_in_turn(self, batch: Sequence[Message]) -> list[Result]:
@@ -179,7 +186,7 @@ class ComputeUnit:
                 if not result.error:
                     fold(instance, earlier, recorded=result.recorded)
                 self._note(instance, earlier, result)
-        result = Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+        result = out_of_time(message, self._budget.seconds)
         self._note(instance, message, result)
         return result
 
@@ -210,7 +217,7 @@ class ComputeUnit:
             if watch is not None:
                 watch.settle()
             self._let_go(message.process)
-            return Result(error=f"{message.action or 'a handler'} {self._budget.explain()}")
+            return out_of_time(message, self._budget.seconds)
         finally:
             self._budget.leave(watch)
 
@@ -325,13 +332,18 @@ class ComputeUnit:
         built = {name: self._host.build(name, process_id, recorder) for name in process.extensions}
         for name, extension in built.items():
             setattr(process, name.lower(), extension)
-        return Instance(
-            process, recorder, tuple(built.values()), getattr(process, "database", None)
-        )
+        database = cast("Database | None", built.get("Database"))
+        return Instance(process, recorder, tuple(built.values()), database)
 
     def _lacks_result(self, process_id: str, position: int) -> bool:
         entries = self._store.entries(process_id, after=position - 1, limit=1)
         return any(entry.result is None for entry in entries)
+
+
+def _trial(module: str) -> ProcessInfo:
+    return ProcessInfo(
+        id="", module=module, owner="", tags=NO_TAGS, created_ms=0, created_height=0, order=0
+    )
 
 
 def _checkpoint_due(instance: Instance, behind: int) -> bool:

@@ -183,14 +183,16 @@ class CronSchedule:
         return [(due.entry, due.next_ms) for due in self._dues if due.process.id == process_id]
 
     def start_live(self, fire: Callable[[], object]) -> Callable[[], None]:
-        """Call `fire` from a background thread whenever a tick is due by the wall clock.
+        """Call `fire` from a background thread now, and whenever a tick is due by the wall clock.
 
-        `fire` must take the due ticks itself, so that a late or double call does no harm.
+        Now, because ticks that were missed may be due. `fire` must take the due ticks itself, so
+        that a late or double call does no harm.
 
         Returns: what stops it.
         """
         live = BackgroundScheduler(timezone=UTC)
         self._live = (live, fire)
+        live.add_job(fire, misfire_grace_time=None)
         for due in self._dues:
             self._follow_live(due)
         live.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
-from benchpool.errors import BenchpoolError, HandlerError, ReplayDivergence, StoreError
+from benchpool.errors import BenchpoolError, ReplayDivergence, StoreError
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.process.handlers import matches
-from benchpool.process.process import NO_LUA, Process
+from benchpool.extensions.outside import OutOfTime, encode_fact
+from benchpool.process.module import ModuleProcess
+from benchpool.process.outbox import PutOut
 from benchpool.units.budget import TimeBudgetExceeded, Watch
 from benchpool.units.limits import Limits
 from benchpool.units.outage import is_outage
@@ -28,7 +30,7 @@ MAX_ERROR_CHARACTERS = 4_000
 class Instance:
     """A process in memory, and how far it has got."""
 
-    process: Process
+    process: ModuleProcess
     recorder: Recorder
     extensions: tuple[Extension, ...] = ()
     database: Database | None = None
@@ -70,19 +72,16 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     """
     process = instance.process
     extensions = instance.extensions
-    reference = process.reference
-    if limits is not None:
-        process.outbox_limit = limits.outbox_messages
+    most = sys.maxsize if limits is None else limits.outbox_messages
     if extensions:
         instance.recorder.start(recorded, watch)
         for extension in extensions:
             extension.begin()
     try:
         if watch is None:
-            _handle(process, message)
+            messages, spawns, assigns, output = process.handle(message, most)
         else:
-            _handle_in_time(process, message, watch)
-        messages, spawns, assigns, output = process.take_outbox()
+            messages, spawns, assigns, output = _handle_in_time(process, message, most, watch)
         if limits is not None and (messages or spawns or assigns or output):
             limits.check_outbox(messages, spawns, assigns, output)
         for extension in extensions:
@@ -91,17 +90,17 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
             else:
                 extension.rollback()
     except (ReplayDivergence, KeyboardInterrupt, SystemExit):
-        _take_back(instance, reference)
+        _take_back(instance)
         raise  # a record at fault, or somebody who wants to stop: not the message's error
     except Exception as error:
-        _take_back(instance, reference)
+        _take_back(instance)
         if is_outage(error):
             raise StoreError(f"{process.id} cannot be written: {explain(error)}") from error
         return Result(error=explain(error), recorded=instance.recorder.finish())
     if keep:
-        process.journal.commit()
+        process.commit()
     else:
-        process.undo(reference)
+        process.undo()
     if extensions:
         return Result(messages, spawns, assigns, output, "", instance.recorder.finish())
     if messages or spawns or assigns or output:
@@ -109,58 +108,27 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     return EMPTY_RESULT
 
 
-def _handle(process: Process, message: Message) -> None:
-    refused = refusal(process, message)
-    if refused is not None:
-        process.log(refused)
-        if _is_trusted(process, message) and message.sender != process.id:
-            process.send(message.sender, "", data="Assignment is not trusted by this process!")
-    elif message.type == "Process" and message.target == process.id:
-        if "On-Boot" in message.tags:
-            raise HandlerError(f"On-Boot cannot be run: {NO_LUA}")
-        process.on_spawn(message)
-    else:
-        if message.tags._first.get("Content-Type") == "application/json":
-            message.json()  # as aos, which decodes it before any handler sees it
-        process.handlers.evaluate(message, process.keep_in_inbox)
+def out_of_time(message: Message, seconds: float) -> Result:
+    """Make the result of a handler that its time budget ended."""
+    error = f"{message.action or 'a handler'} exceeded its time budget of {seconds:g} s"
+    return Result(error=error, recorded=(encode_fact(OutOfTime(seconds)),))
 
 
-def _handle_in_time(process: Process, message: Message, watch: Watch) -> None:
+def _handle_in_time(process: ModuleProcess, message: Message, most: int, watch: Watch) -> PutOut:
     watch.turn += 1
     try:
         watch.inside = True
-        _handle(process, message)
+        return process.handle(message, most)
     finally:
         watch.inside = False
         if watch.alarm and watch.settle():
             raise TimeBudgetExceeded
 
 
-def _take_back(instance: Instance, reference: int) -> None:
+def _take_back(instance: Instance) -> None:
     for extension in instance.extensions:
         extension.rollback()
-    instance.process.undo(reference)
-
-
-def refusal(process: Process, message: Message) -> str | None:
-    """Say why a process must not handle a message, or None if it may.
-
-    A message whose From is its owner speaks for itself; any other comes from a process and is
-    trusted only if an authority of this process signed it. A message sent elsewhere and assigned
-    to this process must match what the module declares assignable. Source: aos, ao.isTrusted,
-    ao.isAssignable. Deviates: aos also trusts a From that claims to be an authority.
-    """
-    if not _is_trusted(process, message):
-        return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
-    if message.target != process.id and not any(
-        matches(pattern, message) for pattern in process.assignable
-    ):
-        return f"Assignment is not trusted! From: {message.sender} - Owner: {message.owner}"
-    return None
-
-
-def _is_trusted(process: Process, message: Message) -> bool:
-    return message.sender == message.owner or message.owner in process.authorities
+    instance.process.undo()
 
 
 def explain(error: Exception) -> str:

@@ -20,7 +20,7 @@ from benchpool.pools.allocation import Payout, allocate, find_rule
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process import State
 from benchpool.winston import Winston
-from processes.dataset.counts import Counts, decimal
+from processes.counts import Counts, decimal
 
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a settling pool asks for the final scores that are missing."""
@@ -236,7 +236,7 @@ def read_terms(tags: Tags, datasets: dict[str, Registration], now_ms: int) -> Te
     title = tags.get("X-Title")
     if len(title) > LONGEST_TITLE:
         raise PoolError(f"X-Title has {len(title)} characters, at most {LONGEST_TITLE} are kept")
-    duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION)
+    duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION, bare_ms=True)
     if duration_ms > LONGEST_MS:
         raise PoolError("X-Duration: a pool lasts at most ten years (3650d)")
     start_time = _start_time(tags.get("X-Start"), now_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from serving import Client, Running, actions
 
 from benchpool.evaluation.prompts import cloze
 from benchpool.evaluation.sample import Sample
-from benchpool.inference.engine import EngineStats, Precision
+from benchpool.inference.engine import Engine, EngineStats, Outcome, Precision, Request
+from benchpool.inference.engines import MadeEngines
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
 
 ROOT = Path(__file__).parents[2]
@@ -22,23 +23,31 @@ SAMPLE = Sample("Kim met a friend.", "How would Kim feel?", ("glad", "sad", "cal
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-class CountingEngine:
-    """A scripted model that says what it has done."""
+class CountingEngines(MadeEngines):
+    """Scripted models of which it is told what they have done."""
 
-    def __init__(self, path: Path, precision: Precision = "stored") -> None:
-        self._engine = ScriptedEngines()(path, precision)
-        self.card, self.runtime = self._engine.card, self._engine.runtime
-        self.close = self._engine.close
-        self.stats = EngineStats()
+    def __init__(self) -> None:
+        super().__init__(ScriptedEngines())
+        self._stats = EngineStats()
 
-    def answer(self, requests: Any, progress: Any = None) -> list[Any]:
-        self.stats.add(EngineStats(answered=len(requests), cached=1, tokens=7, milliseconds=1500))
-        return list(self._engine.answer(requests, progress))
+    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+        engine = super().open(path, precision)
+        answer = engine.answer
+
+        def counted(requests: Sequence[Request], *given: Any) -> Sequence[Outcome]:
+            self._stats.add(EngineStats(len(requests), cached=1, tokens=7, milliseconds=1500))
+            return answer(requests, *given)
+
+        engine.answer = counted  # type: ignore[method-assign]
+        return engine
+
+    def stats(self) -> EngineStats:
+        return self._stats
 
 
 @pytest.fixture
 def running(serve: Callable[..., Running]) -> Running:
-    return serve(engine_factory=CountingEngine)
+    return serve(engine_factory=CountingEngines())
 
 
 def read(client: Client) -> Series:

@@ -20,13 +20,14 @@ from typer.testing import CliRunner, Result
 from benchpool import Message, Process, handler
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.client.served import ServedNetwork, find_server
+from benchpool.client.served import ServedNetwork
 from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Precision
 from benchpool.network import Network
 from benchpool.process.registry import Registry
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
+from benchpool.store.server_file import find_server
 from benchpool.units.limits import Limits
 
 SAMPLES = [

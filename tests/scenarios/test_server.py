@@ -23,7 +23,7 @@ from benchpool.ao.dataitem import sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.client.served import ServedNetwork, find_server
+from benchpool.client.served import ServedNetwork
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -33,6 +33,7 @@ from benchpool.inference.engine import (
     Runtime,
 )
 from benchpool.server.run import Options
+from benchpool.store.server_file import find_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -381,11 +382,31 @@ def test_up_prints_where_it_is_and_ends_on_ctrl_c(home: Path) -> None:
         _, said = program.communicate(timeout=30)
         assert program.returncode == 0
         assert said.splitlines() == [
+            f"a new network begins in {home}",
             "stopping; Ctrl-C again ends it at once",
             "stopped; what was pending is taken up at the next start",
         ]
     assert not (home / "server.json").exists()
     replay_home(home).check()
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_up_shows_requests_as_they_are_answered(home: Path, quiet: list[str]) -> None:
+    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0", *quiet]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().split()[-1].removesuffix("/mu")
+        httpx.get(f"{url}/cu/results/nobody?limit=1")
+        httpx.get(f"{url}/health")
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=30)
+    shown = [line.split()[1:] for line in said.splitlines() if " ms  " in line]
+    assert [(one[0], *one[3:]) for one in shown] == (
+        [] if quiet else [("500", "GET", "/cu/results/nobody?limit=1"), ("200", "GET", "/health")]
+    )
+    assert "\x1b" not in said
 
 
 def test_units_on_ports_of_their_own(home: Path) -> None:

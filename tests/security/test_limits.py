@@ -203,7 +203,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_the_limit_of_a_worker_reaches_its_child(make):
     limits = Limits(worker_memory_bytes=1 << 30, workers=3, models_memory_bytes=1 << 32)
-    assert make(limits=limits)._host.engines._factory._options == {
+    assert make(limits=limits)._host.backend._options == {
         "workers": 3,
         "models_memory_bytes": 1 << 32,
         "child_memory_bytes": 1 << 30,

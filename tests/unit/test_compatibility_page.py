@@ -39,4 +39,4 @@ def test_a_row_says_what_is_here_and_names_a_test(row: list[str]):
 
 def test_a_test_that_is_not_there_is_noticed():
     assert not is_there("token.test.mjs: no such test")
-    assert not is_there("tests/unit/test_handlers.py::test_no_such")
+    assert not is_there("tests/unit/process/test_handlers.py::test_no_such")

@@ -20,8 +20,11 @@ def tiny_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer the tiny modules beside those that are installed."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     installed = registry._installed()
-    greeter = EntryPoint("Greeter", "tiny_modules:Greeter", registry.GROUP)
-    monkeypatch.setattr(registry, "_installed", lambda: {**installed, "Greeter": greeter})
+    tiny = {
+        name: EntryPoint(name, f"tiny_modules:{name}", registry.GROUP)
+        for name in ("Greeter", "Letters")
+    }
+    monkeypatch.setattr(registry, "_installed", lambda: {**installed, **tiny})
 
 
 @pytest.fixture(autouse=True)

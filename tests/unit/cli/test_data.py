@@ -3,6 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def network(run: Any) -> None:
+    run("wallet", "new", "alice")
+
 
 def test_what_is_put_can_be_got(run: Any, run_json: Any, tmp_path: Path) -> None:
     content = b"\x00\xffbytes\r\n"
@@ -18,7 +25,6 @@ def test_what_is_put_can_be_got(run: Any, run_json: Any, tmp_path: Path) -> None
 
 
 def test_what_is_not_there(run: Any, tmp_path: Path) -> None:
-    run("wallet", "new", "alice")
     assert "benchpool data put FILE" in run("data", "get", "x" * 42 + "8", code=1).stderr
     assert "not a data id" in run("data", "get", "short", code=1).stderr
     assert "is no file" in run("data", "put", str(tmp_path / "none"), code=2).stderr

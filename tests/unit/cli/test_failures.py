@@ -16,7 +16,7 @@ from benchpool import Network
 from benchpool.ao.clock import GENESIS_MS
 from benchpool.store.home import Home
 
-READING = [
+WORKING = [
     ["inbox"],
     ["result", "x"],
     ["dryrun", "--target", "x"],
@@ -25,24 +25,52 @@ READING = [
     ["log", "x"],
     ["wallet", "list"],
     ["data", "get", "x"],
+    ["send", "--target", "x"],
+    ["advance", "1d"],
+    ["data", "put", __file__],
     ["pool", "list"],
     ["pool", "show", "x"],
     ["pool", "leaderboard", "x"],
+    ["pool", "join", "x", "--model", "x"],
+    ["pool", "create", "--dataset", "x", "--allocation", "Equal", "--funds", "1"],
 ]
+"""What works on a network that is there."""
 
 
-@pytest.mark.parametrize("command", READING, ids=lambda command: " ".join(command[:2]))
-def test_reading_a_home_that_is_not_there_makes_none(
-    run: Any, home: Path, command: list[str]
-) -> None:
+@pytest.mark.parametrize("command", WORKING, ids=lambda command: " ".join(command[:2]))
+def test_a_home_that_is_not_there_is_not_made(run: Any, home: Path, command: list[str]) -> None:
     done = run(*command, code=1)
     assert done.stderr == (
-        f"error: {home} holds no network yet; make one with: benchpool spawn MODULE\n"
+        f"error: {home} holds no network yet; make one with: benchpool init, or name another"
+        " folder with --home\n"
     )
     assert not home.exists()
 
 
-@pytest.mark.parametrize("command", [READING[0], READING[3], READING[6]], ids=" ".join)
+@pytest.mark.parametrize("command", [["init"], ["wallet", "new", "alice"], ["spawn", "Greeter"]])
+def test_what_a_network_begins_with_makes_one_and_says_so(
+    run: Any, home: Path, command: list[str]
+) -> None:
+    assert run(*command).stderr == f"a new network begins in {home}\n"
+    assert run("wallet", "new", "bob").stderr == ""
+
+
+def test_a_folder_of_something_else_does_not_become_a_home(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear all")
+    for command in (["wallet", "new", "alice"], ["init"]):
+        done = run(*command, "--home", str(tmp_path), code=1)
+        assert f"{tmp_path} holds letter.txt and no network; name a new folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_with_limits_alone_becomes_a_home(run: Any, home: Path) -> None:
+    home.mkdir()
+    (home / "limits.toml").write_text("data_bytes = 100\n")
+    run("wallet", "new", "alice")
+    assert "alice" in run("wallet", "list").stdout
+
+
+@pytest.mark.parametrize("command", [WORKING[0], WORKING[3], WORKING[6]], ids=" ".join)
 def test_reading_goes_on_while_another_writes(run: Any, greeter: str, command: list[str]) -> None:
     with Network(os.environ["BENCHPOOL_HOME"]):
         run(*command)

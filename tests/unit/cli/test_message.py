@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import on_a_terminal
 
 
 def test_send_shows_what_came_of_it_as_a_tree(run: Any, greeter: str) -> None:
@@ -30,6 +31,30 @@ def test_a_refused_message_exits_1_with_one_line_and_the_tree(run: Any, greeter:
     done = run("send", "--target", "greeter", "--action", "Greet", code=1)
     assert done.stderr == "error: greeter refused the message: Who is required!\n"
     assert "✗ error: Who is required!" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["send", "dryrun"])
+def test_a_misspelt_action_is_refused_with_what_was_meant(
+    run: Any, greeter: str, command: str
+) -> None:
+    done = run(command, "--target", "greeter", "--action", "greeet", "--json", code=1)
+    assert done.stderr == (
+        "error: no handler of greeter takes the action 'greeet'; did you mean Greet?\n"
+    )
+    done = run(command, "--target", "greeter", "--tag", "Action=Zzz", code=1)
+    assert "; it takes Greet, Tick, Chain, Fan, Interrupt, Forward-Wrong" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["send", "dryrun"])
+def test_an_answer_that_is_an_error_exits_1(run: Any, greeter: str, command: str) -> None:
+    done = run(command, "--target", "greeter", "--action", "Complain", code=1)
+    assert done.stderr == "error: greeter answered Complain-Error: it is late\n"
+    assert "Complain-Error" in done.stdout
+
+
+def test_a_message_without_an_action_may_go_to_the_inbox(run: Any, greeter: str) -> None:
+    assert run("send", "--target", "greeter", "--data", "hello").stderr == ""
+    assert "hello" in run("inbox", "greeter").stdout
 
 
 def test_a_refusal_further_down_is_marked_and_exits_0(run: Any, greeter: str) -> None:
@@ -112,7 +137,8 @@ def test_a_message_to_a_wallet_is_mail(run: Any, run_json: Any, greeter: str) ->
 
 def test_a_deep_tree_is_cut(run: Any, run_json: Any, greeter: str) -> None:
     chain = ["send", "--target", "greeter", "--action", "Chain", "--tag", "Left=1500"]
-    assert "… and deeper" in run(*chain).stdout
+    assert "… and 1,400 messages below" in run(*chain).stdout
+    assert "… and 1,490 messages below" in on_a_terminal(*chain, columns=60).text
     tree = run_json(*chain)["tree"]
     depth = 0
     while tree.get("children"):
@@ -123,7 +149,8 @@ def test_a_deep_tree_is_cut(run: Any, run_json: Any, greeter: str) -> None:
 
 def test_a_wide_tree_is_cut_for_people_only(run: Any, run_json: Any, greeter: str) -> None:
     fan = ["send", "--target", "greeter", "--action", "Fan"]
-    assert "… and 18 more" in run(*fan).stdout
+    assert on_a_terminal(*fan).lines[-1] == "└─ … and 18 more"
+    assert len(run(*fan).stdout.splitlines()) == 32
     assert len(run_json(*fan)["tree"]["children"]) == 30
 
 
@@ -158,7 +185,7 @@ def test_result(run: Any, run_json: Any, greeter: str) -> None:
 def test_inbox(run: Any, run_json: Any, greeter: str) -> None:
     assert run("inbox").stderr == "default has no messages\n"
     run("send", "--target", "greeter", "--action", "Greet", "--tag", "Who=you")
-    run("send", "--target", "greeter", "--action", "Unheard")
+    run("send", "--target", "greeter", "--action", "Unheard", code=1)
     lines = run("inbox").stdout.splitlines()
     assert lines[0].split() == ["Time", "From", "Action", "Tags", "Data"]
     assert lines[1].split() == ["2025-01-01T00:00:00Z", "greeter", "Greeting", "Who=you", "hello"]

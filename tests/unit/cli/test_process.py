@@ -93,6 +93,7 @@ def test_advance_runs_cron(run: Any, run_json: Any) -> None:
     assert run("advance", "30m").stdout.startswith("0 cron ticks; the time is 2025-01-01T03:30")
     assert "(cron)" in run("log", "ticker").stdout
     assert "not a duration" in run("advance", "soon", code=2).stderr
+    assert "needs a unit: '5'; write for instance 90s" in run("advance", "5", code=2).stderr
 
 
 def test_wallets(run: Any, run_json: Any) -> None:

@@ -46,7 +46,7 @@ def test_a_message_from_a_key_file_is_signed_and_verified(run, run_json, greeter
     file = tmp_path / "key.json"
     file.write_text(json.dumps(JWK))
     run("wallet", "import", "alice", str(file))
-    sent = run("send", "--target", "greeter", "--action", "Hello", "--from", "alice")
+    sent = run("send", "--target", "greeter", "--action", "Tick", "--from", "alice")
     assert JWK["d"] not in sent.stdout
     assert "Data-Protocol" not in sent.stdout
     assert run_json("replay", "--verify")["signatures"] == 1

@@ -6,6 +6,8 @@ from typing import Any
 
 from benchpool import Message, Process, State, handler
 from benchpool.errors import HandlerError
+from processes.dataset.parts import DatasetCard
+from processes.siqa import SiqaDataset
 
 
 class Counts(State):
@@ -49,5 +51,15 @@ class Greeter(Process):
     def forward_wrong(self, message: Message) -> None:
         self.send(self.id, "Greet")
 
+    @handler("Complain")
+    def complain(self, message: Message) -> None:
+        self.reply(message, "Complain-Error", {"Error": "it is late"})
+
     def describe(self) -> dict[str, Any]:
         return {"Mood": "good"}
+
+
+class Letters(SiqaDataset):
+    """Knows one protocol, which is not the Benchmark's own default."""
+
+    card = DatasetCard("Letters", 3, ("letters",))

@@ -29,6 +29,7 @@ class Scripted:
         self.batches = []
         self.closed = 0
         self.fail = None
+        self.bad = None
 
     def answer(self, requests, progress=None):
         self.batches.append([request.prompt for request in requests])
@@ -37,7 +38,9 @@ class Scripted:
         if progress is not None:
             progress(len(requests), len(requests))
         return [
-            ChoicesAnswer((LogLikelihood(-len(r.prompt) / 4, 1),), len(self.batches))
+            InferenceError(f"it died of {r.prompt}")
+            if r.prompt == self.bad
+            else ChoicesAnswer((LogLikelihood(-len(r.prompt) / 4, 1),), len(self.batches))
             for r in requests
         ]
 
@@ -63,7 +66,7 @@ class Worker(Process):
         self.llama.prepare(self.tags["Model"], [ChoicesRequest(m.text, (" x",)) for m in asks])
 
     @handler("Load")
-    def load(self, message: Message) -> None:
+    def load_model(self, message: Message) -> None:
         self.state.name = self.llama.load(message.tags.get("Model") or self.tags["Model"]).name
 
     @handler("Ask")
@@ -125,6 +128,17 @@ def test_a_batch_is_answered_by_one_call(network, engine):
     assert told == [(network.resolve("worker"), 3, 3)]
 
 
+def test_several_listeners_are_told_until_they_have_heard_enough(network):
+    first, second = [], []
+    unlisten = network.on_inference(lambda *args: first.append(args))
+    network.on_inference(lambda *args: second.append(args))
+    network.send("worker", "Ask", data="a")
+    unlisten()
+    network.send("worker", "Ask", data="bb")
+    worker = network.resolve("worker")
+    assert (first, second) == ([(worker, 1, 1)], [(worker, 1, 1)] * 2)
+
+
 def test_distinct_requests_are_asked_once_each(network, engine):
     for number in range(20):
         network.post("worker", "Ask", data="x" * number)
@@ -158,6 +172,25 @@ def test_a_failure_is_recorded_and_replayed(make_network, network, engine, tmp_p
     network.send("worker", "Ask", data="a")
     assert network.process("worker").state.failures == ["out of memory"]
     replayed(make_network, network, tmp_path)
+
+
+def test_a_request_that_fails_in_a_batch_fails_alone(make_network, network, engine, tmp_path):
+    engine.bad = "bb"
+    for text in ("a", "bb", "ccc", "bb"):
+        network.post("worker", "Ask", data=text)
+    network.run()
+    assert engine.batches == [["a", "bb", "ccc"]]
+    errors = [result.error for _, result in network.log("worker")][1:]
+    assert errors == ["", "it died of bb", "", "it died of bb"]
+    engine.bad = None
+    assert network.send("worker", "Ask", data="bb").error == ""
+    replayed(make_network, network, tmp_path)
+
+
+def test_an_answer_of_a_batch_is_taken_once(network, engine):
+    network.send("worker", "Ask", data="a")
+    assert network.dry_run("worker", "Ask", data="a").error == ""
+    assert engine.batches == [["a"], ["a"]]
 
 
 def test_a_model_that_is_not_there_is_a_failure_and_replayed(make_network, network, tmp_path):
@@ -218,8 +251,8 @@ class Recorded:
 
     def __init__(self, engine):
         self.engines = []
+        self.told = []
         self._engine = engine
-        self.on_progress = None
 
     def engine(self, process, data_id, precision="stored"):
         self.engines.append(precision)
@@ -227,6 +260,9 @@ class Recorded:
 
     def weights(self, data_id):
         return data_id
+
+    def report(self, *told):
+        self.told.append(told)
 
 
 def test_a_process_chooses_the_precision_and_learns_the_runtime():

@@ -26,6 +26,7 @@ def open_model(path, cache, precision="stored", **options):
     pool = EnginePool(cache=cache, **options)
     try:
         with pool.open(path, precision) as engine:
+            engine.stats = pool.stats
             yield engine
     finally:
         pool.close()

@@ -9,6 +9,7 @@ from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference import ChoicesRequest, GenerateRequest, Unanswered
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 
 QUESTIONS = [ChoicesRequest(f"The number {n} is", (" even", " odd")) for n in range(100)]
@@ -54,9 +55,10 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
     with LlamaCppEngine(tiny, layout=layout) as direct:
         expected = direct.answer(requests)
     steps = []
-    with make_pool(workers=workers, layout=layout).open(tiny) as engine:
+    pool = make_pool(workers=workers, layout=layout)
+    with pool.open(tiny) as engine:
         assert engine.answer(requests, lambda *step: steps.append(step)) == expected
-        assert engine.stats.answered == len(requests)
+        assert pool.stats.answered == len(requests)
         assert engine.card.name == "tiny"
         assert engine.runtime.layout == layout
         assert engine.answer([]) == []
@@ -67,10 +69,10 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
 @pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_real_model_gives_the_same_bits_for_any_number_of_workers(smol, make_pool, precision):
     given = []
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         with make_pool(workers=workers).open(smol, precision) as engine:
-            given.append(engine.answer(QUESTIONS[:48]))
-    assert given[0] == given[1] == given[2]
+            given.append(engine.answer(QUESTIONS[:24]))
+    assert given[0] == given[1]
 
 
 def test_one_model_uses_every_worker(tiny, make_pool):
@@ -102,7 +104,7 @@ def test_a_long_call_starves_nobody(tiny, make_pool, write_gguf, tmp_path):
         assert len(done) < len(MANY)
         assert len(pool._children) <= 1
     long.close()
-    assert isinstance(waited(), InferenceError)
+    assert isinstance(waited()[-1], InferenceError)
 
 
 def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_pool):
@@ -119,25 +121,64 @@ def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_poo
     assert engines[0].answer(QUESTIONS) == before
 
 
-def test_a_killed_child_costs_its_share_alone(tiny, make_pool):
+def test_a_killed_child_costs_nothing_but_time(tiny, make_pool):
     pool = make_pool(workers=2)
     with pool.open(tiny) as engine:
-        expected = engine.answer(MANY[:2000])
+        expected = engine.answer(MANY[:1000])
         killed = []
 
         def kill(done, _asked):
             if done == 100:
-                child = next(iter(pool._children))
-                killed.append(child.pid)
-                os.kill(child.pid, signal.SIGKILL)
+                killed.append(next(iter(pool._children)).pid)
+                os.kill(killed[0], signal.SIGKILL)
 
-        with pytest.raises(ModelDied, match="SIGKILL") as caught:
-            engine.answer(MANY[:2000], kill)
+        assert engine.answer(MANY[:1000], kill) == expected
         assert killed
-        answered = caught.value.answered
-        assert len(answered) >= 2000 - 32
-        assert all(expected[place] == answer for place, answer in answered.items())
-        assert engine.answer(MANY[:2000]) == expected
+        assert killed[0] not in {child.pid for child in pool._children}
+
+
+def test_a_child_that_was_killed_while_idle_is_replaced(tiny, make_pool):
+    pool = make_pool(workers=1)
+    with pool.open(tiny) as engine:
+        expected = engine.answer(QUESTIONS[:1])
+        (child,) = pool._children
+        os.kill(child.pid, signal.SIGKILL)
+        child._child.process.wait()
+        assert engine.answer(QUESTIONS[:1]) == expected
+
+
+class Fragile(IsolatedEngine):
+    """Its child dies of one of the questions."""
+
+    def stream(self, requests):
+        if QUESTIONS[42] in requests:
+            os.kill(self.pid, signal.SIGKILL)
+        yield from super().stream(requests)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers):
+    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    with LlamaCppEngine(tiny) as direct:
+        expected = direct.answer(QUESTIONS)
+    steps = []
+    with make_pool(workers=workers).open(tiny) as engine:
+        outcomes = engine.answer(QUESTIONS, lambda *step: steps.append(step))
+        assert isinstance(outcomes[42], ModelDied)
+        assert "SIGKILL" in str(outcomes[42])
+        assert [*outcomes[:42], *outcomes[43:]] == [*expected[:42], *expected[43:]]
+        assert engine.answer(QUESTIONS[:42]) == expected[:42]
+    assert steps == [(done, len(QUESTIONS)) for done in range(1, len(QUESTIONS) + 1)]
+
+
+@pytest.mark.model
+def test_the_real_model_runs_and_recovers(smol, make_pool, monkeypatch):
+    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    with make_pool(workers=2).open(smol) as engine:
+        before = engine.answer(QUESTIONS[:42])
+        outcomes = engine.answer(QUESTIONS[:48])
+        assert outcomes[:42] == before
+        assert [isinstance(one, ModelDied) for one in outcomes[42:]] == [True] + 5 * [False]
 
 
 def test_another_model_goes_on_while_one_keeps_dying(tiny, write_gguf, tmp_path, make_pool):
@@ -146,12 +187,11 @@ def test_another_model_goes_on_while_one_keeps_dying(tiny, write_gguf, tmp_path,
     with pool.open(tiny) as good, pool.open(other) as bad:
         for _ in range(6):  # the next start is many seconds away
             bad._model.backoff.died()
-        bad._model.idle.pop().close()
-        bad._model.children -= 1
+        bad._model.idle[0].close()
         waiting = in_thread(lambda: bad.answer(QUESTIONS))
         assert len(good.answer(QUESTIONS)) == len(QUESTIONS)
         bad.close()
-        assert "closed" in str(waiting())
+        assert {str(one) for one in waiting()} == {"other: the engine was closed"}
 
 
 def test_a_model_that_only_dies_ends_its_call(tiny, make_pool):
@@ -167,10 +207,10 @@ def test_a_model_that_only_dies_ends_its_call(tiny, make_pool):
     with pool.open(tiny) as engine:
         stop = threading.Event()
         killer = in_thread(kill)
-        with pytest.raises(ModelDied):
-            engine.answer(MANY)
+        outcomes = engine.answer(MANY)
         stop.set()
         killer()
+        assert isinstance(outcomes[0], ModelDied)
 
 
 def test_what_llama_cpp_refuses_is_refused_here(write_gguf, tmp_path, make_pool):
@@ -190,6 +230,8 @@ def test_a_file_that_changes_is_not_taken_for_the_same_model(tiny, tmp_path, wri
         write_gguf(path, output_weight=0.5)
         with pytest.raises(ModelFileError, match="changed while it was in use"):
             engine.answer(QUESTIONS)
+        with pytest.raises(ModelFileError, match="changed while it was in use"):
+            engine._pool.open(path)
 
 
 def test_closing_ends_a_call_at_once_and_keeps_what_was_answered(tiny, make_pool, tmp_path):
@@ -200,12 +242,11 @@ def test_closing_ends_a_call_at_once_and_keeps_what_was_answered(tiny, make_pool
     while len(done) < 50:
         time.sleep(0.01)
     pool.close()
-    error = waited()
-    assert isinstance(error, InferenceError)
+    answered = [one for one in waited() if not isinstance(one, InferenceError)]
     assert not pool._threads
     assert not pool._children
     kept = cache.find(engine.card.sha256, engine.runtime, MANY)
-    assert 50 <= len(error.answered) <= len(kept) < len(MANY)
+    assert 50 <= len(answered) <= len(kept) < len(MANY)
     with pytest.raises(InferenceError, match="closed"):
         engine.answer(QUESTIONS)
     cache.close()

@@ -57,21 +57,15 @@ def test_answers_are_those_of_the_engine_itself(tiny, engine):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGBUS])
-def test_a_killed_child_is_reported_and_replaced(engine, number):
-    before = engine.answer([QUESTION])
+def test_a_killed_child_is_reported(engine, number):
+    engine.answer([QUESTION])
     timer = _kill_soon(engine, number)
     with pytest.raises(ModelDied, match=f"model tiny: .*{number.name}"):
         engine.answer([QUESTION] * 100_000)
     timer.join()
     assert engine.pid is None
-    assert engine.answer([QUESTION]) == before
-
-
-def test_a_child_that_died_between_calls_is_replaced(engine):
-    before = engine.answer([QUESTION])
-    os.kill(engine.pid, signal.SIGKILL)
-    engine._child.process.wait()
-    assert engine.answer([QUESTION]) == before
+    with pytest.raises(InferenceError, match="closed"):
+        engine.answer([QUESTION])
 
 
 def test_a_stopped_child_is_noticed_by_its_silence(tiny):
@@ -82,7 +76,6 @@ def test_a_stopped_child_is_noticed_by_its_silence(tiny):
         with pytest.raises(ModelDied, match=r"no heartbeat for 0\.5 s"):
             engine.answer([QUESTION])
         assert _ends(pid)
-        assert len(engine.answer([QUESTION])) == 1
 
 
 def test_a_template_that_never_ends_is_no_answer_and_stops_nobody(write_gguf, tmp_path):
@@ -100,10 +93,11 @@ def test_one_long_operation_of_a_template_runs_into_the_time_limit(write_gguf, t
     path = write_gguf(
         tmp_path / "long.gguf", metadata={"tokenizer.chat_template": (STRING, source)}
     )
-    with IsolatedEngine(path, threads=1, answer_timeout_s=0.5) as engine:
-        with pytest.raises(ModelDied, match=r"no progress with the next answers for 0\.5 s"):
-            engine.answer([QUESTION, GenerateRequest("hi")])
-        assert len(engine.answer([QUESTION])) == 1
+    with (
+        IsolatedEngine(path, threads=1, answer_timeout_s=0.5) as engine,
+        pytest.raises(ModelDied, match=r"no progress with the next answers for 0\.5 s"),
+    ):
+        engine.answer([QUESTION, GenerateRequest("hi")])
 
 
 def test_a_child_that_takes_too_much_memory_is_stopped(write_gguf, tmp_path):
@@ -115,30 +109,6 @@ def test_a_child_that_takes_too_much_memory_is_stopped(write_gguf, tmp_path):
     assert isinstance(scored, ChoicesAnswer)
     with pytest.raises(InferenceError):
         IsolatedEngine(path, threads=1, memory_bytes=1 << 20)
-
-
-def test_restarts_back_off(engine, monkeypatch):
-    pauses = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    for _ in range(4):
-        engine.load()
-        with pytest.raises(ModelDied):
-            engine._die(engine._child, "a test ended it", ended=False)
-    engine.answer([QUESTION])
-    assert [round(pause, 1) for pause in pauses if pause > 0.1] == [0.5, 1.0, 2.0]
-    assert engine._backoff.deaths == 0
-
-
-def test_a_file_that_changes_is_not_taken_for_the_same_model(tiny, tmp_path, write_gguf):
-    path = tmp_path / "changing.gguf"
-    path.write_bytes(tiny.read_bytes())
-    with IsolatedEngine(path, threads=1) as engine:
-        os.kill(engine.pid, signal.SIGKILL)
-        engine._child.process.wait()
-        path.unlink()
-        write_gguf(path, output_weight=0.5)
-        with pytest.raises(ModelFileError, match="changed while it was in use"):
-            engine.answer([QUESTION])
 
 
 def test_work_is_counted_apart_from_the_answers(engine):
@@ -167,14 +137,14 @@ def test_logits_that_overflow_are_unanswered(write_gguf, tmp_path):
         assert engine.answer([QUESTION]) == [Unanswered("model gave non-finite logits")]
 
 
-def test_an_interrupted_call_leaves_no_answers_for_the_next(engine):
+def test_an_interrupted_call_ends_the_child(engine):
     def interrupt(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
 
+    pid = engine.pid
     with pytest.raises(KeyboardInterrupt):
         engine.answer([QUESTION] * 50, interrupt)
-    (answer,) = engine.answer([GenerateRequest("hi")])
-    assert answer.tokens > 0
+    assert not _is_running(pid)
 
 
 def test_close_ends_the_child(tiny):
@@ -214,14 +184,3 @@ def test_the_child_ends_with_its_parent_and_ignores_interrupts(tiny, tmp_path):
         assert _is_running(pid)
         parent.kill()
     assert _ends(pid)
-
-
-@pytest.mark.model
-def test_the_real_model_runs_and_recovers(smol):
-    with IsolatedEngine(smol, threads=2) as engine:
-        before = engine.answer([QUESTION])
-        timer = _kill_soon(engine, signal.SIGKILL)
-        with pytest.raises(ModelDied, match="smollm2-135m"):
-            engine.answer([QUESTION] * 1000)
-        timer.join()
-        assert engine.answer([QUESTION]) == before

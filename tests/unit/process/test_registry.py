@@ -49,8 +49,8 @@ def test_an_installed_module_is_found_by_its_entry_point(install):
 
 
 def test_an_entry_point_to_something_else_is_no_module(install):
-    install(Wrong="benchpool.ao.message:Tags")
-    with pytest.raises(UnknownModule, match="no Process class"):
+    install(Wrong="benchpool.ao.tags:NO_TAGS")
+    with pytest.raises(UnknownModule, match="'Wrong', makes no processes"):
         Registry().find("Wrong")
 
 

@@ -42,6 +42,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("  bob:\n", "  b b:\n", 2, "not a usable name"),
         ("{module: WrappedAR, owner: alice}", "{owner: alice}", 6, "Field required"),
         ("at: 0h", "at: soon", 8, "not a duration"),
+        ("at: 0h", "at: 5", 8, "needs a unit"),
         ("action: Info", "acton: Info", 9, "there is no 'acton' here"),
         ("Number: 5", "Number: 1.5", 9, "in quotes"),
         ("    send: {from", "    advance: 1h\n    send: {from", 8, "a step has one of"),

@@ -125,10 +125,9 @@ def test_without_a_compiler_llama_cpp_stays_as_it_is(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.model
 @pytest.mark.parametrize("plain", ["", "1"])
 def test_the_runtime_names_the_product_that_computed(
-    library: ctypes.CDLL, smol: Path, plain: str
+    library: ctypes.CDLL, tiny: Path, plain: str
 ) -> None:
     program = """
 import sys
@@ -137,14 +136,15 @@ from benchpool.inference.engine import ChoicesRequest
 from benchpool.inference.llama.kernel import products
 from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 from benchpool.inference.llama.native import KERNEL
+path = Path(sys.argv[1])
 for precision in ("stored", "bf16"):
-    with LlamaCppEngine(Path(sys.argv[1]), precision=precision) as engine:
+    with LlamaCppEngine(path, precision=precision, copies=path.parent) as engine:
         engine.answer([ChoicesRequest("one two", (" three", " four"))])
         count = products(KERNEL) if KERNEL else 0
         print(precision, "product" in engine.runtime.build, count > 0)
 """
     found = subprocess.run(
-        [sys.executable, "-c", program, str(smol)],
+        [sys.executable, "-c", program, str(tiny)],
         env={**os.environ, kernels.PLAIN: plain},
         capture_output=True,
         text=True,

@@ -186,7 +186,7 @@ def test_an_answer_does_not_depend_on_what_it_is_packed_with(tiny):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("precision", ["stored", "bf16"])
+@pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol, precision):
     with LlamaCppEngine(smol, threads=1, precision=precision) as engine:
         assert engine.runtime.layout == "canonical-2"
@@ -208,7 +208,7 @@ def test_an_answer_of_repacked_weights_does_not_depend_on_its_neighbours():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("precision", ["stored", "bf16"])
+@pytest.mark.parametrize("precision", [pytest.param("stored", marks=pytest.mark.slow), "bf16"])
 def test_a_common_beginning_is_evaluated_once_for_all_calls(smol, precision):
     shots = "Sydney lent Ben a book. Q: What will Ben do? A: read it\n" * 4
     requests = [
@@ -216,10 +216,10 @@ def test_a_common_beginning_is_evaluated_once_for_all_calls(smol, precision):
         for name in ("Ann", "Kim", "Lee", "Max")
         for deed in ("ran home", "ate a pear", "fell asleep")
     ]
-    with LlamaCppEngine(smol, precision=precision) as engine:
+    with LlamaCppEngine(smol, threads=1, precision=precision) as engine:
         alone = engine.answer(requests)
         once = engine.stats.tokens
-    with LlamaCppEngine(smol, precision=precision) as engine:
+    with LlamaCppEngine(smol, threads=1, precision=precision) as engine:
         answers = [
             answer for at in range(0, 12, 3) for answer in engine.answer(requests[at : at + 3])
         ]

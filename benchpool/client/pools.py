@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from benchpool.ao.wallet import check_name
-from benchpool.cli import output, session, view
+from benchpool.ao.ids import find_titled
+from benchpool.ao.message import Message, Outgoing
+from benchpool.ao.tags import Tags, TagsInput
+from benchpool.ao.wallet import Wallet, check_name
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.network import Network, Party, Sent
 
-if TYPE_CHECKING:
-    from benchpool.ao.message import Message, Outgoing
-    from benchpool.ao.tags import TagsInput
-    from benchpool.ao.wallet import Wallet
-    from benchpool.network import Network, Sent
-
-_TIMES = {"start_time", "end_time", "joined_at"}
-_AMOUNTS = {"funds", "reward"}
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
-_LEAST_PREFIX = 4
+_RANKING = "Update-Leaderboard"
 _COUNTS = {
     "correct": "Correct",
     "correct_per_character": "Correct-Per-Character",
@@ -31,6 +24,42 @@ _COUNTS = {
     "unscored": "Unscored",
     "total": "Total",
 }
+
+
+def ask(network: Network, target: Party, action: str, tags: TagsInput = ()) -> Outgoing:
+    """Ask a process by a dry run, which leaves no trace; return its answer.
+
+    Raises: UnknownProcess; PoolError with the reason if it refuses or is silent.
+    """
+    result = network.dry_run(target, action, tags)
+    name = network.name_of(network.resolve(target))
+    if result.error or not result.messages:
+        raise PoolError(f"{name} did not answer {action}: {result.error or 'no answer came'}")
+    answer = result.messages[0]
+    if answer.tags.get("Action").endswith("-Error"):
+        raise PoolError(f"{action}: {answer.tags.get('Error') or 'refused'}")
+    return answer
+
+
+def balance(network: Network, token: Party, account: Party) -> int:
+    """Return how many winston an account has."""
+    recipient = {"Recipient": network.resolve(account)}
+    return int(ask(network, token, "Balance", recipient).data)
+
+
+def supply(network: Network, token: Party) -> int:
+    """Return how many winston there are."""
+    return int(ask(network, token, "Total-Supply").data)
+
+
+class Watch(Protocol):
+    """Who is told what a client asks and sends."""
+
+    def say(self, text: str) -> None:
+        """Tell what is asked or spawned."""
+
+    def sent(self, sent: Sent) -> None:
+        """Show what came of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +72,6 @@ class Pool:
         """Return a fact as text, empty if it is not known."""
         value = self.facts.get(name)
         return "" if value is None else str(value)
-
-    def shown(self, name: str, name_of: Callable[[str], str]) -> str:
-        """Return a fact as people read it: times, amounts and names."""
-        value = self.facts.get(name)
-        if name in _TIMES and isinstance(value, int):
-            return view.moment(value)
-        if name in _AMOUNTS and value is not None:
-            return amount(value)
-        return "" if value is None else name_of(str(value))
 
     @property
     def id(self) -> str:
@@ -69,16 +89,6 @@ class Pool:
         return self.text("dataset")
 
     @property
-    def funds(self) -> str:
-        """What it pays out, in wAR."""
-        return amount(self.facts.get("funds", 0))
-
-    @property
-    def end(self) -> str:
-        """When it closes."""
-        return self.shown("end_time", str)
-
-    @property
     def entries(self) -> int:
         """How many models are in it."""
         entries = self.facts.get("entries", self.facts.get("models", ()))
@@ -86,12 +96,22 @@ class Pool:
 
 
 class PoolClient:
-    """Talks to one Benchmark. Looking uses dry runs, which leave no trace."""
+    """Talks to one Benchmark. Looking uses dry runs, which leave no trace.
 
-    def __init__(self, network: Network, benchmark: str, *, verbose: bool = False) -> None:
+    Args:
+        network: where the Benchmark is.
+        benchmark: its name or id.
+        watch: is told what is asked and sent.
+
+    Raises: UnknownProcess.
+    """
+
+    def __init__(
+        self, network: Network, benchmark: Party = "Benchmark", watch: Watch | None = None
+    ) -> None:
         self._network = network
-        self._benchmark = benchmark
-        self._verbose = verbose
+        self._benchmark = network.resolve(benchmark)
+        self._watch = watch
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -135,6 +155,18 @@ class PoolClient:
             )
         return reports
 
+    def next_ranking(self) -> int | None:
+        """Return when the entries are ranked next, in milliseconds; None if no cron does it."""
+        ticks = self._network.cron(self._benchmark)
+        return min((ms for each, ms in ticks if each.tags.get("Action") == _RANKING), default=None)
+
+    def first_protocol(self, dataset: str) -> str:
+        """Return the protocol that a data set names first; empty if it names none.
+
+        Raises: PoolError if it does not answer.
+        """
+        return self._ask(dataset, "Info").tags.get("Protocols").split(",")[0].strip()
+
     def _computing(self, model: str) -> dict[str, str]:
         """Return what the model process says it runs on, by precision; nothing if it is silent."""
         try:
@@ -147,37 +179,19 @@ class PoolClient:
     def find(self, text: str) -> Pool:
         """Find a pool by its id, the beginning of it, or its title.
 
-        Raises: PoolError if none or several are meant.
+        Raises: PoolError if there is none; AmbiguousId if several are meant.
         """
-        pools = self.pools()
-        for matches in (
-            [pool for pool in pools if pool.id == text],
-            [pool for pool in pools if pool.title == text],
-            [pool for pool in pools if len(text) >= _LEAST_PREFIX and pool.id.startswith(text)],
-        ):
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                ids = ", ".join(pool.id for pool in matches)
-                raise PoolError(f"{text!r} may mean {len(matches)} pools: {ids}")
-        raise PoolError(f"no pool {text!r}; see: benchpool pool list")
+        pools = {pool.id: pool for pool in self.pools()}
+        found = find_titled(text, {pool.id: pool.title for pool in pools.values()}, "pools")
+        if found is None:
+            raise PoolError(f"no pool {text[:60]!r}; see: benchpool pool list")
+        return pools[found]
 
     def _ask(self, target: str, action: str, tags: TagsInput = ()) -> Outgoing:
-        network = self._network
-        if self._verbose:
-            output.note(
-                f"dry run: {action} → {network.name_of(target)} {_tags_text(tags)}".rstrip()
-            )
-        asker = session.asker(network)
-        result = network.dry_run(target, action, tags, sender=asker)
-        answers = [out for out in result.messages if out.target == asker.address]
-        if result.error or not answers:
-            why = result.error or "no answer came"
-            raise PoolError(f"{network.name_of(target)} did not answer {action}: {why}")
-        answer = answers[0]
-        if answer.tags.get("Action").endswith("-Error"):
-            raise PoolError(f"{action}: {answer.tags.get('Error') or 'refused'}")
-        return answer
+        if self._watch is not None:
+            name = self._network.name_of(target)
+            self._watch.say(f"dry run: {action} → {name} {_tags_text(tags)}".rstrip())
+        return ask(self._network, target, action, tags)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -216,12 +230,12 @@ class PoolClient:
             same = all(info.tags.get(key) == value for key, value in tags.items())
             if same and info.owner == owner.address:
                 return info.id
-        if self._verbose:
-            output.note(f"spawn LlamaWorker {_tags_text(tags)}")
-        given = None if name in network.names() or not is_name(name) else name
+        if self._watch is not None:
+            self._watch.say(f"spawn LlamaWorker {_tags_text(tags)}")
+        given = None if name in network.names() or not _is_name(name) else name
         worker = network.spawn("LlamaWorker", tags, name=given, sender=owner)
-        if self._verbose:
-            self._show(spawned(network, worker, owner))
+        if self._watch is not None:
+            self._watch.sent(network.sent(worker, worker, owner.address))
         return worker
 
     def _router_of(self, pool: Pool) -> str:
@@ -233,21 +247,12 @@ class PoolClient:
         self, target: str, action: str, tags: dict[str, str], data: str, sender: Wallet
     ) -> Sent:
         sent = self._network.send(target, action, tags, data=data, sender=sender)
-        if self._verbose:
-            self._show(sent)
+        if self._watch is not None:
+            self._watch.sent(sent)
         return sent
 
-    def _show(self, sent: Sent) -> None:
-        with redirect_stdout(sys.stderr):
-            view.print_tree(sent.trace, view.names(self._network))
 
-
-def spawned(network: Network, process: str, owner: Wallet) -> Sent:
-    """Look at a spawn as at a message: a process's first message bears its id."""
-    return network.sent(process, process, owner.address)
-
-
-def is_name(text: str) -> bool:
+def _is_name(text: str) -> bool:
     """Tell whether a process can have this name."""
     try:
         check_name(text)
@@ -282,8 +287,6 @@ def _wanted(sent: Sent, action: str) -> Message:
 
 
 def _model_file(model: str) -> tuple[Path, str]:
-    from benchpool.inference.files.catalogue import Catalogue
-
     path = Path(model).expanduser()
     if path.is_file():
         return path, path.stem
@@ -292,42 +295,5 @@ def _model_file(model: str) -> tuple[Path, str]:
     return Catalogue().find(model), model
 
 
-def amount(value: object) -> str:
-    """Write winston as wAR; what is no amount as it is."""
-    from benchpool.winston import format_war
-
-    try:
-        return format_war(int(str(value)))
-    except ValueError:
-        return str(value)
-
-
-def leaderboard_row(row: dict[str, Any], name_of: Callable[[str], str]) -> list[str]:
-    """Write a row of a leaderboard for people."""
-
-    def number(name: str) -> str:
-        value = row.get(name)
-        try:
-            return "" if value is None or value == "" else f"{float(value):.4f}"
-        except (TypeError, ValueError):
-            return str(value)
-
-    def text(name: str) -> str:
-        value = row.get(name)
-        return "" if value is None else str(value)
-
-    reward = row.get("reward")
-    return [
-        text("rank"),
-        text("name") or name_of(text("model")),
-        name_of(text("participant")),
-        number("score"),
-        number("standard_error"),
-        f"{text('evaluated')}/{text('total')}",
-        "" if reward in (None, "") else amount(reward),
-    ]
-
-
 def _tags_text(tags: TagsInput) -> str:
-    pairs = tags.items() if hasattr(tags, "items") else tags
-    return " ".join(f"{name}={value}" for name, value in pairs)
+    return " ".join(f"{name}={value}" for name, value in Tags(tags))

@@ -1,0 +1,148 @@
+"""A call to a model, and what becomes of it when children of the model die: the one policy.
+
+What a child had not answered when it died is asked again in halves, after everything else of its
+call: other requests lose nothing, and a request that kills fails alone. A call of which several
+children die without an answer between them, or too many in all, ends: what is left of it fails.
+From the second death of a model in a row on, there is a pause before it is started again.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from benchpool.errors import InferenceError, ModelFileError
+from benchpool.inference.engine import Answer, ChoicesRequest, EngineStats, Outcome, Request
+
+if TYPE_CHECKING:
+    from benchpool.inference.sharing import SharedModel
+
+MOST_SHARE = 32
+"""Most requests of a share: enough to pack, few enough that all workers end together."""
+_LEAST_SHARE = 8
+_HOPELESS = 5
+"""Deaths in a row, without an answer between them, that end a call."""
+_MOST_DEATHS = 16
+"""Deaths in all that end a call."""
+_FIRST_PAUSE_S = 0.5
+_MOST_PAUSE_S = 30.0
+
+
+class Backoff:
+    """Counts deaths in a row: from the second one on there is a pause, which doubles."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+        self._died_at = 0.0
+
+    def died(self) -> None:
+        """Count a death."""
+        self._deaths += 1
+        self._died_at = time.monotonic()
+
+    def answered(self) -> None:
+        """An answer came: the deaths before it were not in a row with later ones."""
+        self._deaths = 0
+
+    def left_s(self) -> float:
+        """Time until the next start, in seconds."""
+        if self._deaths < 2:
+            return 0.0
+        pause_s: float = min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._deaths - 2))
+        return max(0.0, self._died_at + pause_s - time.monotonic())
+
+
+class Call:
+    """Requests of one caller to one model, and what came of each; without requests it loads."""
+
+    def __init__(
+        self, model: SharedModel, requests: Sequence[Request], found: Mapping[int, Answer]
+    ) -> None:
+        self.model = model
+        self.requests = requests
+        self.outcomes: dict[int, Outcome] = dict(found)
+        self.failure: BaseException | None = None
+        """What ended the last share that did not come to its end."""
+        self.spent = EngineStats(cached=len(found))
+        missing = [place for place in range(len(requests)) if place not in found]
+        # Neighbours in this order share most of their prompts.
+        self._left = sorted(missing, key=lambda place: _order(requests[place]), reverse=True)
+        self._again: deque[list[int]] = deque([] if requests else [[]])
+        self._deaths = self._in_a_row = 0
+        self.turn = 0
+        self.running = 0
+        self.ended = False
+        self.events: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        """How many outcomes there are, whenever there are more; None at the end."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to do that nobody has begun."""
+        return bool(self._left or self._again)
+
+    def take(self, workers: int) -> list[int]:
+        """Take the next share; shares become smaller, so that all workers end together."""
+        if not self._left:
+            return self._again.popleft()
+        size = min(MOST_SHARE, max(_LEAST_SHARE, -(-len(self._left) // (2 * workers))))
+        share = self._left[-size:]
+        del self._left[-size:]
+        share.reverse()
+        return share
+
+    def answered(self, answers: Mapping[int, Answer], spent: EngineStats) -> None:
+        """Take the answers that a child gave."""
+        self.model.backoff.answered()
+        self._in_a_row = 0
+        self.outcomes.update(answers)
+        self.spent.add(spent)
+        self.events.put(len(self.outcomes))
+
+    def died(self, share: Sequence[int], failure: BaseException) -> None:
+        """Decide what becomes of a share whose child is gone."""
+        self.model.backoff.died()
+        self.failure = failure
+        self._deaths += 1
+        self._in_a_row += 1
+        left = [place for place in share if place not in self.outcomes]
+        if (
+            isinstance(failure, ModelFileError)
+            or not isinstance(failure, InferenceError)
+            or self._in_a_row >= _HOPELESS
+            or self._deaths >= _MOST_DEATHS
+        ):
+            self.stop()
+        elif len(left) > 1:
+            middle = len(left) // 2
+            self._again += left[:middle], left[middle:]
+        elif left:
+            self.outcomes[left[0]] = failure
+            self.events.put(len(self.outcomes))
+
+    def stop(self) -> None:
+        """Begin no more shares."""
+        self._left.clear()
+        self._again.clear()
+
+    def end(self, failure: InferenceError | None = None) -> None:
+        """Begin no more shares, and wake up who waits."""
+        self.failure = failure or self.failure
+        self.ended = True
+        self.stop()
+        self.events.put(None)
+
+    def result(self) -> list[Outcome]:
+        """Return what came of each request; raise what is no fault of a model."""
+        failure = self.failure or InferenceError(f"{self.model.card.name}: the engine was closed")
+        if not isinstance(failure, InferenceError):
+            raise failure
+        return [self.outcomes.get(place, failure) for place in range(len(self.requests))]
+
+
+def _order(request: Request) -> tuple[str, ...]:
+    if isinstance(request, ChoicesRequest):
+        return ("", request.prompt)
+    return ("text", request.system, request.user)

@@ -1,0 +1,85 @@
+"""Looking at a home that cannot be written: its folder's mode, or the whole file system."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchpool.network import Network
+
+Run = Callable[..., str]
+LOOKS = [
+    ["processes"],
+    ["inspect", "SiqaDataset"],
+    ["log", "SiqaDataset"],
+    ["dryrun", "--target", "SiqaDataset", "--action", "Info"],
+    ["pool", "list"],
+    ["pool", "leaderboard", "happy"],
+    ["pool", "report", "happy"],
+    ["inbox", "funder"],
+    ["wallet", "list"],
+    ["model", "stats"],
+    ["replay", "--verify"],
+    ["audit", "happy"],
+]
+_ROOT_WITHIN_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+_MOUNT = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+
+
+def sealed_by(way: str, home: Path) -> list[str]:
+    """Return how to begin a command that can only read a home; skip where there is no such way."""
+    if way == "file system":
+        before = ["unshare", "--mount", "sh", "-c", _MOUNT, "sh", str(home)]
+    else:
+        for path in (home, *home.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+        before = list(_ROOT_WITHIN_MODES) if os.geteuid() == 0 else []
+    succeeds = {
+        program: subprocess.run([*before, program, file], capture_output=True, check=False)
+        for program, file in (("cat", home / "benchpool.sqlite"), ("touch", home / "new"))
+        if shutil.which((*before, program)[0])
+    }
+    if [done.returncode == 0 for done in succeeds.values()] != [True, False]:
+        pytest.skip(f"nothing here makes a {way} read-only")
+    return before
+
+
+@pytest.fixture(params=["mode", "file system"])
+def look(request: pytest.FixtureRequest, finished: Path) -> Run:
+    """Run a command on a finished home that can only be read."""
+    before = sealed_by(request.param, finished)
+
+    def run(*words: str) -> str:
+        command = [*before, sys.executable, "-m", "benchpool", *words, "--home", str(finished)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, "error" in done.stderr) == (0, False), done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_every_command_that_looks_works(look: Run, tmp_path: Path) -> None:
+    for words in LOOKS:
+        assert look(*words) or words == ["model", "stats"], words
+    look("export", str(tmp_path / "run.jsonl.zst"))
+    assert (tmp_path / "run.jsonl.zst").stat().st_size
+
+
+@pytest.mark.parametrize("way", ["mode", "file system"])
+def test_what_a_killed_writer_left_in_the_write_ahead_log_is_seen(way: str, finished: Path) -> None:
+    kill = "import os; os.kill(os.getpid(), 9)"
+    spawn = f"from benchpool import Network; n = Network({str(finished)!r}); n.spawn('WrappedAR'); "
+    killed = subprocess.run([sys.executable, "-c", spawn + kill], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (finished / "benchpool.sqlite-wal").stat().st_size
+    with Network(shutil.copytree(finished, f"{finished}-copy"), read_only=True) as network:
+        newest = network.processes()[-1].id
+    before = sealed_by(way, finished)
+    command = [*before, sys.executable, "-m", "benchpool", "processes", "--home", str(finished)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert newest in shown

@@ -1,0 +1,81 @@
+"""What becomes of a call whose children die, without children."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchpool.errors import ModelDied, ModelFileError
+from benchpool.inference import ChoicesRequest, EngineStats, Unanswered
+from benchpool.inference import recovery as recovery_module
+from benchpool.inference.recovery import Backoff, Call
+
+REQUESTS = [ChoicesRequest(f"{n:03}", (" x",)) for n in range(100)]
+DEATH = ModelDied("gone")
+
+
+def answer(place):
+    return Unanswered(f"answer {place}")
+
+
+def run(bad, requests=REQUESTS, failure=DEATH, workers=2):
+    """Play the children of a model that dies of some requests; the deaths, and what came of all."""
+    call = Call(SimpleNamespace(backoff=Backoff()), requests, {})
+    deaths = 0
+    while call.waits:
+        share = call.take(workers)
+        fatal = next((at for at, place in enumerate(share) if place in bad), len(share))
+        if fatal:
+            call.answered({place: answer(place) for place in share[:fatal]}, EngineStats())
+        if fatal < len(share):
+            call.died(share, failure)
+            deaths += 1
+    return deaths, call.result() if bad else list(call.outcomes.values())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+@pytest.mark.parametrize(
+    "bad", [{0}, {99}, {41}, {40, 41}, {0, 50, 99}], ids=lambda bad: " ".join(map(str, bad))
+)
+def test_what_kills_fails_alone(bad, workers):
+    _, outcomes = run(bad, workers=workers)
+    for place, outcome in enumerate(outcomes):
+        assert outcome == (DEATH if place in bad else answer(place))
+
+
+def test_a_single_request_that_kills_is_not_asked_again():
+    assert run({0}, REQUESTS[:1]) == (1, [DEATH])
+
+
+def test_a_model_that_only_dies_is_given_up_after_some_deaths():
+    assert run(set(range(100))) == (5, [DEATH] * 100)
+
+
+def test_a_model_that_dies_again_and_again_is_given_up_with_its_answers_kept():
+    bad = set(range(0, 100, 2))
+    deaths, outcomes = run(bad)
+    assert deaths == 16
+    good = [outcome for outcome in outcomes if outcome is not DEATH]
+    assert len(good) > 3
+    assert good == [answer(at) for at, outcome in enumerate(outcomes) if outcome is not DEATH]
+
+
+def test_a_file_that_is_no_model_any_more_is_not_tried_again():
+    refused = ModelFileError("it was changed")
+    assert run(set(range(100)), failure=refused) == (1, [refused] * 100)
+
+
+def test_a_fault_of_the_program_is_raised():
+    with pytest.raises(OSError, match="no room"):
+        run({5}, failure=OSError("no room"))
+
+
+def test_pauses_between_deaths_double_until_an_answer_comes(monkeypatch):
+    monkeypatch.setattr(recovery_module.time, "monotonic", lambda: 7.0)
+    backoff, pauses = Backoff(), []
+    for _ in range(10):
+        backoff.died()
+        pauses.append(backoff.left_s())
+    assert pauses == [0, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    backoff.answered()
+    backoff.died()
+    assert backoff.left_s() == 0
