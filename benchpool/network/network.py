@@ -30,7 +30,7 @@ from benchpool.network.trace import Trace
 from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.module import ModuleProcess
 from benchpool.process.registry import Registry
-from benchpool.store import DataStore, Entry
+from benchpool.store import DataStore, LogEntry
 from benchpool.store.home import Home, open_home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick
@@ -582,9 +582,9 @@ class Network:
         self._scheduler = SchedulerUnit(self._store, self.clock)
         self._compute.forget_all()
 
-    def on_evaluated(self, callback: Observe | None) -> None:
-        """Be told of each round: "light" or "heavy", messages, results, seconds."""
-        self._messenger.observe = callback
+    def on_evaluated(self, listener: Observe) -> Callable[[], None]:
+        """Tell a listener of each round, see `Observe`; return what ends that."""
+        return self._messenger.observe(listener)
 
     def inference(self) -> EngineStats:
         """Return what the models of this network have done so far."""
@@ -632,7 +632,7 @@ class Network:
         """Return the facts of a process by its id alone; None if there is none such."""
         return self.logs.find_process(process_id)
 
-    def entry(self, message_id: str, process: str) -> Entry | None:
+    def entry(self, message_id: str, process: str) -> LogEntry | None:
         """Return a message of a process's log with its result; None if there is none such."""
         return self.logs.entry(message_id, process)
 
