@@ -11,6 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+from benchpool.ao.ids import find_titled
 from benchpool.audit.dataset import Count
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pools import BenchmarkRecount, RecountedEntry, RecountedPool
@@ -28,7 +29,7 @@ from benchpool.store.home import open_run
 def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
     """Check a pool of a home, by its id or the beginning of it, or by its title.
 
-    Raises: PoolError if there is no such pool, or several; StoreError.
+    Raises: PoolError if there is no such pool; AmbiguousId if several are meant; StoreError.
     """
     with open_run(folder) as run:
         return audit(run.store, run.data, pool, registry=registry)
@@ -37,7 +38,7 @@ def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> 
 def audit(
     store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
 ) -> Statement:
-    """Check a pool. Raises: PoolError if there is no such pool, or several."""
+    """Check a pool. Raises: PoolError if there is no such pool; AmbiguousId."""
     recounts = Recounts(store, data, registry or Registry())
     return audit_pool(recounts, *_find(recounts, pool))
 
@@ -51,17 +52,11 @@ def audit_pool(recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool)
 
 
 def _find(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPool]:
-    found = [
-        (pools, pool)
-        for pools in recounts.benchmarks()
-        for pool in pools.pools.values()
-        if pool.id.startswith(text) or (pool.title and pool.title == text)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        named = ", ".join(pool.id for _, pool in found[:5])
-        raise PoolError(f"{text!r} may be any of {len(found)} pools: {named}; give an id")
+    holders = {pool.id: pools for pools in recounts.benchmarks() for pool in pools.pools.values()}
+    titles = {pool: pools.pools[pool].title for pool, pools in holders.items()}
+    wanted = find_titled(text, titles, "pools")
+    if wanted in holders:
+        return holders[wanted], holders[wanted].pools[wanted]
     for reading in recounts.readings.values():
         for fault in reading.faults:
             raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {fault}")
@@ -105,7 +100,8 @@ class _Audit:
         add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
         add(check("the terms are those that the funder asked for", pool.terms, ""))
-        add(check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
+        entries = f"{len(pool.entries)} {'entry' if len(pool.entries) == 1 else 'entries'}"
+        add(check("every entry joined by the rules", pool.joins, entries))
         add(self._scores())
         add(self._once(counts))
         settled = pool.settled >= 0
@@ -193,7 +189,8 @@ class _Audit:
         return check("the logs are whole: nonces, hash chains, ids", faults, detail)
 
     def _came_in(self) -> str:
-        return f"{len(self._pool.deposits)} deposits, {self._pool.funds} winston"
+        count = len(self._pool.deposits)
+        return f"{count} deposit{'s' * (count != 1)}, {self._pool.funds} winston"
 
     def _deposits(self) -> list[str]:
         problems = []
@@ -220,7 +217,7 @@ class _Audit:
                     f"position {score.position} of the data set: it said {_numbers(score.said)} of"
                     f" {score.model}, the answers give {_numbers(score.counted)}"
                 )
-        detail = f"{asked} scores, judged again from the answers"
+        detail = f"{asked} score{'s' * (asked != 1)}, judged again from the answers"
         return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
@@ -231,7 +228,7 @@ class _Audit:
             if count.total > questions or count.evaluated + count.unscored > count.total
         ]
         counted = sum(count.evaluated for count in counts.values())
-        detail = f"{counted:,} answers counted"
+        detail = f"{counted:,} answer{'s' * (counted != 1)} counted"
         if self._dataset.repeated:
             detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
         return check("one answer counts for each question and entry", problems, detail)
@@ -277,7 +274,7 @@ class _Audit:
             if done.get(key, 0) != 1:
                 who = f"{key[0]} for {key[1]}" if key[1] else key[0]
                 problems.append(f"{who} was paid {done.get(key, 0)} times")
-        return problems, f"{len(moved)} transfers"
+        return problems, f"{len(moved)} transfer{'s' * (len(moved) != 1)}"
 
     def _sum(self, moved: list[Transfer]) -> tuple[list[str], str]:
         total, funds = sum(each.quantity for each in moved), self._pool.funds
@@ -290,7 +287,7 @@ class _Audit:
         if held != self._ledger.supply:
             problems.append(f"the supply is {self._ledger.supply}, the balances add up to {held}")
         holders = sum(1 for amount in self._ledger.balances.values() if amount)
-        return problems, f"supply {held} winston, {holders} accounts"
+        return problems, f"supply {held} winston, {holders} account{'s' * (holders != 1)}"
 
 
 def _numbers(count: Count | None) -> str:

@@ -30,7 +30,7 @@ def put(
     """
     if not file.is_file():
         raise typer.BadParameter(f"{file} is no file")
-    with session.writing(home) as network:
+    with session.writing(home) as (network, _):
         try:
             data_id = network.data.put_file(file)
         except PermissionError as error:

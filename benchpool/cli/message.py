@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.cli.view import NameOf
     from benchpool.network import Network, Sent
-    from benchpool.network.trace import Trace
+    from benchpool.network.sent import Trace
 
 TargetOption = Annotated[
     str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
@@ -60,12 +60,12 @@ def send(
             network.result(sent.id, sent.process)
         return f"message {sent.id} was accepted, and the next command that writes goes on with it"
 
-    with session.writing(home, advise) as network:
-        owner = session.signer(network, sender)
-        with session.working(network):
+    with session.writing(home, advise) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        with session.working(network, writer):
             tags = session.named_ids(network, content.tags)
-            sent = network.post(target, action, tags, data=content.data, sender=owner)
-            network.run()
+            sent = writer.post(target, action, tags, data=content.data, sender=owner)
+            writer.run()
         trace = sent.trace
         replies = trace.replies(sent.sender)
         said = (trace.message.sender, trace.message.action)
@@ -206,7 +206,9 @@ def inbox(
             output.note(f"{party} has no messages")
             return
         if len(messages) > limit:
-            output.note(f"the last {limit} of {len(messages)} messages; see --limit")
+            output.note(
+                f"the last {limit} of {output.count(len(messages), 'message')}; see --limit"
+            )
         output.table(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in messages[-limit:]],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from benchpool.ao.message import Message, ProcessInfo, Result, encode, encode_result
+from benchpool.ao.message import ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
 from benchpool.process.module import ModuleProcess
 from benchpool.store.base import LogEntry
@@ -29,19 +29,8 @@ class Record:
     """Rows of the private databases, by process id."""
     now_ms: int
     pending: int
-    messenger: str
     resolved: dict[str, ModuleProcess]
     """The processes themselves, to look at."""
-
-    def is_from(self, message: Message, name: str) -> bool:
-        """Tell whether a message truly comes from the process of this name."""
-        return message.sender == self.names.get(name) and message.owner == self.messenger
-
-    def log(self, name: str) -> Iterator[tuple[Message, Result]]:
-        """Go through the evaluated messages of a process, by name."""
-        for message, result in self.logs.get(self.names.get(name, ""), ()):
-            if result is not None:
-                yield message, result
 
     def state(self, name: str) -> Any:
         """Return the state of a process, by name."""
@@ -61,12 +50,11 @@ def read_record(network: Network) -> Record:
     return Record(
         processes=infos,
         names=network.names(),
-        logs={party: list(network._store.entries(party)) for party in parties},
+        logs={party: list(network.store.entries(party)) for party in parties},
         memories={key: process.dump() for key, process in resolved.items()},
         tables={key: rows_of(process) for key, process in resolved.items()},
         now_ms=network.clock.now(),
         pending=network.pending,
-        messenger=network.messenger,
         resolved=resolved,
     )
 

@@ -98,7 +98,7 @@ def test_a_pool_in_memory_before_anything_was_evaluated(open_pools):
     with pools.network as network:
         pool = pools.fund(3)
         pools.join(pool, "ana", [1] * 6)
-        statement = audit(network._store, network.data, pool[:12])
+        statement = audit(network.store, network.data, pool[:12])
     assert failed(statement) == []
     assert statement.rows[0].standard_error is None
 
@@ -159,9 +159,9 @@ def test_the_command_ends_with_1_if_a_check_fails(finished: Path):
     assert "✗ every score is what the answers give" in run.stdout
 
 
-@pytest.mark.parametrize(("text", "what"), [("nowhere", "there is no pool"), ("", "any of")])
-def test_a_pool_that_is_not_there_or_several(finished: Path, text: str, what: str):
-    with pytest.raises(PoolError, match=what):
+@pytest.mark.parametrize("text", ["nowhere", "", "abc"])
+def test_a_pool_that_is_not_there(finished: Path, text: str):
+    with pytest.raises(PoolError, match="there is no pool"):
         audit_home(finished, text)
 
 
