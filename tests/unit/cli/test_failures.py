@@ -170,7 +170,7 @@ def test_what_was_pending_is_resumed(run: Any, run_json: Any, greeter: str, home
         network.close(abort=True)
         network.close = lambda **_: None  # type: ignore[method-assign]
     done = run("wallet", "new", "alice")
-    assert "resuming 1 messages of an interrupted run\n" in done.stderr
+    assert "resuming 1 message of an interrupted run\n" in done.stderr
     assert run_json("inbox")[0]["From-Name"] == "greeter"
 
 
