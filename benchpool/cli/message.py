@@ -209,7 +209,7 @@ def _show_message(trace: Trace, name_of: NameOf) -> None:
     if message.data:
         output.heading("Data")
         for text in message.data.splitlines() if isinstance(message.data, str) else [message.data]:
-            output.paragraph(view.data_text(text, _DATA_WIDTH))
+            output.line(view.data_text(text, _DATA_WIDTH))
     if trace.result is not None:
         output.heading("Result")
         _show_result(trace.result, name_of)
