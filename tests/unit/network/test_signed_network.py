@@ -493,7 +493,7 @@ def test_an_export_carries_the_signatures(home, tmp_path):
         verify(net.item(net.inbox("alice")[0].id))
     with pytest.raises(StoreError, match="not its keys"):
         network(copy, seed=None)
-    export_home(home, file, with_keys=True)
+    export_home(home, file, with_keys=True, overwrite=True)
     import_file(file, keyed, registry=registry())
     with network(keyed, seed=None) as net:
         verify(net.item(net.send("first", "Ping", sender="alice").reply().id))
