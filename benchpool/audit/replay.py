@@ -306,9 +306,9 @@ def replay_home(
 
 def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
     """Fold the logs of an open network and compare with its processes as they stand."""
-    compute = network._compute
+    compute = network.compute
     replayer = Replayer(
-        network._store,
+        network.store,
         network.data,
         registry=network.registry,
         kept=lambda process: state_hash_of(compute.instance(process)),

@@ -11,6 +11,7 @@ from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOpt
 
 if TYPE_CHECKING:
     from benchpool.client.pools import PoolClient
+    from benchpool.client.writer import Writer
     from benchpool.network import Network
 
 app = typer.Typer(
@@ -38,11 +39,14 @@ BenchmarkOption = Annotated[
 ]
 
 
-def _client(network: Network, benchmark: str, *, verbose: bool = False) -> PoolClient:
+def _client(
+    network: Network, benchmark: str, writer: Writer | None = None, *, verbose: bool = False
+) -> PoolClient:
     from benchpool.cli.pool_view import Verbose
     from benchpool.client.pools import PoolClient
 
-    return PoolClient(network, benchmark, Verbose(network) if verbose else None)
+    watch = Verbose(network) if verbose else None
+    return PoolClient(network, benchmark, writer=writer, watch=watch)
 
 
 @app.command("create")
@@ -98,8 +102,8 @@ def create(
         raise typer.BadParameter("a pool needs more than nothing", param_hint="--funds")
     if duration is not None:
         parse_duration(duration)
-    with session.writing(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+    with session.writing(home) as (network, writer):
+        client = _client(network, benchmark, writer, verbose=verbose)
         asked = network.resolve(dataset)
         terms = {
             "X-Dataset": asked,
@@ -112,7 +116,7 @@ def create(
             token=network.resolve(token),
             quantity=quantity,
             terms={name: value for name, value in terms.items() if value},
-            funder=session.signer(network, sender),
+            funder=session.signer(network, writer, sender),
         )
         made = client.get(created.tags["Pool"])
     if as_json:
@@ -148,11 +152,11 @@ def join(
 
     Example: benchpool pool join 4fT9 --model smollm2-135m --from alice
     """
-    with session.writing(home) as network:
-        owner = session.signer(network, sender)
-        client = _client(network, benchmark, verbose=verbose)
+    with session.writing(home) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        client = _client(network, benchmark, writer, verbose=verbose)
         entered = client.find(pool)
-        with session.working(network):
+        with session.working(network, writer):
             worker = client.worker(model, entered, router=router, owner=owner)
             joined = client.join(entered.id, worker, owner=owner)
     if as_json:

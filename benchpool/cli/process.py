@@ -47,10 +47,10 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     content = read_content(tag, data, data_file)
-    with session.writing(home, new=True) as network:
-        owner = session.signer(network, sender)
-        with session.working(network):
-            process = network.spawn(
+    with session.writing(home, new=True) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        with session.working(network, writer):
+            process = writer.spawn(
                 module,
                 session.named_ids(network, content.tags),
                 name=name,
@@ -163,7 +163,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
                 "tags": [{"name": name, "value": value} for name, value in entry.tags],
                 "due": due_ms,
             }
-            for entry, due_ms in network.cron(info.id)
+            for entry, due_ms in network.timeline.entries(info.id)
         ],
         "inbox": len(process.inbox),
         **process.inspect(),

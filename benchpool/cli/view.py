@@ -11,7 +11,7 @@ from benchpool.cli import output
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.network import Network
-    from benchpool.network.trace import Trace
+    from benchpool.network.sent import Trace
 
 MAX_SIBLINGS = 12
 """Messages of one outbox that a tree shows people; --json shows all."""
@@ -35,7 +35,7 @@ NameOf = Callable[[str], str]
 def names(network: Network) -> NameOf:
     """Return a function from an id to its name, or to the id itself."""
     by_id = {identity: name for name, identity in network.names().items()}
-    by_id.setdefault(network.messenger, "messenger")
+    by_id.setdefault(network.messenger.address, "messenger")
     return lambda identity: by_id.get(identity, identity)
 
 

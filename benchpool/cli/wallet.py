@@ -36,8 +36,8 @@ def new(
 
     Example: benchpool wallet new alice
     """
-    with session.writing(home, new=True) as network:
-        wallet = network.new_wallet(name, type)
+    with session.writing(home, new=True) as (_, writer):
+        wallet = writer.new_wallet(name, type)
     _show(wallet, as_json=as_json)
 
 
@@ -55,8 +55,8 @@ def import_wallet(
     from benchpool.ao.wallet import read_wallet
 
     wallet = read_wallet(file, name)
-    with session.writing(home, new=True) as network:
-        network.add_wallet(wallet)
+    with session.writing(home, new=True) as (_, writer):
+        writer.add_wallet(wallet)
     _show(wallet, as_json=as_json)
 
 

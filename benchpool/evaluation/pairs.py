@@ -84,7 +84,7 @@ def difference_interval(both: int, b: int, c: int, n: int, *, level: float = 0.9
         return Interval(-1.0, 1.0)
     first, second = both + b, both + c
     margins = first * (n - first) * second * (n - second)
-    together = both * neither - b * c
+    together: float = both * neither - b * c
     if together > 0:
         together = max(0, 2 * together - n) / 2
     phi = together / math.sqrt(margins) if margins else 0.0

@@ -10,8 +10,7 @@ from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.signers import from_base64url
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, data_of, kept_assignment
 from benchpool.errors import UnknownProcess
-from benchpool.network.sent import Sent
-from benchpool.network.trace import Trace, trace
+from benchpool.network.sent import Sent, Trace, trace
 from benchpool.store import Entry, Store
 
 

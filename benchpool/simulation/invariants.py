@@ -54,7 +54,7 @@ class Evidence:
     @cached_property
     def recounts(self) -> Recounts:
         """What the logs give."""
-        return Recounts(self.network._store, self.network.data, self.registry)
+        return Recounts(self.network.store, self.network.data, self.registry)
 
     @cached_property
     def audits(self) -> list[Statement]:
@@ -144,7 +144,7 @@ def _acknowledged(evidence: Evidence) -> Iterator[str]:
 def _replays(evidence: Evidence) -> Iterator[str]:
     """Fold every log again from its first message, without a model."""
     network, record = evidence.network, evidence.record
-    replay = Replayer(network._store, network.data, registry=evidence.registry).run()
+    replay = Replayer(network.store, network.data, registry=evidence.registry).run()
     if replay.difference is not None:
         yield str(replay.difference)
         return

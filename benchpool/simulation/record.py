@@ -50,7 +50,7 @@ def read_record(network: Network) -> Record:
     return Record(
         processes=infos,
         names=network.names(),
-        logs={party: list(network._store.entries(party)) for party in parties},
+        logs={party: list(network.store.entries(party)) for party in parties},
         memories={key: process.dump() for key, process in resolved.items()},
         tables={key: rows_of(process) for key, process in resolved.items()},
         now_ms=network.clock.now(),

@@ -137,7 +137,7 @@ def test_an_interrupted_advance_says_how_much_is_left(
 
     def interrupted(self: Network, *_: object) -> int:
         self.clock.set(self.clock.now() + 3_600_000)  # type: ignore[attr-defined]
-        self._store.commit(self.clock.now())
+        self.store.commit(self.clock.now())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Network, "advance", interrupted)
@@ -151,7 +151,7 @@ def test_a_message_in_the_log_need_not_be_sent_again(
     run: Any, run_json: Any, greeter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Network) -> None:
-        self._store.commit(self.clock.now())
+        self.store.commit(self.clock.now())
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -166,11 +166,11 @@ def test_a_message_in_the_log_need_not_be_sent_again(
 def test_what_was_pending_is_resumed(run: Any, run_json: Any, greeter: str, home: Path) -> None:
     with Network(home) as network:
         network.post("greeter", "Greet", {"Who": "you"})
-        network._store.commit(network.clock.now())
+        network.store.commit(network.clock.now())
         network.close(abort=True)
         network.close = lambda **_: None  # type: ignore[method-assign]
     done = run("wallet", "new", "alice")
-    assert "resuming 1 messages of an interrupted run\n" in done.stderr
+    assert "resuming 1 message of an interrupted run\n" in done.stderr
     assert run_json("inbox")[0]["From-Name"] == "greeter"
 
 

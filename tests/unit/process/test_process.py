@@ -503,10 +503,10 @@ def test_a_process_spawns_another_and_is_told_its_id(make_network):
     info = network.info(child)
     assert info.owner == parent
     assert info.name == "kid"
-    assert info.authorities == {network.messenger}
+    assert info.authorities == {network.messenger.address}
     assert [each.action for each, _ in network.log(parent)] == ["", "Make", "Spawned"]
     spawned = network.log(parent)[-1][0]
-    assert spawned.owner == network.messenger
+    assert spawned.owner == network.messenger.address
     assert spawned.tags["Name"] == "kid"
 
 
