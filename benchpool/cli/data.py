@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
 
 _BEGINNING_BYTES = 32
@@ -95,7 +95,12 @@ def _beginning(path: Path) -> str:
 
 @app.command("get")
 def get(
-    id: Annotated[str, typer.Argument(metavar="ID", help="What was printed by 'data put'.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="What was printed by 'data put'.", autocompletion=completion.data_ids
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; else stdout.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -24,17 +24,29 @@ if TYPE_CHECKING:
     from benchpool.network.sent import Trace
 
 TargetOption = Annotated[
-    str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
+    str,
+    typer.Option(
+        "--target",
+        metavar="T",
+        help="A process or wallet, by name or id.",
+        autocompletion=completion.parties,
+    ),
 ]
 MessageArgument = Annotated[
     str,
     typer.Argument(
         metavar="ID|PROCESS@N",
         help="A message's id, its beginning, or a process and the position that 'log' shows.",
+        autocompletion=completion.messages,
     ),
 ]
 AssignedOption = Annotated[
-    str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
+    str | None,
+    typer.Option(
+        "--process",
+        help="Whose log, if it was assigned to several.",
+        autocompletion=completion.processes,
+    ),
 ]
 _DATA_WIDTH = 4_000
 ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Action tag.")]
@@ -197,7 +209,7 @@ def _show_message(trace: Trace, name_of: NameOf) -> None:
     if message.data:
         output.heading("Data")
         for text in message.data.splitlines() if isinstance(message.data, str) else [message.data]:
-            output.paragraph(view.data_text(text, _DATA_WIDTH))
+            output.line(view.data_text(text, _DATA_WIDTH))
     if trace.result is not None:
         output.heading("Result")
         _show_result(trace.result, name_of)
@@ -239,20 +251,25 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
                 said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
-                output.paragraph(said, "  ", "    ")
+                output.line(said, "  ", "    ")
         if outgoing.data:
-            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
+            output.line(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.paragraph(output.clean(text), "| ", "|   ")
+        output.line(output.clean(text), "| ", "|   ")
 
 
 def inbox(
     party: Annotated[
-        str, typer.Argument(metavar="[WALLET|PROCESS]", help="Whose, by name or id.")
+        str,
+        typer.Argument(
+            metavar="[WALLET|PROCESS]",
+            help="Whose, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ] = session.DEFAULT_WALLET,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest last.")] = 50,
     as_json: JsonOption = False,

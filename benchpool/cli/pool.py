@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
 
 if TYPE_CHECKING:
@@ -32,10 +32,21 @@ _RULES = (
 """The rules' own sentences, which are slow to import."""
 
 PoolArgument = Annotated[
-    str, typer.Argument(metavar="POOL", help="A pool's id, the beginning of it, or its title.")
+    str,
+    typer.Argument(
+        metavar="POOL",
+        help="A pool's id, the beginning of it, or its title.",
+        autocompletion=completion.pools,
+    ),
 ]
 BenchmarkOption = Annotated[
-    str, typer.Option("--benchmark", metavar="PROCESS", help="The Benchmark process.")
+    str,
+    typer.Option(
+        "--benchmark",
+        metavar="PROCESS",
+        help="The Benchmark process.",
+        autocompletion=completion.processes,
+    ),
 ]
 
 
@@ -53,7 +64,13 @@ def _client(
 def create(
     *,
     dataset: Annotated[
-        str, typer.Option("--dataset", metavar="D", help="The dataset process, by name or id.")
+        str,
+        typer.Option(
+            "--dataset",
+            metavar="D",
+            help="The dataset process, by name or id.",
+            autocompletion=completion.datasets,
+        ),
     ],
     allocation: Annotated[
         str,
@@ -61,6 +78,7 @@ def create(
             "--allocation",
             metavar="RULE",
             help=_RULES,
+            autocompletion=completion.rules,
         ),
     ],
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
@@ -79,7 +97,13 @@ def create(
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
     token: Annotated[
-        str, typer.Option("--token", metavar="PROCESS", help="The token process.")
+        str,
+        typer.Option(
+            "--token",
+            metavar="PROCESS",
+            help="The token process.",
+            autocompletion=completion.processes,
+        ),
     ] = _WRAPPED_AR,
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -136,13 +160,19 @@ def join(
             "--model",
             metavar="M",
             help="A process, a model of this machine, or a GGUF file.",
+            autocompletion=completion.entries,
         ),
     ],
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
     router: Annotated[
         str | None,
-        typer.Option("--router", metavar="PROCESS", help="Default: the one the data set asks."),
+        typer.Option(
+            "--router",
+            metavar="PROCESS",
+            help="Default: the one the data set asks.",
+            autocompletion=completion.processes,
+        ),
     ] = None,
     verbose: VerboseOption = False,
     as_json: JsonOption = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from benchpool import Network
+from benchpool import Network, errors
 from benchpool.ao.clock import GENESIS_MS
+from benchpool.cli import _BROKEN_PIPE, _INTERRUPTED
 from benchpool.store.home import Home
 
 WORKING = [
@@ -225,3 +227,11 @@ def test_text_that_the_terminal_cannot_show(run: Any, greeter: str) -> None:
         check=True,
     )
     assert "Greeting" in done.stdout
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.BenchpoolError)}
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    told = re.findall(r"^\| (\d+) \|", readme, re.MULTILINE)
+    assert {int(code) for code in told} == codes | {0, _INTERRUPTED, _BROKEN_PIPE}
