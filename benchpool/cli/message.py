@@ -125,7 +125,7 @@ def dryrun(
         owner = session.asker(network, sender)
         result = network.dry_run(target, action, tags, data=content.data, sender=owner)
         if as_json:
-            output.print_json(result.view())
+            output.print_json(view.result_json(result))
         else:
             _show_result(result, view.names(network))
         given = dict([("Action", action), *tags])
@@ -153,7 +153,7 @@ def result(
         message_id = network.logs.resolve(id)
         found = network.result(message_id, None if process is None else network.resolve(process))
         if as_json:
-            output.print_json(found.view())
+            output.print_json(view.result_json(found))
         else:
             _show_result(found, view.names(network))
             if found.error:
