@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 from benchpool.evaluation import prompts
 from benchpool.evaluation.sample import Sample, parse_samples
 from benchpool.evaluation.scorers import retrieve_letter
-from processes.dataset.base import Dataset
-from processes.dataset.counts import Counts, Figures, accuracy_figures
+from processes.counts import Counts, Figures, accuracy_figures
+from processes.dataset import DatasetProcess
 from processes.dataset.parts import DatasetCard, Prediction, generated_text, most_likely
 
 MAX_TOKENS = 4
 """A letter, and room for what some models put around it."""
 
 
-class SiqaDataset(Dataset):
+class SiqaDataset(DatasetProcess):
     """Asked by `cloze`, as the reference harness does, or for `letters`."""
 
     card: ClassVar[DatasetCard] = DatasetCard("Social IQa", 3, ("cloze", "letters"))

@@ -21,7 +21,7 @@ from benchpool.network.timeline import Timeline
 from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore
-from benchpool.store.home import Home, open_store
+from benchpool.store.home import Home, open_home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick
 from benchpool.units.limits import Limits, find_limits
@@ -50,7 +50,7 @@ class Parts:
         self.registry = registry or Registry()
         self._read_only = read_only
         self._lock = RLock()
-        self.store = open_store(self.home, read_only=read_only)
+        self.store = open_home(self.home, read_only=read_only)
         try:
             if not read_only:
                 note_old_positions(self.store)

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 from benchpool.errors import DatasetError
 from benchpool.evaluation.sample import Sample
-from processes.dataset.base import Dataset
-from processes.dataset.counts import Counts, Figures, accuracy_figures
+from processes.counts import Counts, Figures, accuracy_figures
+from processes.dataset import DatasetProcess
 from processes.dataset.parts import DatasetCard, Prediction, most_likely
 
 COLUMNS = ["goal", "first", "second", "right"]
 
 
-class PhysicsDataset(Dataset):
+class PhysicsDataset(DatasetProcess):
     """Reads CSV with the columns goal, first, second, right (1 or 2)."""
 
     # 1. Info: its name, how many choices a question has, how it can be asked.

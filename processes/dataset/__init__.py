@@ -1,1 +1,6 @@
-"""The parts of a data set process. `DatasetProcess` is what a new data set builds on."""
+"""Data set processes: `DatasetProcess`, on which a new data set builds, and its parts."""
+
+from processes.dataset.parts import DatasetCard, Prediction, generated_text, most_likely
+from processes.dataset.process import DatasetProcess
+
+__all__ = ["DatasetCard", "DatasetProcess", "Prediction", "generated_text", "most_likely"]

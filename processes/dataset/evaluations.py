@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from benchpool.evaluation.sample import Sample
-from processes.dataset.counts import Counts
+from processes.counts import Counts
 from processes.dataset.reports import Outcome
 from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
 

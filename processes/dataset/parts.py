@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from benchpool.errors import InferenceError
 from benchpool.evaluation.sample import Sample
 from benchpool.evaluation.scorers import score_cloze
-from processes.dataset.counts import Counts, Figures, accuracy_figures
+from processes.counts import Counts, Figures, accuracy_figures
 
 
 class DatasetCard(NamedTuple):

@@ -1,74 +1,87 @@
-"""Join-Pool between the question to the router and its answer."""
+"""How a model joins a pool: its data set's router is asked for it, and the answer decides."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, Self
-
-from benchpool.ao.clock import DAY_MS
-from benchpool.ao.tags import Pair
-from benchpool.errors import HandlerError
-from benchpool.process import Message, State
-from processes.tag_values import check_address
-
-LONGEST_ID: Final = 128
-PATIENCE_MS: Final = DAY_MS
-"""How long a router may take to describe a model."""
+from benchpool.errors import BenchpoolError, PoolError
+from benchpool.process import Message, handler
+from processes.pool.base import BenchmarkBase
+from processes.pool.join_request import Join, read_join
+from processes.pool.pool import Entry
 
 
-class Wish(NamedTuple):
-    """What the Data of Join-Pool says."""
+class Joining(BenchmarkBase):
+    """Lets models join."""
 
-    pool: str
-    model: str
+    @handler("Join-Pool")
+    def join_pool(self, message: Message) -> None:
+        """Ask the data set's router for the model; the answer decides."""
+        pool_id, model = "", ""
+        try:
+            pool_id, model = read_join(message)
+            router = self._check_join(pool_id, model, "", message.timestamp)
+        except BenchpoolError as error:
+            named = {"Pool": pool_id, "Model": model, "Error": str(error)}
+            self.reply(message, "Join-Pool-Error", named)
+            return
+        reference = self.send(router, "Get-Model", {"Model": model})
+        self.state.joins[str(reference)] = Join.of(message, pool_id, model, router)
 
-
-class Join(State):
-    """A Join-Pool that waits for the router's word on the model."""
-
-    pool: str
-    model: str
-    participant: str
-    router: str
-    reply_to: str
-    reference: str
-    """What the participant's message bore; the answer bears it too."""
-    asked_at: int
-
-    @classmethod
-    def of(cls, message: Message, pool: str, model: str, router: str) -> Self:
-        """Note who wants to join what, and who was asked."""
-        return cls(
-            pool=pool,
-            model=model,
-            participant=message.sender,
-            router=router,
-            reply_to=message.tags.get("Reply-To") or message.sender,
-            reference=message.tags.get("X-Reference") or message.reference,
-            asked_at=message.timestamp,
+    @handler("Get-Model-Response", "Get-Model-Error")
+    def model_described(self, message: Message) -> None:
+        """Let the model join, if nothing has come between since it was asked for."""
+        reference, tags = message.tags.get("X-Reference"), message.tags
+        join = self.state.joins.get(reference)
+        if join is None or (join.router, join.model) != (message.sender, tags.get("Model")):
+            self.log(f"Ignored {message.action} from {message.sender}: nobody waits for it")
+            return
+        del self.state.joins[reference]
+        try:
+            if message.action.lower() == "get-model-error":
+                raise PoolError(f"unknown model: {tags.get('Error') or 'the router knows it not'}")
+            self._check_join(join.pool, join.model, tags.get("Weights"), message.timestamp)
+        except BenchpoolError as error:
+            self._refuse_join(join, str(error))
+            return
+        pool = self.state.pools[join.pool]
+        entry = Entry(
+            model=join.model,
+            participant=join.participant,
+            name=tags.get("Name") or join.model,
+            weights=tags.get("Weights"),
+            joined_at=message.timestamp,
+            order=len(pool.models),
+        )
+        pool.models[entry.model] = entry
+        if entry.weights:
+            pool.weights[entry.weights] = entry.model
+        self.send(join.reply_to, "Joined-Pool", join.answer_tags("Name", entry.name))
+        self.send(
+            pool.dataset,
+            "Benchmark",
+            {
+                "Model": entry.model,
+                "Name": entry.name,
+                "Weights": entry.weights,
+                "Protocol": pool.protocol,
+            },
         )
 
-    def is_silent(self, now_ms: int) -> bool:
-        """Tell whether the router has taken too long."""
-        return self.asked_at + PATIENCE_MS <= now_ms
+    def _check_join(self, pool_id: str, model: str, weights: str, now_ms: int) -> str:
+        """Return the router to ask. Raises: PoolError if this model may not join."""
+        pool = self._open(pool_id, now_ms)
+        if model in pool.models:
+            raise PoolError(f"model {model} is in the pool already")
+        if weights and weights in pool.weights:
+            raise PoolError(f"the same weights are in the pool as model {pool.weights[weights]}")
+        router = self.state.datasets[pool.dataset].router
+        if not router:
+            raise PoolError("the pool's data set has no router that knows any model")
+        return router
 
-    def answer_tags(self, name: str, value: str) -> list[Pair]:
-        """Return the tags of the answer to the participant."""
-        pairs = [("Pool", self.pool), ("Model", self.model), (name, value)]
-        if self.reference:
-            pairs.append(("X-Reference", self.reference))
-        return pairs
+    def _refuse_join(self, join: Join, reason: str) -> None:
+        self.send(join.reply_to, "Join-Pool-Error", join.answer_tags("Error", reason))
 
-
-def read_join(message: Message) -> Wish:
-    """Read the Data of a Join-Pool. Raises: HandlerError if it is malformed."""
-    data: Any = message.json()
-    if not isinstance(data, dict):
-        raise HandlerError('Data must be {"dataset": pool id, "model": model process id}')
-    return Wish(_id(data, "dataset"), check_address(_id(data, "model"), "model"))
-
-
-def _id(data: dict[str, Any], name: str) -> str:
-    text = data.get(name)
-    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_ID:
-        raise HandlerError(f"{name!r} in Data must be an id")
-    return text
+    def _end_silent_joins(self, now_ms: int) -> None:
+        silent = [key for key, join in self.state.joins.items() if join.is_silent(now_ms)]
+        for key in silent:
+            self._refuse_join(self.state.joins.pop(key), "the router did not answer")

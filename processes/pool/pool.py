@@ -20,7 +20,7 @@ from benchpool.pools.allocation import Payout, allocate, find_rule
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process import State
 from benchpool.winston import Winston
-from processes.dataset.counts import Counts, decimal
+from processes.counts import Counts, decimal
 
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a settling pool asks for the final scores that are missing."""

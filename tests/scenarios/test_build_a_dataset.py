@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from benchpool.evaluation.sample import Sample
 from benchpool.process.process import Process, handler
-from processes.dataset.base import Dataset
+from processes.dataset import DatasetProcess
 from processes.dataset.parts import DatasetCard
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "two_choices.py"
@@ -26,7 +26,7 @@ class Oracle(Process):
         self.reply(message, "Inference-Response", {}, {"log_likelihoods": nats})
 
 
-class FourChoices(Dataset):
+class FourChoices(DatasetProcess):
     """Leaves out everything but the two parts that must be written."""
 
     card = DatasetCard("Four", 4)

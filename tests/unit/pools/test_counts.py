@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError
 from benchpool.evaluation.metrics import standard_error
-from processes.dataset.counts import (
+from processes.counts import (
     Counts,
     accuracy_figures,
     decimal,

@@ -1,0 +1,13 @@
+"""DatasetProcess: the base of the processes that hold a data set and evaluate models on it.
+
+A data set of your own overrides what differs of six parts; see `processes.dataset.parts` and
+docs/build-a-dataset.md.
+"""
+
+from processes.dataset.answering import Answering
+from processes.dataset.asking import Asking
+from processes.dataset.registration import Registration
+
+
+class DatasetProcess(Answering, Asking, Registration):
+    """Loads questions, asks models, keeps scores. Its six parts are those of `DatasetParts`."""

@@ -1,0 +1,169 @@
+"""A data set's set-up: its spawn tags, its questions, and the models that are to answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from benchpool.ao.ids import encode_id
+from benchpool.ao.tags import Tags
+from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.evaluation.protocol import Protocol
+from benchpool.evaluation.sample import Sample
+from benchpool.process import Message, handler
+from processes.dataset.base import DatasetBase
+from processes.dataset.evaluations import Model
+from processes.dataset.tables import tables
+from processes.tag_values import duration_ms
+
+
+class Registration(DatasetBase):
+    """Takes questions and models up, and says what it has."""
+
+    def on_spawn(self, message: Message) -> None:
+        """Make the tables and read the spawn tags."""
+        self.database.create(tables(self.card.choices).metadata)
+        self._configure(message.tags)
+
+    @handler("Init", owner_only=True)
+    def init(self, message: Message) -> None:
+        """Read the same tags again; those that are missing stay as they are."""
+        self.database.create(tables(self.card.choices).metadata)
+        self._configure(message.tags)
+        self.reply(message, "Init-Response", {"Samples": self._records().sample_count()})
+
+    @handler("Load-Data", owner_only=True)
+    def load_data(self, message: Message) -> None:
+        """Append questions, from Data or from a data transaction; all of them or none."""
+        data_id = message.tags.get("DataTxID")
+        if data_id:
+            count = self._load(data_id, self.weavedrive.read(data_id))
+            self.state.data_tx_id = data_id
+        else:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            count = self._load(encode_id(sha256(data).digest()), data, name="Data")
+        self._announce()
+        total = self._records().sample_count()
+        self.reply(message, "Load-Data-Response", {"Samples": count, "Total": total})
+
+    @handler("Info")
+    def describe_to(self, message: Message) -> None:
+        """Describe the data set; or take the fees from the herder's answer to our own Info."""
+        if self.state.router and message.sender == self.state.router:
+            # Never answered: two processes that describe themselves to each other would not end.
+            self._take_fees(message)
+            return
+        self.reply(
+            message,
+            "Info",
+            {
+                "Name": self.card.name,
+                "Samples": self._records().sample_count(),
+                "Chance": self.card.chance,
+                "Protocols": self._protocols(),
+                "LlamaRouter": self.state.router,
+                "DataTxID": self.state.data_tx_id,
+                "Models": len(self._records().models()),
+            },
+        )
+
+    @handler("Get-Models")
+    def get_models(self, message: Message) -> None:
+        """List the models and how far they are."""
+        rows = self._records()
+        listed = []
+        for model in rows.models():
+            counts = rows.counts(model)
+            shown = model._asdict()
+            del shown["id"]
+            shown |= {
+                "evaluated": counts.evaluated,
+                "unscored": counts.unscored,
+                "total": counts.total,
+                "correct": counts.correct,
+            }
+            listed.append(shown)
+        self.reply(message, "Get-Models-Response", data=listed)
+
+    @handler("Benchmark", requires=("Model",))
+    def benchmark(self, message: Message) -> None:
+        """Take a model up; again, its rows that were given up get another chance."""
+        if message.sender not in (self.state.benchmark, self.owner):
+            raise NotAuthorized(
+                f"Benchmark is for the owner and for the Benchmark process, not {message.sender}"
+            )
+        tags = message.tags
+        protocol = str(self._protocol(tags))
+        rows = self._records()
+        model = rows.find_model(tags["Model"], protocol)
+        if model is None:
+            name = tags.get("Name") or tags["Model"]
+            model = rows.add_model(name, tags["Model"], tags.get("Weights"), protocol)
+            self._add_rows(model, rows.samples())
+        else:
+            if tags.get("Weights") not in ("", model.data_tx):
+                raise HandlerError(f"model {model.inference_process} has other weights here")
+            rows.revive(model)
+        total = rows.counts(model).total
+        self.reply(
+            message,
+            "Benchmark-Response",
+            {"Model": model.inference_process, "Protocol": protocol, "Total": total},
+        )
+
+    def _configure(self, tags: Tags) -> None:
+        state = self.state
+        if "LlamaRouter" in tags:
+            state.router = tags["LlamaRouter"]
+            state.base_fee = None
+        if "Herder" in tags:
+            state.herder = tags["Herder"].lower() == "true"
+        state.token = tags.get("WrappedAR", state.token)
+        state.benchmark = tags.get("Benchmark", state.benchmark)
+        state.system_prompt = tags.get("SystemPrompt", state.system_prompt)
+        state.lease_ms = duration_ms(tags, "Lease", default=state.lease_ms)
+        if state.herder and not state.token:
+            raise HandlerError("a herder is paid in wrapped AR: name the token with tag WrappedAR")
+        data_id = tags.get("DataTxID")
+        if data_id and data_id not in state.loaded:
+            self._load(data_id, self.weavedrive.read(data_id))
+            state.data_tx_id = data_id
+        if state.herder and state.router and state.base_fee is None:
+            self._ask_fees()
+        self._announce()
+
+    def _announce(self) -> None:
+        if self.state.benchmark:
+            self.send(
+                self.state.benchmark,
+                "Register-Dataset",
+                {
+                    "Name": self.card.name,
+                    "Samples": self._records().sample_count(),
+                    "Chance": self.card.chance,
+                    "Protocols": self._protocols(),
+                    "LlamaRouter": self.state.router,
+                },
+            )
+
+    def _load(self, data_id: str, data: bytes, *, name: str = "") -> int:
+        if data_id in self.state.loaded:
+            raise HandlerError(f"{name or data_id} is loaded already")
+        samples = self.load_samples(data, name or data_id)
+        for number, sample in enumerate(samples, start=1):
+            if len(sample.choices) != self.card.choices:
+                raise HandlerError(
+                    f"{name or data_id}, item {number}: has {len(sample.choices)} choices, not"
+                    f" {self.card.choices}"
+                )
+        rows = self._records()
+        numbered = rows.add_samples(samples)
+        for model in rows.models():
+            self._add_rows(model, numbered)
+        self.state.loaded[data_id] = len(samples)
+        return len(samples)
+
+    def _add_rows(self, model: Model, questions: Sequence[tuple[int, Sample]]) -> None:
+        method = Protocol.parse(model.protocol).method
+        prompts = [self.build_request(sample, method)["prompt"] for _, sample in questions]
+        self._records().add_rows(model, questions, prompts)
