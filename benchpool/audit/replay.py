@@ -35,8 +35,8 @@ from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.home import open_run
-from benchpool.units.compute import ComputeUnit, fold
-from benchpool.units.folding import out_of_time
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.folding import fold, out_of_time
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 

@@ -16,7 +16,7 @@ from benchpool.ao.ids import MIN_BEGINNING
 
 if TYPE_CHECKING:
     from benchpool.store import Store
-    from benchpool.store.home import Run
+    from benchpool.store.home import OpenHome
 
 Offers = Iterable[tuple[str, str]]
 """Values, each with what it is."""
@@ -37,7 +37,7 @@ def _quiet(
 
 
 @contextmanager
-def _run(home: Path | None) -> Iterator[Run]:
+def _run(home: Path | None) -> Iterator[OpenHome]:
     from benchpool.store.home import find_home, open_run
 
     with open_run(find_home(home)) as run:

@@ -54,7 +54,7 @@ class Evidence:
     @cached_property
     def recounts(self) -> Recounts:
         """What the logs give."""
-        return Recounts(self.network._store, self.network.data, self.registry)
+        return Recounts(self.network.store, self.network.data, self.registry)
 
     @cached_property
     def audits(self) -> list[Statement]:

@@ -10,7 +10,7 @@ from typing import Any
 from benchpool.ao.message import ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
 from benchpool.process.module import ModuleProcess
-from benchpool.store.base import Entry
+from benchpool.store.base import LogEntry
 
 _NOT_COMPARED = ("benchpool_", "sqlite_")
 """Tables in a private database that only say how far it was saved."""
@@ -22,7 +22,7 @@ class Record:
 
     processes: list[ProcessInfo]
     names: dict[str, str]
-    logs: dict[str, list[Entry]]
+    logs: dict[str, list[LogEntry]]
     """Of every process and wallet."""
     memories: dict[str, bytes]
     tables: dict[str, list[tuple[Any, ...]]]
@@ -117,5 +117,5 @@ def _written(result: Result | None) -> bytes:
     return b"" if result is None else encode_result(result)
 
 
-def _brief(entry: Entry) -> str:
+def _brief(entry: LogEntry) -> str:
     return f"{entry.message.action or entry.message.type} {entry.message.id[:8]}"

@@ -9,7 +9,7 @@ from benchpool.errors import HandlerError, UnknownModule
 from benchpool.extensions.base import Recorder
 from benchpool.process.handlers import Verdict
 from benchpool.process.process import Process, State, handler, state_type
-from benchpool.units.compute import Instance, fold
+from benchpool.units.folding import Instance, fold
 
 OWNER = encode_id(b"o" * 32)
 MESSENGER = encode_id(b"m" * 32)
