@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -333,7 +333,7 @@ def report(
 
     Example: benchpool pool report 4fT9
     """
-    from benchpool.cli.pool_view import why_refunded
+    from benchpool.cli.pool_view import report_lines, why_refunded
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -346,46 +346,6 @@ def report(
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
     for each in reports:
         output.line(output.paint(output.clean(each["name"]), "strong"))
-        output.fields([(name, value) for name, value in _report_lines(each) if value])
+        output.fields([(name, value) for name, value in report_lines(each) if value])
     if why := why_refunded(found.facts, reports):
         output.note(f"refunded: {why}")
-
-
-def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Write a report as names and values for people; what is empty is left out."""
-    from benchpool.cli.pool_view import fraction
-
-    score = facts["score"] if facts["evaluated"] else None
-    evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
-
-    def letters(counts: dict[str, int]) -> str:
-        return "  ".join(f"{letter} {count}" for letter, count in counts.items())
-
-    near = "; ".join(f"{count} within {nats}" for nats, count in margins["near_ties"].items())
-    lines = [
-        ("Protocol", facts["protocol"]),
-        ("Weights", facts["weights"]),
-        ("Quantization", computing.get("Quantization", "")),
-        ("Chat template", computing.get("Chat-Template", "")),
-        (
-            "Score",
-            f"{fraction(score)}  ({facts['correct']} of {output.count(evaluated, 'answer')})",
-        ),
-        ("Std. error", fraction(facts["standard_error"])),
-        ("Answers taken", letters(facts["predictions"])),
-        ("Right answers", letters(facts["labels"])),
-        (
-            "Margin",
-            f"median {margins['median_nats']:.3f} nats; {near}" if margins["answers"] else "",
-        ),
-        ("Tokens", f"{facts['tokens']['prompt']:,} + {facts['tokens']['answered']:,}"),
-    ]
-    for each in facts["runtimes"]:
-        said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
-        lines.append(
-            ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
-        )
-    lines += [
-        ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
-    ]
-    return lines

@@ -122,8 +122,7 @@ class DataStore:
 
     def files(self) -> dict[str, Path]:
         """Return the files, not verified, by the ids of their bytes, in the order of the ids."""
-        found = {path.name: path for path in self.folder.iterdir() if is_id(path.name)}
-        return dict(sorted(found.items()))
+        return {name: path for name in sorted(self.ids()) if (path := self._path(name)).exists()}
 
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, or the text if none does. Raises: AmbiguousId."""
