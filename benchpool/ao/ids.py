@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 from benchpool.errors import AmbiguousId
@@ -80,3 +80,21 @@ def complete_id(beginning: str, ids: Iterable[str], what: str) -> str | None:
         named = f": {', '.join(found)}" if len(found) <= _MOST_NAMED else ""
         raise AmbiguousId(f"{text!r} is too short: {len(found)} {what} match{named}")
     return found[0] if found else None
+
+
+def find_titled(text: str, titles: Mapping[str, str], what: str) -> str | None:
+    """Return the id that a text is, or whose title it is, or that begins with it.
+
+    Args:
+        text: what a user typed.
+        titles: ids with their titles, which need not differ and may be empty.
+        what: what they are, as a plural.
+
+    Raises: AmbiguousId.
+    """
+    if text in titles:
+        return text
+    named = [each for each, title in titles.items() if text and title == text]
+    if len(named) > 1:
+        raise AmbiguousId(f"{text!r} is the title of {len(named)} {what}: {', '.join(named)}")
+    return named[0] if named else complete_id(text, titles, what)

@@ -193,7 +193,7 @@ def check_item(item: DataItem) -> None:
 # -- assignments -----------------------------------------------------------------------------
 
 
-class Seal(NamedTuple):
+class SignedAssignment(NamedTuple):
     """What the scheduler signed of a message's place in a log: the assignment that it signed."""
 
     signature: bytes
@@ -223,22 +223,22 @@ def assignment_item(message: Message, signer: Signer, exclude: Sequence[str] = (
     return sign(signer, tags=_assignment_tags(message, exclude))
 
 
-def kept_assignment(message: Message, seal: Seal, owner: bytes) -> DataItem:
+def kept_assignment(message: Message, signed: SignedAssignment, owner: bytes) -> DataItem:
     """Make the same item of the signature that is kept of it; `verify` tells whether it holds.
 
     Args:
         message: as it stands in the log.
-        seal: what the scheduler signed.
+        signed: what the scheduler signed.
         owner: the scheduler's public key (Ed25519, 32 bytes).
 
     Raises: DataItemError if the signature has not 64 bytes.
     """
     lengths = LENGTHS[SignatureType.ED25519]
-    if (len(seal.signature), len(owner)) != lengths:
+    if (len(signed.signature), len(owner)) != lengths:
         raise DataItemError(f"an Ed25519 signature has {lengths.signature} bytes")
-    tags = _assignment_tags(message, seal.exclude)
+    tags = _assignment_tags(message, signed.exclude)
     kind = int(SignatureType.ED25519)
-    return DataItem(kind, seal.signature, owner, "", b"", tags, encode_tags(tags), b"")
+    return DataItem(kind, signed.signature, owner, "", b"", tags, encode_tags(tags), b"")
 
 
 def _assignment_tags(message: Message, exclude: Sequence[str]) -> tuple[Pair, ...]:

@@ -2,22 +2,22 @@
 
 No state is read. Deposits, joins, scores, ranks and payouts are worked out again from the messages
 and results in the logs of the token, the Benchmark and the data set, by rules written a second
-time (`benchpool.recounts`) and the pure functions of `benchpool.evaluation` and `benchpool.pools`.
+time (`recounts` and what it counts) and the pure functions of `benchpool.evaluation` and
+`benchpool.pools`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
-from benchpool.audit.dataset import Count, DatasetRecount, judge_of
-from benchpool.audit.ledger import LedgerRecount, Transfer
-from benchpool.audit.log_checks import Links
-from benchpool.audit.pools import BenchmarkRecount, Entry, Pool
-from benchpool.audit.statement import Check, Paid, Row, Statement, check, due
-from benchpool.errors import BenchpoolError, PoolError, ReplayDivergence
+from benchpool.ao.ids import find_titled
+from benchpool.audit.dataset import Count
+from benchpool.audit.ledger import Transfer
+from benchpool.audit.pools import BenchmarkRecount, RecountedEntry, RecountedPool
+from benchpool.audit.recounts import Recounts
+from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
+from benchpool.errors import PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
@@ -29,7 +29,7 @@ from benchpool.store.home import open_run
 def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
     """Check a pool of a home, by its id or the beginning of it, or by its title.
 
-    Raises: PoolError if there is no such pool, or several; StoreError.
+    Raises: PoolError if there is no such pool; AmbiguousId if several are meant; StoreError.
     """
     with open_run(folder) as run:
         return audit(run.store, run.data, pool, registry=registry)
@@ -38,26 +38,44 @@ def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> 
 def audit(
     store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
 ) -> Statement:
-    """Check a pool. Raises: PoolError if there is no such pool, or several."""
-    return _Audit(store, data, pool, registry or Registry()).run()
+    """Check a pool. Raises: PoolError if there is no such pool; AmbiguousId."""
+    recounts = Recounts(store, data, registry or Registry())
+    return audit_pool(recounts, *_find(recounts, pool))
+
+
+def audit_pool(recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool) -> Statement:
+    """Check a pool of a Benchmark, from logs that may have been read for another one already.
+
+    Raises: PoolError if its token or data set is not in this run.
+    """
+    return _Audit(recounts, pools, pool).run()
+
+
+def _find(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPool]:
+    holders = {pool.id: pools for pools in recounts.benchmarks() for pool in pools.pools.values()}
+    titles = {pool: pools.pools[pool].title for pool, pools in holders.items()}
+    wanted = find_titled(text, titles, "pools")
+    if wanted in holders:
+        return holders[wanted], holders[wanted].pools[wanted]
+    for reading in recounts.readings.values():
+        for fault in reading.faults:
+            raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {fault}")
+    raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
 
 
 class _Audit:
     """The checks of one pool."""
 
-    def __init__(self, store: Store, data: DataStore, text: str, registry: Registry) -> None:
-        self._store = store
-        self._links: list[str] = []
-        self._read = 0
-        self._pools, self._pool = self._find(text)
-        pool = self._pool
-        self._ledger = LedgerRecount(self._info(self._pools.token))
-        self._follow(self._ledger.info.id, self._ledger.take)
-        info = self._info(pool.dataset)
-        self._dataset = DatasetRecount(info, data, judge_of(info, registry))
-        self._follow(info.id, self._dataset.take)
-        names = {identity: name for name, identity in store.names().items()}
-        self._statement = Statement(pool, self._pools.token, self._pools.info.id, names)
+    def __init__(self, recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool) -> None:
+        self._store = recounts.store
+        self._pools = pools
+        self._pool = pool
+        self._ledger = recounts.token(pools.token)
+        self._dataset = recounts.dataset(pool.dataset)
+        logs = dict.fromkeys((pools.info.id, pools.token, pool.dataset))
+        self._readings = [recounts.readings[process] for process in logs]
+        names = {identity: name for name, identity in self._store.names().items()}
+        self._statement = Statement(pool, pools.token, pools.info.id, names)
 
     def run(self) -> Statement:
         statement, pool = self._statement, self._pool
@@ -79,10 +97,11 @@ class _Audit:
         statement.supply = self._ledger.supply
         statement.status = self._status(moved)
         add = statement.checks.append
-        add(check("the logs are whole: nonces, hash chains, ids", self._links, self._whole()))
+        add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
         add(check("the terms are those that the funder asked for", pool.terms, ""))
-        add(check("every entry joined by the rules", pool.joins, f"{len(pool.entries)} entries"))
+        entries = f"{len(pool.entries)} {'entry' if len(pool.entries) == 1 else 'entries'}"
+        add(check("every entry joined by the rules", pool.joins, entries))
         add(self._scores())
         add(self._once(counts))
         settled = pool.settled >= 0
@@ -92,62 +111,9 @@ class _Audit:
         add(check("no winston was made or lost in the token", *self._supply()))
         return statement
 
-    # -- reading -----------------------------------------------------------------------------
-
-    def _info(self, process: str) -> ProcessInfo:
-        info = self._store.process(process)
-        if info is None:
-            raise PoolError(f"process {process}, which the pool depends on, is not in this run")
-        return info
-
-    def _follow(self, process: str, take: Callable[[Message, Result | None], None]) -> None:
-        """Read a log from its first message; a fault in it ends the reading there."""
-        links = Links(self._store, process)
-        for line in self._store.lines(process):
-            at = f"position {line.position} of {process}"
-            try:
-                message = decode_message(line.message)
-                what = links.follow(message)
-                if what is not None:
-                    self._links.append(f"{at}: {what}")
-                    return
-                take(message, decode_result(line.result) if line.result else None)
-            except (ValueError, TypeError, KeyError, AttributeError, BenchpoolError) as error:
-                self._links.append(f"{at} cannot be taken: {error}")
-                return
-            self._read += 1
-
-    def _find(self, text: str) -> tuple[BenchmarkRecount, Pool]:
-        found: list[tuple[BenchmarkRecount, Pool]] = []
-        faults: list[str] = []
-        for info in self._store.processes():
-            if not info.tags.get("WrappedAR"):
-                continue
-            recount = BenchmarkRecount(info)
-            before, self._links = self._links, []
-            read, self._read = self._read, 0
-            self._follow(info.id, recount.take)
-            faults += self._links
-            wanted = [
-                pool
-                for pool in recount.pools.values()
-                if pool.id.startswith(text) or (pool.title and pool.title == text)
-            ]
-            self._links = [*before, *self._links] if wanted else before
-            self._read = read + (self._read if wanted else 0)
-            found += [(recount, pool) for pool in wanted]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            named = ", ".join(pool.id for _, pool in found[:5])
-            raise PoolError(f"{text!r} may be any of {len(found)} pools: {named}; give an id")
-        if faults:
-            raise ReplayDivergence(f"no pool {text[:60]!r} can be read: {faults[0]}")
-        raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
-
     # -- working out -------------------------------------------------------------------------
 
-    def _count(self, entry: Entry) -> Count:
+    def _count(self, entry: RecountedEntry) -> Count:
         """Return the numbers that the Benchmark ranks an entry by, counted again."""
         score = self._dataset.scores.get((self._pools.info.id, entry.answered))
         nothing = Count(0, 0, 0, 0)
@@ -186,14 +152,14 @@ class _Audit:
         ranked: list[Ranked],
         counts: dict[str, Count],
         expected: dict[tuple[str, str], tuple[int, int]],
-    ) -> list[Row]:
+    ) -> list[StatementRow]:
         rows = []
         for place in ranked:
             entry, count = self._pool.entries[place.entry], counts[place.entry]
             reward = expected.get((entry.participant, entry.model), (0, 0))[0]
             error = standard_error(count.correct, count.evaluated)
             named = (entry.model, entry.name, entry.participant, entry.joined_ms)
-            rows.append(Row(place.rank, *named, *count, error, reward))
+            rows.append(StatementRow(place.rank, *named, *count, error, reward))
         return rows
 
     def _is_ours(self, transfer: Transfer) -> bool:
@@ -216,11 +182,15 @@ class _Audit:
 
     # -- checks ------------------------------------------------------------------------------
 
-    def _whole(self) -> str:
-        return f"{self._read:,} messages of token, Benchmark and data set"
+    def _whole(self) -> Check:
+        faults = [fault for reading in self._readings for fault in reading.faults]
+        read = sum(reading.entries for reading in self._readings)
+        detail = f"{read:,} messages of token, Benchmark and data set"
+        return check("the logs are whole: nonces, hash chains, ids", faults, detail)
 
     def _came_in(self) -> str:
-        return f"{len(self._pool.deposits)} deposits, {self._pool.funds} winston"
+        count = len(self._pool.deposits)
+        return f"{count} deposit{'s' * (count != 1)}, {self._pool.funds} winston"
 
     def _deposits(self) -> list[str]:
         problems = []
@@ -247,7 +217,7 @@ class _Audit:
                     f"position {score.position} of the data set: it said {_numbers(score.said)} of"
                     f" {score.model}, the answers give {_numbers(score.counted)}"
                 )
-        detail = f"{asked} scores, judged again from the answers"
+        detail = f"{asked} score{'s' * (asked != 1)}, judged again from the answers"
         return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
@@ -258,7 +228,7 @@ class _Audit:
             if count.total > questions or count.evaluated + count.unscored > count.total
         ]
         counted = sum(count.evaluated for count in counts.values())
-        detail = f"{counted:,} answers counted"
+        detail = f"{counted:,} answer{'s' * (counted != 1)} counted"
         if self._dataset.repeated:
             detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
         return check("one answer counts for each question and entry", problems, detail)
@@ -304,7 +274,7 @@ class _Audit:
             if done.get(key, 0) != 1:
                 who = f"{key[0]} for {key[1]}" if key[1] else key[0]
                 problems.append(f"{who} was paid {done.get(key, 0)} times")
-        return problems, f"{len(moved)} transfers"
+        return problems, f"{len(moved)} transfer{'s' * (len(moved) != 1)}"
 
     def _sum(self, moved: list[Transfer]) -> tuple[list[str], str]:
         total, funds = sum(each.quantity for each in moved), self._pool.funds
@@ -317,7 +287,7 @@ class _Audit:
         if held != self._ledger.supply:
             problems.append(f"the supply is {self._ledger.supply}, the balances add up to {held}")
         holders = sum(1 for amount in self._ledger.balances.values() if amount)
-        return problems, f"supply {held} winston, {holders} accounts"
+        return problems, f"supply {held} winston, {holders} account{'s' * (holders != 1)}"
 
 
 def _numbers(count: Count | None) -> str:

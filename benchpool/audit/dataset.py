@@ -25,6 +25,7 @@ from benchpool.evaluation.scorers import retrieve_letter, score_cloze
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore
 
+SIQA: Final = "SiqaDataset"
 MAX_FAILURES: Final = 3
 DEFAULT_LEASE_MS: Final = 2 * HOUR_MS
 
@@ -112,7 +113,7 @@ class ModuleJudge:
 
 
 @dataclass(slots=True)
-class Row:
+class Asked:
     """One question asked of one model under one protocol."""
 
     sample: Sample
@@ -152,9 +153,9 @@ class DatasetRecount:
     repeated: int = 0
     """Answers that came when none was awaited; they count nothing."""
     problems: list[str] = field(default_factory=list)
-    _rows: dict[tuple[str, str], list[Row]] = field(default_factory=dict)
-    _asked: dict[tuple[str, str, tuple[str, ...], str], list[Row]] = field(default_factory=dict)
-    _waiting: dict[str, Row] = field(default_factory=dict)
+    _rows: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
+    _asked: dict[tuple[str, str, tuple[str, ...], str], list[Asked]] = field(default_factory=dict)
+    _waiting: dict[str, Asked] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
     _router: str = ""
     _token: str = ""
@@ -230,7 +231,7 @@ class DatasetRecount:
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
         method, precision = evaluation_protocol.Protocol.parse(protocol)
         for sample in samples:
-            row = Row(sample, model, weights, method, precision)
+            row = Asked(sample, model, weights, method, precision)
             self._rows[model, protocol].append(row)
             key = (model, *self.judge.ask(sample, method), precision)
             self._asked.setdefault(key, []).append(row)
@@ -284,11 +285,11 @@ class DatasetRecount:
             return
         self._end(row, "done")
 
-    def _fail(self, row: Row) -> None:
+    def _fail(self, row: Asked) -> None:
         row.failures += 1
         self._end(row, "unscored" if row.failures >= MAX_FAILURES else "pending")
 
-    def _end(self, row: Row, status: str) -> None:
+    def _end(self, row: Asked, status: str) -> None:
         row.status = status
         del self._waiting[row.reference]
 
@@ -331,7 +332,7 @@ class DatasetRecount:
 
 def judge_of(info: ProcessInfo, registry: Registry) -> Judge:
     """Return how a data set process judges. Raises: UnknownModule."""
-    if info.module == "SiqaDataset":
+    if registry.name(info.module) == SIQA:
         return SiqaJudge()
     return ModuleJudge(registry.find(info.module)(info))
 

@@ -22,20 +22,19 @@ from benchpool import __version__
 from benchpool.ao.ids import is_id
 from benchpool.ao.message import ProcessInfo
 from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, Seal
+from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, SignedAssignment
 from benchpool.audit.entries import entry_fields, read_message, read_result, read_tags
-from benchpool.audit.hashed_lines import Line, LineWriter, read_lines
+from benchpool.audit.hashed_lines import HashedLine, LineWriter, read_lines
 from benchpool.audit.replay import Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
-from benchpool.audit.state_hashes import Memory, kept_in
+from benchpool.audit.state_hashes import StateHash, kept_in
 from benchpool.errors import StoreError
 from benchpool.process.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Store
-from benchpool.store import Line as LogLine
+from benchpool.store import Checkpoint, DataStore, Line, Store
 from benchpool.store.home import Home, Run, open_run
+from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
-from benchpool.store.sqlite import SqliteStore
 from benchpool.store.uploads import Record
 from benchpool.units.limits import LIMITS_FILE, find_limits
 
@@ -99,7 +98,7 @@ def export_home(
                 for line in run.store.lines():
                     entry = entry_fields(line.message, line.result)
                     if signed:
-                        entry |= _item(run.store, entry) | _seal(run.store, line)
+                        entry |= _item(run.store, entry) | _assignment(run.store, line)
                     writer.write("entry", **entry)
                     entries += 1
                     if entries % _COMMIT_ENTRIES == 0:
@@ -194,13 +193,13 @@ def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
     return {"item": b64encode(head).decode(), "mark": store.item_mark(message["id"])}
 
 
-def _seal(store: Store, line: LogLine) -> dict[str, Any]:
+def _assignment(store: Store, line: Line) -> dict[str, Any]:
     """Return what the scheduler signed of an entry's assignment."""
-    seal = store.seal(line.process, line.position)
-    if seal is None:
+    signed = store.signed_assignment(line.process, line.position)
+    if signed is None:
         return {}
-    excluded = {"exclude": seal.exclude} if seal.exclude else {}
-    return {"assignment": b64encode(seal.signature).decode(), **excluded}
+    excluded = {"exclude": signed.exclude} if signed.exclude else {}
+    return {"assignment": b64encode(signed.signature).decode(), **excluded}
 
 
 # -- reading ---------------------------------------------------------------------------------
@@ -238,13 +237,13 @@ def import_file(
 
 
 def _make(
-    lines: Iterator[Line],
+    lines: Iterator[HashedLine],
     home: Home,
     registry: Registry | None,
     on_progress: Callable[[int], None],
 ) -> Replay:
     home.folder.chmod(0o700)
-    store, data = SqliteStore(home.database), DataStore(home.data)
+    store, data = open_store(home.database), DataStore(home.data)
     try:
         maker = _Maker(store, data, home)
         for line in lines:
@@ -288,12 +287,12 @@ def _fold(maker: _Maker, registry: Registry | None, on_progress: Callable[[int],
 class _Maker:
     """Puts lines into a new home."""
 
-    def __init__(self, store: SqliteStore, data: DataStore, home: Home) -> None:
+    def __init__(self, store: Store, data: DataStore, home: Home) -> None:
         self.store = store
         self.data = data
         self.home = home
         self.clock_ms = 0
-        self.states: dict[str, Memory] = {}
+        self.states: dict[str, StateHash] = {}
         self._incoming: tuple[str, IO[bytes]] | None = None
         self._take: dict[str, Callable[..., None]] = {
             "header": self._header,
@@ -309,7 +308,7 @@ class _Maker:
             "state": self._state,
         }
 
-    def take(self, line: Line) -> None:
+    def take(self, line: HashedLine) -> None:
         """Take a line. Raises: StoreError naming it, if it says what no export says."""
         if (line.number == 1) != (line.kind == "header") or line.kind not in self._take:
             raise StoreError(f"line {line.number}: {line.kind[:40]!r} has no place there")
@@ -352,7 +351,7 @@ class _Maker:
         self.store.add_process(ProcessInfo(tags=read_tags(tags), **fields))
 
     def _state(self, *, process: str, **fields: Any) -> None:
-        self.states[process] = Memory(**fields)
+        self.states[process] = StateHash(**fields)
 
     def _data(self, *, id: str, size: int, included: bool) -> None:  # noqa: A002, ARG002
         if included:
@@ -393,8 +392,8 @@ class _Maker:
         if item:
             self.store.add_item(made.id, b64decode(item, validate=True), mark)
         if assignment:
-            seal = Seal(b64decode(assignment, validate=True), tuple(exclude))
-            self.store.add_seal(made.process, made.position, seal)
+            signed = SignedAssignment(b64decode(assignment, validate=True), tuple(exclude))
+            self.store.add_signed_assignment(made.process, made.position, signed)
         if result is not None:
             self.store.record(made, read_result(result))
         if self.store.uncommitted >= _COMMIT_ENTRIES:

@@ -34,7 +34,7 @@ _TRAILER: Final = len(_SKIP) + 32
 _ORIGIN: Final = encode_id(bytes(32))
 
 
-class Line(NamedTuple):
+class HashedLine(NamedTuple):
     """A line that was found whole."""
 
     number: int
@@ -90,7 +90,7 @@ def _chain(before: str, rest: bytes) -> str:
     return encode_id(sha256(before.encode() + rest).digest())
 
 
-def read_lines(stream: IO[bytes], file: Path) -> Iterator[Line]:
+def read_lines(stream: IO[bytes], file: Path) -> Iterator[HashedLine]:
     """Check the chain of the lines and give each with its number.
 
     The digest of the whole file is looked at last, since it cannot tell where it was changed.
@@ -121,7 +121,7 @@ def read_lines(stream: IO[bytes], file: Path) -> Iterator[Line]:
                 f"{file}, line {number}: it says that there are {fields.get('lines')}"
             )
         if not ended:
-            yield Line(number, kind, fields)
+            yield HashedLine(number, kind, fields)
     trailer = stream.read(_TRAILER)
     if not ended:
         raise DamagedFile(f"{file} is truncated: it breaks off after line {number}")

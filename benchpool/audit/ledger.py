@@ -22,7 +22,7 @@ class Transfer(NamedTuple):
     reference: str
     pool: str
     moved: bool
-    """Whether the sender had enough, so that it took place."""
+    """Whether the sender had enough and was not refused, so that it took place."""
     debit: str
     """The reference of the Debit-Notice that told so; empty if there is none."""
 
@@ -78,7 +78,8 @@ class LedgerRecount:
             self._report(message, f"a Transfer that cannot be read was not refused: {error}")
             return
         recipient = message.get("Recipient")
-        moved = self.balances.get(message.sender, 0) >= quantity
+        refused = any(_is(each, "Transfer-Error") for each in result.messages)
+        moved = self.balances.get(message.sender, 0) >= quantity and not refused
         if moved:
             self._move(message.sender, -quantity, message)
             self._move(recipient, quantity, message)

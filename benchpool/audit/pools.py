@@ -43,7 +43,7 @@ class Deposit(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class RecountedEntry:
     """A model that joined."""
 
     model: str
@@ -71,7 +71,7 @@ class Payment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Pool:
+class RecountedPool:
     """A pool as the log tells of it."""
 
     id: str
@@ -85,7 +85,7 @@ class Pool:
     start_ms: int
     end_ms: int
     deposits: list[Deposit] = field(default_factory=list)
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, RecountedEntry] = field(default_factory=dict)
     status: str = "open"
     awaited: int = 0
     final_asks: int = 0
@@ -135,7 +135,7 @@ class BenchmarkRecount:
 
     info: ProcessInfo
     token: str = ""
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[str, RecountedPool] = field(default_factory=dict)
     _datasets: dict[str, Registration] = field(default_factory=dict)
     _running: dict[str, bool] = field(default_factory=dict)
     _joins: dict[str, Join] = field(default_factory=dict)
@@ -203,7 +203,7 @@ class BenchmarkRecount:
             if _terms(said.tags) != _terms_of(pool):
                 pool.terms.append(f"{_at(message)}: Pool-Created differs from what was asked for")
 
-    def _open(self, message: Message, deposit: Deposit) -> Pool | None:
+    def _open(self, message: Message, deposit: Deposit) -> RecountedPool | None:
         """Read the terms; None if they make no pool."""
         tags = message.tags
         registration = self._datasets.get(tags.get("X-Dataset"))
@@ -215,7 +215,7 @@ class BenchmarkRecount:
             return None
         if registration is None or start_ms < message.timestamp:
             return None
-        return Pool(
+        return RecountedPool(
             id=message.id,
             title=tags.get("X-Title"),
             funder=deposit.sender,
@@ -288,7 +288,7 @@ class BenchmarkRecount:
             pool.joins.append(f"{_at(message)}: model {join.model} was not let in as it must be")
         if may:
             name = tags.get("Name") or join.model
-            pool.entries[join.model] = Entry(
+            pool.entries[join.model] = RecountedEntry(
                 join.model, name, join.participant, weights, message.timestamp, len(pool.entries)
             )
 
@@ -331,8 +331,8 @@ class BenchmarkRecount:
     def _ask(
         self,
         message: Message,
-        pool: Pool,
-        entry: Entry,
+        pool: RecountedPool,
+        entry: RecountedEntry,
         asked: deque[Outgoing],
         asks: dict[str, tuple[str, str]],
     ) -> None:
@@ -366,7 +366,7 @@ class BenchmarkRecount:
             if not pool.awaited:
                 self._settle(pool, message)
 
-    def _settle(self, pool: Pool, message: Message) -> None:
+    def _settle(self, pool: RecountedPool, message: Message) -> None:
         pool.status, pool.settled = "settled", message.position
         del self._running[pool.id]
 
@@ -384,7 +384,7 @@ def _terms(tags: Tags) -> tuple[str, ...]:
     return tuple(tags.get(name) for name in names)
 
 
-def _terms_of(pool: Pool) -> tuple[str, ...]:
+def _terms_of(pool: RecountedPool) -> tuple[str, ...]:
     times = (str(pool.start_ms), str(pool.end_ms))
     return (pool.id, str(pool.funds), pool.allocation, pool.dataset, *times)
 

@@ -20,11 +20,12 @@ from benchpool.ao.message import (
     decode_result,
     encode_result,
 )
-from benchpool.audit.log_checks import Causes, Links, missing
+from benchpool.audit.causes import Causes, missing
+from benchpool.audit.links import Links
 from benchpool.audit.old_logs import OldLog, was_ended
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
-from benchpool.audit.state_hashes import KeptMemory, kept_in, memory_of
+from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
 from benchpool.errors import (
     BenchpoolError,
     ReplayDivergence,
@@ -65,7 +66,7 @@ class Replayer:
         data: DataStore,
         *,
         registry: Registry | None = None,
-        kept: KeptMemory = lambda _process: None,
+        kept: KeptHashes = lambda _process: None,
         host: ReplayHost | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -100,7 +101,7 @@ class Replayer:
         replay.signatures = sum(links.signatures for links in self._links.values())
         replay.assignments = sum(links.assignments for links in self._links.values())
         for each in replay.processes:
-            each.memory = memory_of(each.instance)
+            each.memory = state_hash_of(each.instance)
         replay.seconds = perf_counter() - started
         return replay
 
@@ -213,7 +214,7 @@ class Replayer:
         kept = folded.kept
         if kept is None or kept.position != folded.instance.position:
             return None
-        found = memory_of(folded.instance)
+        found = state_hash_of(folded.instance)
         if found.state != kept.state:
             return f"the state that is kept has hash {kept.state}, the replay gives {found.state}"
         for name in sorted({*found.tables, *kept.tables}):
@@ -310,7 +311,7 @@ def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
         network._store,
         network.data,
         registry=network.registry,
-        kept=lambda process: memory_of(compute.instance(process)),
+        kept=lambda process: state_hash_of(compute.instance(process)),
         limits=limits or network.limits,
     )
     try:

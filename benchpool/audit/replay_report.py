@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from benchpool.ao.message import ProcessInfo, Result
-from benchpool.audit.state_hashes import Memory
+from benchpool.audit.state_hashes import StateHash
 from benchpool.errors import ReplayDivergence
 from benchpool.units.compute import Instance
 
@@ -40,12 +40,12 @@ class Folded:
     info: ProcessInfo
     name: str
     instance: Instance
-    kept: Memory | None
+    kept: StateHash | None
     messages: int = 0
     nonce: int = -1
     compared: bool = False
     """Whether its state was found to be the one that is kept."""
-    memory: Memory | None = None
+    memory: StateHash | None = None
     """Its state at the end of the log."""
 
 

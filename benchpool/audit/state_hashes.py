@@ -1,4 +1,4 @@
-"""Memories: hashes of the states of processes, and what a home keeps of them."""
+"""Hashes of the states of processes, and what a home keeps of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchpool.store.home import Home
 from benchpool.units.compute import Instance
 
 
-class Memory(NamedTuple):
+class StateHash(NamedTuple):
     """The hashes of a process's state at one position of its log."""
 
     position: int
@@ -27,37 +27,37 @@ class Memory(NamedTuple):
         return self.state if not self.tables else sha256("\n".join(parts).encode()).hexdigest()
 
 
-KeptMemory = Callable[[str], Memory | None]
+KeptHashes = Callable[[str], StateHash | None]
 """From a process's id to what is kept of its state; None if nothing is."""
 
 
-def memory_of(instance: Instance) -> Memory:
+def state_hash_of(instance: Instance) -> StateHash:
     """Hash a process as it stands."""
     state = sha256(instance.process.dump()).hexdigest()
     tables = instance.database.digests() if instance.database is not None else {}
-    return Memory(instance.position, state, tables)
+    return StateHash(instance.position, state, tables)
 
 
-def kept_in(home: Home, store: Store) -> KeptMemory:
+def kept_in(home: Home, store: Store) -> KeptHashes:
     """Return what a home keeps of the states of its processes: checkpoints, private databases."""
 
-    def kept(process: str) -> Memory | None:
+    def kept(process: str) -> StateHash | None:
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
         path = home.databases / f"{process}.sqlite"
         if not path.exists():
-            return _memory(store.checkpoint(process), {})
+            return _state_hash(store.checkpoint(process), {})
         database = Database(path, read_only=True)
         try:
             checkpoint, _ = database.saved()
-            return _memory(checkpoint, database.digests())
+            return _state_hash(checkpoint, database.digests())
         finally:
             database.close()
 
     return kept
 
 
-def _memory(checkpoint: Checkpoint | None, tables: dict[str, str]) -> Memory | None:
+def _state_hash(checkpoint: Checkpoint | None, tables: dict[str, str]) -> StateHash | None:
     if checkpoint is None:
         return None
-    return Memory(checkpoint.position, sha256(checkpoint.memory).hexdigest(), tables)
+    return StateHash(checkpoint.position, sha256(checkpoint.memory).hexdigest(), tables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchpool.audit.pools import Pool
+from benchpool.audit.pools import RecountedPool
 
 MAX_PROBLEMS = 3
 """How many faults of one check are told."""
@@ -20,7 +20,7 @@ class Check(NamedTuple):
     detail: str
 
 
-class Row(NamedTuple):
+class StatementRow(NamedTuple):
     """One entry of the statement, best first."""
 
     rank: int
@@ -54,12 +54,12 @@ class Paid(NamedTuple):
 class Statement:
     """What a funder gets to read."""
 
-    pool: Pool
+    pool: RecountedPool
     token: str
     benchmark: str
     names: dict[str, str]
     status: str = "open"
-    rows: list[Row] = field(default_factory=list)
+    rows: list[StatementRow] = field(default_factory=list)
     paid: list[Paid] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     answers: int = 0

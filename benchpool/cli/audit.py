@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,43 +33,38 @@ def audit(pool: PoolArgument, *, as_json: JsonOption = False, home: HomeOption =
         _show(statement)
     if not statement.passed:
         failed = sum(check.passed is False for check in statement.checks)
-        output.complain(f"{failed} of {len(statement.checks)} checks failed")
+        output.complain(f"{failed} of {output.count(len(statement.checks), 'check')} failed")
         raise typer.Exit(1)
 
 
 def _show(statement: Statement) -> None:
+    from benchpool.cli.pool_view import print_board, print_pool, why_refunded
     from benchpool.cli.view import moment
     from benchpool.winston import format_war
 
-    pool = statement.pool
-
-    who = statement.name_of
-    _head("Pool")
-    output.fields(
-        [
-            ("Id", pool.id),
-            ("Title", pool.title or "(none)"),
-            ("Status", statement.status),
-            ("Funds", format_war(pool.funds)),
-            ("Funder", who(pool.funder)),
-            ("Open", f"{moment(pool.start_ms)} to {moment(pool.end_ms)}"),
-            ("Data set", f"{pool.dataset_name}, {pool.protocol}"),
-            ("Rule", pool.allocation),
-        ]
-    )
-    _head("What came in")
+    who, pool = statement.name_of, statement.pool
+    shown = statement.view()
+    entries = [
+        {**each, "score": each["correct"] / (each["total"] or 1), "joined_at": each["joined_ms"]}
+        for each in shown["entries"]
+    ]
+    why = why_refunded(shown["pool"], entries)
+    names = {pool.dataset: pool.dataset_name}
+    output.heading("Pool")
+    print_pool(shown["pool"], lambda each: names.get(each) or who(each), [("Refunded", why)])
+    output.heading("What came in")
     output.table(
         ["Time", "From", "Amount"],
         [[moment(d.time_ms), who(d.sender), format_war(d.quantity)] for d in pool.deposits],
         right=["Amount"],
     )
-    _head("Who took part, and how they did")
-    if not statement.rows:
-        output.line("nobody")
+    output.heading("Who took part, and how they did")
+    if entries:
+        print_board(entries, who)
     else:
-        _show_board(statement, who)
+        output.line("nobody")
     models = {row.model: row.name for row in statement.rows}
-    _head("Who was paid")
+    output.heading("Who was paid")
     if not statement.paid:
         output.line("nobody yet")
     else:
@@ -81,47 +75,15 @@ def _show(statement: Statement) -> None:
                     moment(paid.time_ms),
                     who(paid.recipient),
                     format_war(paid.quantity),
-                    models.get(paid.model, paid.model) or "refund",
+                    models.get(paid.model, paid.model) or f"refund: {why}",
                     paid.transfer,
                 ]
                 for paid in statement.paid
             ],
             right=["Amount"],
         )
-    _head("Checks, from the log alone")
+    output.heading("Checks, from the log alone")
     for check in statement.checks:
         mark, style = _MARKS[check.passed]
         detail = f": {output.clean(check.detail)}" if check.detail else ""
         output.paragraph(f"{check.name}{detail}", f"{output.paint(mark, style)} ", "  ")
-
-
-def _show_board(statement: Statement, who: Callable[[str], str]) -> None:
-    from benchpool.cli.view import moment
-    from benchpool.winston import format_war
-
-    rows = [
-        [
-            row.rank,
-            row.name,
-            who(row.participant),
-            moment(row.joined_ms),
-            f"{row.correct}/{row.total}",
-            _accuracy(row.correct, row.evaluated, row.standard_error),
-            format_war(row.reward),
-        ]
-        for row in statement.rows
-    ]
-    headers = ["Rank", "Model", "Participant", "Joined", "Correct", "Accuracy", "Share"]
-    output.table(headers, rows, right=["Rank", "Correct", "Accuracy", "Share"])
-
-
-def _accuracy(correct: int, evaluated: int, error: float | None) -> str:
-    if not evaluated:
-        return "no answers"
-    spread = "" if error is None else f" ± {error:.4f}"
-    return f"{correct / evaluated:.4f}{spread}"
-
-
-def _head(text: str) -> None:
-    output.line()
-    output.line(output.paint(text, "strong"))

@@ -45,4 +45,5 @@ def advance(
     if as_json:
         output.print_json({"ticks": ticks, "time": now_ms, "moment": view.moment(now_ms)})
     else:
-        output.line(f"{ticks} cron ticks; the time is {view.moment(now_ms)} ({now_ms})")
+        ran = output.count(ticks, "cron tick")
+        output.line(f"{ran}; the time is {view.moment(now_ms)} ({now_ms})")

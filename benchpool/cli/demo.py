@@ -63,9 +63,11 @@ def demo(
     try:
         with _open(folder, seed, replace=home is None) as network, session.working(network):
             if network.resumed:
-                listener.step(f"going on in {folder}: {network.resumed} messages were pending")
+                pending = output.count(network.resumed, "message")
+                listener.step(f"going on in {folder}, where {pending} waited")
                 network.run()
-            listener.step(f"{len(entrants)} models will answer {len(samples)} questions each")
+            asked = output.count(len(samples), "question")
+            listener.step(f"{len(entrants)} models will answer {asked} each")
             result = run_demo(network, entrants, samples, listener)
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from here")
@@ -138,41 +140,23 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
 
 
 def _board(rows: Sequence[dict[str, Any]]) -> None:
-    from benchpool.winston import format_war
+    from benchpool.cli.pool_view import print_board
 
-    output.table(
-        ["rank", "model", "by", "accuracy", "std. error", "answered", "reward"],
-        [
-            [
-                row["rank"],
-                row["name"],
-                row["participant_name"],
-                _number(row["accuracy"]),
-                _number(row.get("stderr", row.get("standard_error"))),
-                f"{row['evaluated']}/{row['total']}",
-                format_war(int(row["reward"])),
-            ]
-            for row in rows
-        ],
-        right=["rank", "accuracy", "std. error", "answered", "reward"],
-    )
-
-
-def _number(value: float | str | None) -> str:
-    return "-" if value in (None, "") else f"{float(value or 0):.4f}"
+    names = {row["participant"]: row["participant_name"] for row in rows}
+    print_board(rows, names.__getitem__)
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
+    from benchpool.cli.pool_view import rule_text
     from benchpool.winston import format_war
 
     pool = result["pool"]
-    output.line(
-        f"\nPool {pool['id']} is {pool['status']}: {pool['allocation']}, {pool['protocol']}"
-    )
-    _board(result["leaderboard"])
+    output.line(f"\nPool {pool['id']} is {pool['status']} by {pool['protocol']}")
+    output.paragraph(rule_text(pool["allocation"]))
+    _board([{**row, "standard_error": row["stderr"]} for row in result["leaderboard"]])
     output.line("\nBalances")
     output.table(
-        ["wallet", "before", "after", "change"],
+        ["Wallet", "Before", "After", "Change"],
         [
             [
                 name,
@@ -182,7 +166,7 @@ def _show(result: dict[str, Any], folder: Path) -> None:
             ]
             for name, before in result["balances_before"].items()
         ],
-        right=["before", "after", "change"],
+        right=["Before", "After", "Change"],
     )
     conserved = result["supply_before"] == result["supply_after"]
     verdict = "conserved" if conserved else "NOT CONSERVED"

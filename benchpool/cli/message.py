@@ -206,7 +206,9 @@ def inbox(
             output.note(f"{party} has no messages")
             return
         if len(messages) > limit:
-            output.note(f"the last {limit} of {len(messages)} messages; see --limit")
+            output.note(
+                f"the last {limit} of {output.count(len(messages), 'message')}; see --limit"
+            )
         output.table(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in messages[-limit:]],

@@ -142,8 +142,8 @@ def stats(
 
     from benchpool.inference import runs
     from benchpool.inference.answer_cache import FILE_NAME
+    from benchpool.store.connections import sqlite_uri
     from benchpool.store.home import Home, find_home
-    from benchpool.store.sqlite import sqlite_uri
 
     path = Home(find_home(home)).answers / FILE_NAME
     found: list[RunTotals] = []

@@ -60,9 +60,9 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     return f"{_STYLES[style]}{text}\x1b[0m" if in_colour(stream or sys.stdout) else text
 
 
-def count(number: int, thing: str) -> str:
+def count(number: int, thing: str, things: str = "") -> str:
     """Write how many things there are: `1 message`, `2,000 messages`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def line(text: str = "") -> None:
@@ -103,6 +103,12 @@ def _write(stream: TextIO, text: str) -> None:
     """Write where no progress is: the two never share lines."""
     with _bar.gone():
         getattr(stream, "rich_proxied_file", stream).write(text)
+
+
+def heading(text: str) -> None:
+    """Begin a part of what is printed."""
+    line()
+    line(paint(text, "strong"))
 
 
 def flush() -> None:

@@ -21,6 +21,14 @@ app = typer.Typer(
 )
 
 _WRAPPED_AR = "WrappedAR"
+_RULES = (
+    "How the funds are divided. ArithmeticDecrease: Of n entries the first gets n parts, the second"
+    " n - 1, and the last one part. GeometricDecrease: Every entry gets twice what the next one"
+    " gets. WinnerTakesAll: The best entry gets everything. Equal: Every entry that answered"
+    " anything gets the same. Proportional: Every entry gets in proportion to its score above a"
+    " blind guess."
+)
+"""The rules' own sentences, which are slow to import."""
 
 PoolArgument = Annotated[
     str, typer.Argument(metavar="POOL", help="A pool's id, the beginning of it, or its title.")
@@ -48,7 +56,7 @@ def create(
         typer.Option(
             "--allocation",
             metavar="RULE",
-            help="ArithmeticDecrease, GeometricDecrease, WinnerTakesAll, Equal or Proportional.",
+            help=_RULES,
         ),
     ],
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
@@ -78,6 +86,7 @@ def create(
     Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
     """
     from benchpool.ao.clock import parse_duration
+    from benchpool.cli.pool_view import rule_text
     from benchpool.errors import InvalidQuantity
     from benchpool.winston import format_war, parse_war
 
@@ -110,7 +119,7 @@ def create(
         output.print_json(made.facts)
     else:
         output.line(created.tags["Pool"])
-        output.note(f"{format_war(quantity)} by {allocation}")
+        output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
 
 
 @app.command("join")
@@ -165,7 +174,8 @@ def list_pools(
     Example: benchpool pool list
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import shown
+    from benchpool.cli.pool_view import rule_text
+    from benchpool.winston import format_war
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -175,22 +185,24 @@ def list_pools(
         output.print_json([pool.facts for pool in pools])
     elif pools:
         output.table(
-            ["Pool", "Title", "Dataset", "Funds", "Allocation", "Status", "Ends", "Entries"],
+            ["Pool", "Title", "Data set", "Funds", "Allocation", "Status", "Ends", "Entries"],
             [
                 (
                     pool.id,
                     pool.title,
                     name_of(pool.dataset),
-                    shown(pool, "funds"),
+                    format_war(int(pool.text("funds"))),
                     pool.text("allocation"),
                     pool.text("status"),
-                    shown(pool, "end_time"),
+                    view.moment(pool.facts["end_time"]),
                     pool.entries,
                 )
                 for pool in pools
             ],
             right=["Funds", "Entries"],
         )
+        for name in dict.fromkeys(pool.text("allocation") for pool in pools):
+            output.note(rule_text(name))
     else:
         output.note("no pools yet; make one with: benchpool pool create")
 
@@ -208,23 +220,29 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import leaderboard_row
+    from benchpool.cli.pool_view import print_board, rule_text, why_refunded
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
-        rows = client.leaderboard(client.find(pool).id)
+        found = client.find(pool)
+        rows = client.leaderboard(found.id)
         name_of = view.names(network)
+        next_ms = client.next_ranking() if found.text("status") == "open" else None
     if as_json:
         output.print_json(rows)
-    elif rows:
-        output.table(
-            ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"],
-            [leaderboard_row(row, name_of) for row in rows],
-            right=["Rank", "Score", "Std. error", "Evaluated", "Reward"],
-        )
+        return
+    if rows:
+        print_board(rows, name_of)
         output.note(f"by {rows[0]['protocol']}; more of it: benchpool pool report")
     else:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
+    output.note(rule_text(found.text("allocation")))
+    if next_ms is not None:
+        ranked = any(row["total"] for row in rows)
+        said = "ranked again" if ranked else "nothing is ranked yet; ranked first"
+        output.note(f"{said} at {view.moment(next_ms)}")
+    if why := why_refunded(found.facts, rows):
+        output.note(f"refunded: {why}")
 
 
 @app.command("show")
@@ -239,29 +257,34 @@ def show(
 
     Example: benchpool pool show 4fT9
     """
-    import json
-
     from benchpool.cli import view
-    from benchpool.cli.pool_view import shown
+    from benchpool.cli.pool_view import print_board, print_pool, why_refunded
+    from benchpool.winston import format_war
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
         found = client.get(client.find(pool).id)
         name_of = view.names(network)
+        next_ms = client.next_ranking() if found.text("status") == "open" else None
+    facts = found.facts
     if as_json:
-        output.print_json(found.facts)
+        output.print_json(facts)
         return
-    output.fields(
-        [
-            (
-                name,
-                json.dumps(value, ensure_ascii=False)
-                if isinstance(value, list | dict)
-                else shown(found, name, name_of),
-            )
-            for name, value in found.facts.items()
-        ]
-    )
+    entries, givers = facts["models"], facts["contributions"]
+    why = why_refunded(facts, entries)
+    more = [
+        ("Refunded" if why else "Settled", why or found.text("reason")),
+        ("Next ranking", "" if next_ms is None else view.moment(next_ms)),
+        ("Entries", str(len(entries))),
+    ]
+    print_pool(facts, name_of, more)
+    if len(givers) > 1:
+        output.heading("Contributions")
+        rows = [(name_of(giver), format_war(int(amount))) for giver, amount in givers.items()]
+        output.table(["From", "Amount"], rows, right=["Amount"])
+    if entries:
+        output.heading("Entries")
+        print_board(entries, name_of)
 
 
 @app.command("report")
@@ -276,21 +299,29 @@ def report(
 
     Example: benchpool pool report 4fT9
     """
+    from benchpool.cli.pool_view import why_refunded
+
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
-        reports = client.reports(client.find(pool).id)
+        found = client.find(pool)
+        reports = client.reports(found.id)
     if as_json:
         output.print_json(reports)
         return
     if not reports:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
     for each in reports:
-        output.line(each["name"])
+        output.line(output.paint(output.clean(each["name"]), "strong"))
         output.fields([(name, value) for name, value in _report_lines(each) if value])
+    if why := why_refunded(found.facts, reports):
+        output.note(f"refunded: {why}")
 
 
 def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Write a report as names and values for people; what is empty is left out."""
+    from benchpool.cli.pool_view import fraction
+
+    score = facts["score"] if facts["evaluated"] else None
     evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
 
     def letters(counts: dict[str, int]) -> str:
@@ -302,8 +333,11 @@ def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("Weights", facts["weights"]),
         ("Quantization", computing.get("Quantization", "")),
         ("Chat template", computing.get("Chat-Template", "")),
-        ("Score", f"{facts['score']:.4f}  ({facts['correct']} of {evaluated})"),
-        ("Standard error", f"{facts['standard_error']:.4f}" if facts["standard_error"] else ""),
+        (
+            "Score",
+            f"{fraction(score)}  ({facts['correct']} of {output.count(evaluated, 'answer')})",
+        ),
+        ("Std. error", fraction(facts["standard_error"])),
         ("Answers taken", letters(facts["predictions"])),
         ("Right answers", letters(facts["labels"])),
         (
@@ -314,7 +348,9 @@ def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for each in facts["runtimes"]:
         said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
-        lines.append(("Runtime", f"{each['precision']}, {each['answers']} answers: {said}"))
+        lines.append(
+            ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
+        )
     lines += [
         ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
     ]

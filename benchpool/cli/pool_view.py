@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from benchpool.cli import output, view
+from benchpool.pools.allocation import RULES, why_nobody
+from benchpool.winston import format_war
 
 if TYPE_CHECKING:
-    from benchpool.client.pools import Pool
+    from benchpool.cli.view import NameOf
     from benchpool.network import Network, Sent
 
-_TIMES = {"start_time", "end_time", "joined_at"}
-_AMOUNTS = {"funds", "reward"}
+NONE = "–"
+"""Stands where nothing is known yet."""
+_BOARD = ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"]
 
 
 class Verbose:
@@ -33,47 +36,75 @@ class Verbose:
             view.print_tree(sent.trace, view.names(self._network))
 
 
-def shown(pool: Pool, name: str, name_of: Callable[[str], str] = str) -> str:
-    """Write a fact of a pool as people read it: times, amounts and names."""
-    value = pool.facts.get(name)
-    if name in _TIMES and isinstance(value, int):
-        return view.moment(value)
-    if name in _AMOUNTS and value is not None:
-        return amount(value)
-    return "" if value is None else name_of(str(value))
+def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
+    """Print the ranked entries of a pool, those last that no ranking has counted yet.
 
-
-def amount(value: object) -> str:
-    """Write winston as wAR; what is no amount as it is."""
-    from benchpool.winston import format_war
-
-    try:
-        return format_war(int(str(value)))
-    except ValueError:
-        return str(value)
-
-
-def leaderboard_row(row: dict[str, Any], name_of: Callable[[str], str]) -> list[str]:
-    """Write a row of a leaderboard for people."""
-
-    def number(name: str) -> str:
-        value = row.get(name)
-        try:
-            return "" if value is None or value == "" else f"{float(value):.4f}"
-        except (TypeError, ValueError):
-            return str(value)
-
-    def text(name: str) -> str:
-        value = row.get(name)
-        return "" if value is None else str(value)
-
-    reward = row.get("reward")
-    return [
-        text("rank"),
-        text("name") or name_of(text("model")),
-        name_of(text("participant")),
-        number("score"),
-        number("standard_error"),
-        f"{text('evaluated')}/{text('total')}",
-        "" if reward in (None, "") else amount(reward),
+    Args:
+        rows: rank, name, participant, score, standard_error, evaluated, total, reward; and
+            joined_at, which has a column then.
+        name_of: names participants.
+    """
+    joined = ["Joined"] if any("joined_at" in row for row in rows) else []
+    cells = [
+        [*_board_row(row, name_of), *(view.moment(row["joined_at"]) for _ in joined)]
+        for row in sorted(rows, key=lambda row: not row["total"])
     ]
+    output.table([*_BOARD, *joined], cells, right=["Rank", *_BOARD[3:]])
+
+
+def _board_row(row: Mapping[str, Any], name_of: NameOf) -> list[str]:
+    who = [row["name"], name_of(row["participant"])]
+    if not row["total"]:  # no ranking has asked for its score
+        return [NONE, *who, *([NONE] * 4)]
+    score = fraction(row["score"] if row["evaluated"] else None)
+    evaluated = f"{row['evaluated']}/{row['total']}"
+    return [
+        str(row["rank"]),
+        *who,
+        score,
+        fraction(row["standard_error"]),
+        evaluated,
+        format_war(int(row["reward"])),
+    ]
+
+
+def fraction(value: float | str | None) -> str:
+    """Write a score or its standard error, if there is any."""
+    return NONE if value in (None, "") else f"{float(value or 0):.4f}"
+
+
+def print_pool(pool: Mapping[str, Any], name_of: NameOf, more: Sequence[tuple[str, str]]) -> None:
+    """Print the facts of a pool.
+
+    Args:
+        pool: what the Benchmark or an audit tells of it.
+        name_of: names the funder and the data set.
+        more: further facts with their names; empty ones are left out.
+    """
+    said = [
+        ("Id", pool["id"]),
+        ("Title", pool["title"]),
+        ("Status", pool["status"]),
+        ("Funds", format_war(int(pool["funds"]))),
+        ("Funder", name_of(pool["funder"])),
+        ("Open", f"{view.moment(pool['start_time'])} to {view.moment(pool['end_time'])}"),
+        ("Data set", name_of(pool["dataset"])),
+        ("Protocol", pool["protocol"]),
+        ("Allocation", rule_text(pool["allocation"])),
+        *more,
+    ]
+    output.fields([(name, value) for name, value in said if value])
+
+
+def rule_text(name: str) -> str:
+    """Write a rule's name with the sentence that explains it."""
+    rule = RULES.get(name)
+    return name if rule is None else f"{name}: {rule.summary}"
+
+
+def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
+    """Say why a pool was refunded; empty if it was not."""
+    if pool["status"] != "refunded":
+        return ""
+    evaluated = sum(entry["evaluated"] for entry in entries)
+    return pool.get("reason") or why_nobody(pool["allocation"], len(entries), evaluated)

@@ -45,10 +45,13 @@ def export(
         left_out = [{"id": data_id, "size": size} for data_id, size in done.left_out]
         output.print_json({"schema": "export/1", **done._asdict(), "left_out": left_out})
         return
-    output.line(f"{done.entries:,} messages in {done.lines:,} lines, {done.size:,} bytes")
+    lines, all_bytes = output.count(done.lines, "line"), output.count(done.size, "byte")
+    output.line(f"{output.count(done.entries, 'message')} in {lines}, {all_bytes}")
     output.line(f"hash {done.hash}")
     for data_id, size in done.left_out:
-        output.note(f"left out data {data_id} of {size:,} bytes; include it with --with-data")
+        output.note(
+            f"left out data {data_id} of {output.count(size, 'byte')}; include it with --with-data"
+        )
     if with_keys:
         output.note("the file holds the keys of all wallets: keep it to yourself")
 
@@ -85,6 +88,6 @@ def import_(
         )
         return
     output.line(
-        f"{output.paint('✓', 'good')} {folder}: {done.messages:,} messages of"
-        f" {len(done.processes)} processes verified and folded"
+        f"{output.paint('✓', 'good')} {folder}: {output.count(done.messages, 'message')} of"
+        f" {output.count(len(done.processes), 'process', 'processes')} verified and folded"
     )

@@ -184,22 +184,22 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
     ]
     pairs += [(str(name), value) for name, value in shown["description"].items()]
     output.fields(pairs)
-    _section("Tags")
+    output.heading("Tags")
     for tag in shown["tags"]:
         value = output.one_line(name_of(tag["value"]), 160)
         output.paragraph(f"{output.clean(tag['name'])}={value}", "  ", "    ")
-    _section("Handlers")
+    output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
         said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
         output.paragraph(said, "  ", "    ")
     if shown["cron"]:
-        _section("Cron")
+        output.heading("Cron")
     for entry in shown["cron"]:
         tags = " ".join(f"{tag['name']}={tag['value']}" for tag in entry["tags"])
         said = f"every {entry['interval']}: {tags}; next {view.moment(entry['due'])}"
         output.paragraph(output.clean(said), "  ", "    ")
-    _section("State")
+    output.heading("State")
     lines = json.dumps(shown["state"], indent=2, ensure_ascii=False).splitlines()
     most = len(lines) if output.width() is None else _STATE_LINES
     for text in lines[:most]:
@@ -207,11 +207,6 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
         output.paragraph(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
     if len(lines) > most:
         output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
-
-
-def _section(title: str) -> None:
-    output.line()
-    output.line(output.paint(title, "strong"))
 
 
 def log(

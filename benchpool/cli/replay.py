@@ -65,14 +65,18 @@ def _show(done: Replay) -> None:
     ]
     output.table(["Name", "Process", "Module", "Messages", "State"], rows, right=["Messages"])
     rate = done.messages / done.seconds if done.seconds else 0
-    output.note(f"{done.messages:,} messages in {done.seconds:.2f} s, {rate:,.0f} a second")
+    folded = output.count(done.messages, "message")
+    output.note(f"{folded} in {done.seconds:.2f} s, {rate:,.0f} a second")
     if done.pending:
-        output.note(f"{done.pending:,} messages are pending and were not evaluated yet")
+        output.note(f"pending, and not evaluated yet: {output.count(done.pending, 'message')}")
     if done.verified and done.difference is None:
         compared = sum(each.compared for each in done.processes)
-        output.line(
-            f"{output.paint('✓', 'good')} {done.messages:,} results, {done.mail:,} messages to"
-            f" wallets, every hash chain and {compared} kept states are what the replay gives"
+        output.paragraph(
+            f"{output.count(done.messages, 'result')}, {output.count(done.mail, 'message')} to"
+            f" wallets, every hash chain and {output.count(compared, 'kept state')} are what the"
+            " replay gives",
+            f"{output.paint('✓', 'good')} ",
+            "  ",
         )
         if done.signatures:
             output.line(f"{output.paint('✓', 'good')} signatures that hold: {done.signatures:,}")

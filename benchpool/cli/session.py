@@ -75,7 +75,8 @@ def writing(
             if fresh:
                 output.note(f"a new network begins in {folder}")
             if network.resumed:
-                output.note(f"resuming {network.resumed} messages of an interrupted run")
+                pending = output.count(network.resumed, "message")
+                output.note(f"resuming {pending} of an interrupted run")
                 with working(network):
                     network.run()
             yield network

@@ -73,7 +73,7 @@ def up(
 
     def ready(addresses: Addresses, resumed: int) -> None:
         if resumed:
-            output.note(f"resuming {resumed} messages of an interrupted run")
+            output.note(f"resuming {output.count(resumed, 'message')} of an interrupted run")
         if as_json:
             output.print_json({name: getattr(addresses, name) for name in addresses.__slots__})
         else:

@@ -56,7 +56,7 @@ def tags_text(message: Message, name_of: NameOf, *, width: int = 60) -> str:
 def data_text(data: str | bytes, width: int = _DATA_WIDTH) -> str:
     """Write Data on one line; people see no more of it than a width."""
     if isinstance(data, bytes):
-        return f"({len(data)} bytes)"
+        return f"({output.count(len(data), 'byte')})"
     return output.one_line(data, width)
 
 

@@ -85,7 +85,7 @@ def _grant(network: Network, samples: Sequence[Sample], listener: Listener) -> i
     deployment = deploy(network, samples=to_json(samples).encode())
     fresh = [name for name in deployment.names() if name not in known]
     if fresh:
-        listener.step(f"spawned {', '.join(fresh)}; {len(samples)} questions loaded")
+        listener.step(f"spawned {', '.join(fresh)}; questions loaded: {len(samples)}")
     for name, amount in GRANTS.items():
         address = network.resolve(name)
         if _balance(network, name) == 0:
@@ -184,6 +184,7 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         "leaderboard": [
             {key: row[key] for key in keys}
             | {
+                "score": _number(row["score"]),
                 "accuracy": _number(row["accuracy"]),
                 "stderr": _number(row["standard_error"]),
                 "evaluated": row["evaluated"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchpool.ao.ids import find_titled
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import Wallet, check_name
@@ -15,7 +16,7 @@ from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent
 
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
-_LEAST_PREFIX = 4
+_RANKING = "Update-Leaderboard"
 _COUNTS = {
     "correct": "Correct",
     "correct_per_character": "Correct-Per-Character",
@@ -154,6 +155,11 @@ class PoolClient:
             )
         return reports
 
+    def next_ranking(self) -> int | None:
+        """Return when the entries are ranked next, in milliseconds; None if no cron does it."""
+        ticks = self._network.cron(self._benchmark)
+        return min((ms for each, ms in ticks if each.tags.get("Action") == _RANKING), default=None)
+
     def first_protocol(self, dataset: str) -> str:
         """Return the protocol that a data set names first; empty if it names none.
 
@@ -173,20 +179,13 @@ class PoolClient:
     def find(self, text: str) -> Pool:
         """Find a pool by its id, the beginning of it, or its title.
 
-        Raises: PoolError if none or several are meant.
+        Raises: PoolError if there is none; AmbiguousId if several are meant.
         """
-        pools = self.pools()
-        for matches in (
-            [pool for pool in pools if pool.id == text],
-            [pool for pool in pools if pool.title == text],
-            [pool for pool in pools if len(text) >= _LEAST_PREFIX and pool.id.startswith(text)],
-        ):
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                ids = ", ".join(pool.id for pool in matches)
-                raise PoolError(f"{text!r} may mean {len(matches)} pools: {ids}")
-        raise PoolError(f"no pool {text!r}; see: benchpool pool list")
+        pools = {pool.id: pool for pool in self.pools()}
+        found = find_titled(text, {pool.id: pool.title for pool in pools.values()}, "pools")
+        if found is None:
+            raise PoolError(f"no pool {text[:60]!r}; see: benchpool pool list")
+        return pools[found]
 
     def _ask(self, target: str, action: str, tags: TagsInput = ()) -> Outgoing:
         if self._watch is not None:

@@ -29,7 +29,7 @@ from sqlalchemy.pool import StaticPool
 
 from benchpool.extensions.base import Extension
 from benchpool.store import Checkpoint
-from benchpool.store.sqlite import connect, prepare_connections
+from benchpool.store.connections import connect, prepare_connections
 
 _own = MetaData()
 _checkpoint = Table(

@@ -108,8 +108,10 @@ class Logs:
         key = self._store.fact(SCHEDULER_KEY_FACT)
         if entry is None or key is None:
             return None
-        seal = self._store.seal(entry.message.process, entry.message.position)
-        return None if seal is None else kept_assignment(entry.message, seal, from_base64url(key))
+        signed = self._store.signed_assignment(entry.message.process, entry.message.position)
+        if signed is None:
+            return None
+        return kept_assignment(entry.message, signed, from_base64url(key))
 
     def assigned(self, assignment_id: str) -> Message | None:
         """Return the message that a signed assignment put into a log; None if there is none."""

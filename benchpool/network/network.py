@@ -31,7 +31,7 @@ from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.module import ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Entry
-from benchpool.store.home import Home, open_store
+from benchpool.store.home import Home, open_home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import CronEntry, Tick
 from benchpool.units.limits import Limits, find_limits
@@ -77,7 +77,7 @@ class Network:
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.read_only = read_only
-        self._store = open_store(self.home, read_only=read_only)
+        self._store = open_home(self.home, read_only=read_only)
         try:
             self._set_up(
                 clock=clock,

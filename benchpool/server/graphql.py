@@ -12,7 +12,7 @@ from graphql.type import GraphQLResolveInfo
 
 from benchpool.ao.ids import encode_id
 from benchpool.server.transactions import Place, Transaction, Transactions, Wanted
-from benchpool.store.sqlite import SqliteStore
+from benchpool.store import Store
 
 DEFAULT_FIRST: Final = 10
 MOST_FIRST: Final = 1_000
@@ -50,7 +50,7 @@ SCHEMA = build_schema(
 
 
 def execute(
-    transactions: Transactions, store: SqliteStore, query: str, variables: Mapping[str, Any]
+    transactions: Transactions, store: Store, query: str, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Answer a query: `{"data": ...}`, and `errors` if something is wrong with it."""
     result = graphql_sync(
@@ -65,7 +65,7 @@ def execute(
 class _Query:
     """The resolvers of the root; graphql-core calls methods with the arguments of the query."""
 
-    def __init__(self, transactions: Transactions, store: SqliteStore) -> None:
+    def __init__(self, transactions: Transactions, store: Store) -> None:
         self._transactions = transactions
         self._store = store
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchpool.errors import Unavailable
-from benchpool.store.sqlite import SqliteStore
+from benchpool.store import Store
+from benchpool.store.opening import open_store
 
 T = TypeVar("T")
 
@@ -24,9 +25,9 @@ class Lookups:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="benchpool-gateway")
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
 
-    async def read(self, work: Callable[[SqliteStore], T]) -> T:
+    async def read(self, work: Callable[[Store], T]) -> T:
         """Look at one moment of the network. Raises: what the work raises; Unavailable."""
         loop = asyncio.get_running_loop()
         try:
@@ -34,9 +35,9 @@ class Lookups:
         except RuntimeError as error:
             raise Unavailable(f"the server is stopping: {error}") from None
 
-    def _look(self, work: Callable[[SqliteStore], T]) -> T:
+    def _look(self, work: Callable[[Store], T]) -> T:
         if self._store is None:
-            self._store = SqliteStore(self._path, read_only=True)
+            self._store = open_store(self._path, read_only=True)
         try:
             return work(self._store)
         finally:

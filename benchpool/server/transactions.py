@@ -20,8 +20,7 @@ from benchpool.ao.wire import MESSAGE, PROCESS, data_of
 from benchpool.errors import BenchpoolError, DataNotFound
 from benchpool.server.assignments import message_tags
 from benchpool.server.shapes import PROTOCOL
-from benchpool.store.search import Search
-from benchpool.store.sqlite import SqliteStore
+from benchpool.store import Search, Store
 from benchpool.store.uploads import Upload
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Transactions:
         self._data = context.network.data
         self._registry = context.network.registry
 
-    def find(self, store: SqliteStore, transaction_id: str) -> Transaction | None:
+    def find(self, store: Store, transaction_id: str) -> Transaction | None:
         """Return a transaction by its id."""
         if not is_id(transaction_id):
             return None
@@ -122,7 +121,7 @@ class Transactions:
         return Transaction(transaction_id, "", "", (), 0, 0, data_size=size)
 
     def select(
-        self, store: SqliteStore, wanted: Wanted, after: Place, *, descending: bool
+        self, store: Store, wanted: Wanted, after: Place, *, descending: bool
     ) -> Iterator[tuple[Place, Transaction]]:
         """Go through what is wanted, by time, from behind a place."""
         sources = (
@@ -146,7 +145,7 @@ class Transactions:
                 yield (each.timestamp_ms, source, number), each
 
     def _search(
-        self, store: SqliteStore, wanted: Wanted, after: int, *, descending: bool
+        self, store: Store, wanted: Wanted, after: int, *, descending: bool
     ) -> Iterator[_Keyed]:
         if not (wanted.may_be(MESSAGE) or wanted.may_be(PROCESS)):
             return
@@ -161,14 +160,14 @@ class Transactions:
         for sequence, message in store.search(search):
             yield (message.timestamp, 2, sequence), self._of_message(store, message)
 
-    def _known(self, store: SqliteStore, wanted: Wanted) -> Iterator[Transaction]:
+    def _known(self, store: Store, wanted: Wanted) -> Iterator[Transaction]:
         if wanted.may_be("Module"):
             for module in self._registry.names():
                 yield self._of_module(module)
         if wanted.may_be("Scheduler-Location"):
             yield from self._locations(store, wanted.owners)
 
-    def _locations(self, store: SqliteStore, owners: frozenset[str]) -> Iterator[Transaction]:
+    def _locations(self, store: Store, owners: frozenset[str]) -> Iterator[Transaction]:
         """Say where schedulers are: this network's own, and those that its processes name."""
         known = {self._context.assignments.address: None}
         for info in store.processes():
@@ -190,7 +189,7 @@ class Transactions:
     def _uploads(self) -> Iterator[Transaction]:
         return map(self._of_upload, self._data.uploads.all())
 
-    def raw(self, store: SqliteStore, transaction_id: str) -> tuple[bytes | Path, str] | None:
+    def raw(self, store: Store, transaction_id: str) -> tuple[bytes | Path, str] | None:
         """Return the data of a transaction, or a file with it, and its content type."""
         if not is_id(transaction_id):
             return None
@@ -232,7 +231,7 @@ class Transactions:
         time_ms, size = upload.record.timestamp, upload.record.size
         return _of_item(upload.item, block_height(time_ms), time_ms, size)
 
-    def _of_message(self, store: SqliteStore, message: Message) -> Transaction:
+    def _of_message(self, store: Store, message: Message) -> Transaction:
         head = store.item_head(message.id)
         height, size = message.block_height, len(data_of(message))
         if head is not None:

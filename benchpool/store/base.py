@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import Seal
+from benchpool.ao.wire import SignedAssignment
 from benchpool.errors import StoreError
 
 MAIL = b""
@@ -32,6 +32,20 @@ class Line(NamedTuple):
     """What the index of ticks has for it; None where there is no index."""
     message: bytes
     result: bytes | None
+
+
+class Search(NamedTuple):
+    """Which messages are wanted: those that came to where they were sent, cron ticks left out."""
+
+    texts: tuple[frozenset[str], ...] = ()
+    """Of each set, one text at least stands in the bytes of a message."""
+    targets: frozenset[str] = frozenset()
+    """Processes and wallets; none is all."""
+    spawns: bool = False
+    """The first messages of processes alone."""
+    after: int | None = None
+    """The sequence behind which to begin."""
+    descending: bool = False
 
 
 class Checkpoint(NamedTuple):
@@ -126,6 +140,14 @@ class Store(Protocol):
         """Go through the ids of messages that begin with a text."""
         ...
 
+    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+        """Go through the messages that are wanted in the order in which they were logged.
+
+        Returns: each with its sequence, above 0. Texts may stand anywhere in its bytes, so what it
+            says has to be compared exactly.
+        """
+        ...
+
     def pending(self) -> list[Message]:
         """Return the messages without a result, in the order in which they were scheduled."""
         ...
@@ -160,11 +182,11 @@ class Store(Protocol):
         """Tell whether any message is signed."""
         ...
 
-    def add_seal(self, process: str, position: int, seal: Seal) -> None:
+    def add_signed_assignment(self, process: str, position: int, made: SignedAssignment) -> None:
         """Keep the scheduler's signature of the assignment at this place of a log."""
         ...
 
-    def seal(self, process: str, position: int) -> Seal | None:
+    def signed_assignment(self, process: str, position: int) -> SignedAssignment | None:
         """Return what the scheduler signed of this place; None if it signed nothing."""
         ...
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from benchpool.errors import HomeLocked, StoreError
-from benchpool.store import DataStore, MemoryStore, Store
+from benchpool.store import DataStore, Store
+from benchpool.store.opening import open_store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
@@ -120,15 +121,13 @@ class Home:
             self._lock = None
 
 
-def open_store(home: Home | None, *, read_only: bool) -> Store:
+def open_home(home: Home | None, *, read_only: bool) -> Store:
     """Open the store of a home, locked for writing, or one in memory.
 
     Raises: HomeLocked, StoreError, SchemaMismatch.
     """
     if home is None:
-        return MemoryStore()
-    from benchpool.store.sqlite import SqliteStore  # noqa: PLC0415 - slow to import
-
+        return open_store(None)
     if not read_only:
         home.create()
         home.lock()
@@ -137,7 +136,7 @@ def open_store(home: Home | None, *, read_only: bool) -> Store:
     try:
         if not read_only:
             home.protect()
-        return SqliteStore(home.database, read_only=read_only)
+        return open_store(home.database, read_only=read_only)
     except BaseException:
         home.unlock()
         raise
@@ -155,7 +154,7 @@ class Run(NamedTuple):
 def open_run(folder: Path) -> Iterator[Run]:
     """Open a home to look, without loading any process. Raises: StoreError if there is none."""
     home = Home(folder)
-    store = open_store(home, read_only=True)
+    store = open_home(home, read_only=True)
     try:
         yield Run(home, store, DataStore(home.data))
     finally:

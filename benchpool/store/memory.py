@@ -15,8 +15,8 @@ from benchpool.ao.message import (
     encode_result,
 )
 from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import Seal
-from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
+from benchpool.ao.wire import SignedAssignment
+from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line, Search
 
 
 class MemoryStore:
@@ -36,8 +36,8 @@ class MemoryStore:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._items: dict[str, tuple[bytes, str]] = {}
         self._marks: dict[str, str] = {}
-        self._seals: dict[tuple[str, int], Seal] = {}
-        self._sealed: dict[str, tuple[str, int]] = {}
+        self._assignments: dict[tuple[str, int], SignedAssignment] = {}
+        self._assigned: dict[str, tuple[str, int]] = {}
         self.uncommitted = 0
         self.failure = Failure()
 
@@ -114,6 +114,25 @@ class MemoryStore:
         """See `Store`."""
         return (message_id for message_id in self._places if message_id.startswith(text))
 
+    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+        """See `Store`."""
+        self.failure.check()
+        any_of = [[text.encode() for text in texts] for texts in wanted.texts]
+        found = list(enumerate(self.lines(), start=1))
+        for sequence, line in reversed(found) if wanted.descending else found:
+            if wanted.after is not None and (
+                sequence >= wanted.after if wanted.descending else sequence <= wanted.after
+            ):
+                continue
+            if wanted.targets and line.process not in wanted.targets:
+                continue
+            if wanted.spawns and not (line.position == 0 and line.process in self._processes):
+                continue
+            if all(any(text in line.message for text in texts) for texts in any_of):
+                message = decode_message(line.message)
+                if message.target == line.process and not message.cron:
+                    yield sequence, message
+
     def _entry(self, process: str, place: int) -> Entry:
         result = self._results[process][place]
         return Entry(
@@ -153,18 +172,18 @@ class MemoryStore:
         """See `Store`."""
         return bool(self._items)
 
-    def add_seal(self, process: str, position: int, seal: Seal) -> None:
+    def add_signed_assignment(self, process: str, position: int, made: SignedAssignment) -> None:
         """See `Store`."""
-        self._seals[process, position] = seal
-        self._sealed[encode_id(seal.id)] = (process, position)
+        self._assignments[process, position] = made
+        self._assigned[encode_id(made.id)] = (process, position)
 
-    def seal(self, process: str, position: int) -> Seal | None:
+    def signed_assignment(self, process: str, position: int) -> SignedAssignment | None:
         """See `Store`."""
-        return self._seals.get((process, position))
+        return self._assignments.get((process, position))
 
     def assigned(self, assignment_id: str) -> Message | None:
         """See `Store`."""
-        place = self._sealed.get(assignment_id)
+        place = self._assigned.get(assignment_id)
         return None if place is None else self._entry(*place).message
 
     def add_process(self, info: ProcessInfo) -> None:

@@ -6,34 +6,17 @@ entry that is scheduled and evaluated within one transaction is written once, by
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
-from sqlalchemy import (
-    Connection,
-    Engine,
-    bindparam,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
 
-from benchpool.ao.ids import encode_id, id_keys, is_id
-from benchpool.ao.ids import id_key as _id_key
+from benchpool.ao.ids import id_key, id_keys, is_id
 from benchpool.ao.message import (
     Message,
     ProcessInfo,
@@ -45,71 +28,20 @@ from benchpool.ao.message import (
 )
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import Seal
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line
-from benchpool.store.migrations import open_schema
-from benchpool.store.search import Search
+from benchpool.store.base import MAIL, Checkpoint, Entry, Line, Search
+from benchpool.store.search import search
+from benchpool.store.signed import SignedItems
 
 _PAGE = 1_000
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
     "INSERT INTO log (process, position, id_key, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_INSERT_SEAL = (
-    "INSERT INTO assignments (process, position, id_key, signature, exclude) VALUES (?, ?, ?, ?, ?)"
-)
 
 
-def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
-    """Return the address of a SQLite file, in a folder that cannot be written too.
-
-    To read in WAL mode, SQLite wants to lay files beside the one that it reads. Where it cannot,
-    and no writer has left a log there, the file alone is the whole truth and does not change.
-    """
-    sealed = read_only and not os.access(path.parent, os.W_OK)
-    sealed = sealed and not path.with_name(f"{path.name}-wal").exists()
-    return f"file:{quote(str(path.absolute()))}{'?immutable=1' if sealed else ''}"
-
-
-def connect(path: Path, *, read_only: bool = False) -> Engine:
-    """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
-
-    SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
-    """
-    uri = sqlite_uri(path, read_only=read_only)  # SQLAlchemy's own addresses cannot quote a path
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
-        poolclass=QueuePool,
-    )
-    prepare_connections(engine, read_only=read_only)
-    return engine
-
-
-def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
-    """Set each new SQLite connection up; see `connect`."""
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout=10000")
-        if read_only:
-            cursor.execute("PRAGMA query_only=ON")
-        else:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-
-class SqliteStore:
+class SqliteStore(SignedItems):
     """A home's log and registers.
 
     Raises:
@@ -118,9 +50,6 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
-        self.failure = Failure()
-        self._engine = connect(path, read_only=read_only)
         # Tuples and bytes only: the garbage collector would visit lists again and again.
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
         self._fresh_results: dict[tuple[str, int], bytes] = {}
@@ -129,56 +58,9 @@ class SqliteStore:
         self._late: list[dict[str, Any]] = []
         self._infos: dict[str, ProcessInfo] = {}
         """The facts of processes, which never change, as far as they were asked for."""
-        self._items: dict[str, tuple[str, bytes, str]] = {}
-        self._marks: dict[str, str] = {}
-        self._seals: list[tuple[str, int, int, bytes, str]] = []
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
-        try:
-            self._opened = self._engine.connect()
-        except DBAPIError as error:
-            raise StoreError(f"{path} cannot be opened: {error.orig}") from error
-        try:
-            open_schema(self._connection, path, read_only=read_only)
-        except DBAPIError as error:
-            self.close()
-            raise StoreError(f"{path} cannot be opened: {error.orig}") from error
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def _connection(self) -> Connection:
-        """The connection, to read by. Raises: StoreError if a write has failed."""
-        self.failure.check()
-        return self._opened
-
-    def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
-        """Read by the driver's own cursor: Core's takes three times as long for a row.
-
-        Raises: StoreError if a write has failed; sqlite3.Error.
-        """
-        connection = self._connection
-        if not connection.in_transaction():
-            connection.begin()
-        driver: Any = connection.connection.driver_connection
-        cursor: sqlite3.Cursor = driver.execute(query, values)
-        return cursor
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Give the connection to write by. A write that fails is the last.
-
-        Raises: StoreError.
-        """
-        self.failure.check()
-        try:
-            yield self._opened
-        except BaseException as error:
-            self.failure.note(error)
-            if isinstance(error, DBAPIError):
-                raise StoreError(f"{self.path} cannot be written: {error.orig}") from error
-            raise
+        super().__init__(path, read_only=read_only)
 
     @property
     def uncommitted(self) -> int:
@@ -191,7 +73,7 @@ class SqliteStore:
             self.failure.check()
         place = (message.process, message.position)
         try:
-            self._fresh[place] = (*place, _id_key(message.id), message.cron, encode(message))
+            self._fresh[place] = (*place, id_key(message.id), message.cron, encode(message))
             self._fresh_ids[message.id] = (*self._fresh_ids.get(message.id, ()), place)
         except BaseException as error:
             self.failure.note(error)
@@ -219,32 +101,21 @@ class SqliteStore:
 
     def _flush(self) -> None:
         self.failure.check()
-        if not (self._fresh or self._late or self._items):
-            return
-        self._flushed += len(self._fresh) + len(self._late)
-        with self._writing() as connection:
-            if self._fresh:
-                # The driver's own executemany: a third faster than Core's for these plain rows.
-                results = self._fresh_results
-                connection.exec_driver_sql(
-                    _INSERT, [(*row, results.get(place)) for place, row in self._fresh.items()]
-                )
-                self._fresh.clear()
-                self._fresh_ids.clear()
-                results.clear()
-            if self._late:
-                connection.execute(_RECORD, self._late)
-                self._late.clear()
-            if self._items:
-                connection.exec_driver_sql(
-                    "INSERT INTO items (message, head, mark) VALUES (?, ?, ?)",
-                    list(self._items.values()),
-                )
-                self._items.clear()
-                self._marks.clear()
-            if self._seals:
-                connection.exec_driver_sql(_INSERT_SEAL, self._seals)
-                self._seals.clear()
+        if self._fresh or self._late:
+            self._flushed += len(self._fresh) + len(self._late)
+            with self._writing() as connection:
+                if self._fresh:
+                    # The driver's own executemany: a third faster than Core's for plain rows.
+                    given, results = self._fresh.items(), self._fresh_results
+                    rows = [(*row, results.get(place)) for place, row in given]
+                    connection.exec_driver_sql(_INSERT, rows)
+                    self._fresh.clear()
+                    self._fresh_ids.clear()
+                    results.clear()
+                if self._late:
+                    connection.execute(_RECORD, self._late)
+                    self._late.clear()
+        super()._flush()
 
     def last_scheduled(self, process: str) -> Message | None:
         """See `Store`."""
@@ -316,7 +187,7 @@ class SqliteStore:
     def _find_written(self, message_id: str, process: str | None) -> Entry | None:
         if self._late:  # a result of a message that is written
             self._flush()
-        given = {"key": _id_key(message_id), "process": process}
+        given = {"key": id_key(message_id), "process": process}
         rows = self._rows(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
@@ -334,9 +205,9 @@ class SqliteStore:
                 yield message_id
 
     def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
-        """Go through the messages that a search finds, each with its sequence."""
+        """See `Store`."""
         self._flush()
-        return wanted.run(self._connection)
+        return search(self._connection, wanted)
 
     def pending(self) -> list[Message]:
         """See `Store`."""
@@ -352,76 +223,6 @@ class SqliteStore:
         """See `Store`."""
         self._flush()
         return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
-
-    def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
-        """See `Store`."""
-        self._items[message_id] = (message_id, head, mark)
-        if mark:
-            self._marks[mark] = message_id
-
-    def item_head(self, message_id: str) -> bytes | None:
-        """See `Store`."""
-        row = self._item("head", "message", message_id)
-        return None if row is None else bytes(row)
-
-    def item_mark(self, message_id: str) -> str:
-        """See `Store`."""
-        return str(self._item("mark", "message", message_id) or "")
-
-    def marked(self, mark: str) -> str | None:
-        """See `Store`."""
-        fresh = self._marks.get(mark)
-        found = fresh or self._item("message", "mark", mark)
-        return None if found is None else str(found)
-
-    def _item(self, column: str, by: str, value: str) -> Any:
-        fresh = self._items.get(value) if by == "message" else None
-        if fresh is not None:
-            return fresh[1] if column == "head" else fresh[2]
-        # SQLite takes the index of the marks only where the query says that there is one.
-        extra = " AND mark != ''" if by == "mark" else ""
-        row = self._rows(
-            f"SELECT {column} FROM items WHERE {by} = ?{extra}",  # noqa: S608 - own names
-            (value,),
-        ).fetchone()
-        return None if row is None else row[0]
-
-    def has_items(self) -> bool:
-        """See `Store`."""
-        return bool(self._items) or bool(self._rows("SELECT 1 FROM items LIMIT 1").fetchone())
-
-    def add_seal(self, process: str, position: int, seal: Seal) -> None:
-        """See `Store`."""
-        key = _id_key(encode_id(seal.id))
-        self._seals.append((process, position, key, seal.signature, ",".join(seal.exclude)))
-
-    def seal(self, process: str, position: int) -> Seal | None:
-        """See `Store`."""
-        self._flush()
-        row = self._rows(
-            "SELECT signature, exclude, id_key FROM assignments WHERE process = ? AND position = ?",
-            (process, position),
-        ).fetchone()
-        if row is None:
-            return None
-        signature, exclude, key = row
-        kept = signature if isinstance(signature, bytes) else b""  # no signature: it never holds
-        return Seal(kept, tuple(filter(None, str(exclude).split(","))), key)
-
-    def assigned(self, assignment_id: str) -> Message | None:
-        """See `Store`."""
-        self._flush()
-        if not is_id(assignment_id):
-            return None
-        rows = self._rows(
-            "SELECT signature, message FROM assignments JOIN log USING (process, position)"
-            " WHERE assignments.id_key = ?",
-            (_id_key(assignment_id),),
-        )
-        for signature, message in rows:
-            if encode_id(Seal(signature).id) == assignment_id:
-                return decode_message(message)
-        return None
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""
@@ -533,18 +334,6 @@ class SqliteStore:
     def refresh(self) -> None:
         """See `Store`."""
         self._connection.rollback()
-
-    def close(self) -> None:
-        """See `Store`."""
-        self._fresh.clear()
-        self._fresh_ids.clear()
-        self._fresh_results.clear()
-        self._late.clear()
-        self._items.clear()
-        self._marks.clear()
-        self._seals.clear()
-        self._opened.close()
-        self._engine.dispose()
 
 
 _RECORD = (

@@ -9,7 +9,7 @@ from benchpool.ao.clock import Clock, block_height
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Item, Message
 from benchpool.ao.signers import Signer
-from benchpool.ao.wire import Seal, assignment_item
+from benchpool.ao.wire import SignedAssignment, assignment_item
 from benchpool.store import Store
 
 EPOCH = 0
@@ -97,17 +97,17 @@ class SchedulerUnit:
             depth,
             position,
         )
-        seal = None
+        signed = None
         if self._signer is not None:
-            signed = assignment_item(message, self._signer, exclude)
-            seal = Seal(signed.signature, tuple(exclude))
+            made = assignment_item(message, self._signer, exclude)
+            signed = SignedAssignment(made.signature, tuple(exclude))
         self._store.append(message, mail=mail)
-        if seal is not None:
-            self._store.add_seal(process, position, seal)
+        if signed is not None:
+            self._store.add_signed_assignment(process, position, signed)
         head.nonce = nonce
         head.position = position
         head.chain = chain
-        head.assignment = assignment_digest(message, chain) if seal is None else seal.id
+        head.assignment = assignment_digest(message, chain) if signed is None else signed.id
         return message
 
     def tick(self, item: Item, message_id: str, process: str, due_ms: int) -> Message:
@@ -156,9 +156,9 @@ class SchedulerUnit:
         else:
             chain = decode_id(last.hash_chain)
             position = self._store.last_position(process)
-            # What was scheduled before its network was signed has no seal.
-            seal = self._store.seal(process, last.position)
-            assignment = assignment_digest(last, chain) if seal is None else seal.id
+            # What was scheduled before its network was signed has no signed assignment.
+            signed = self._store.signed_assignment(process, last.position)
+            assignment = assignment_digest(last, chain) if signed is None else signed.id
             head = _Head(last.nonce, position, chain, assignment)
         self._heads[process] = head
         return head

@@ -8,12 +8,15 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from benchpool import Message, Network, Process, handler
+from benchpool.ao.ids import module_id
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
 from benchpool.ao.tags import Tags
 from benchpool.audit.audit import audit, audit_home
 from benchpool.audit.statement import Statement
 from benchpool.cli import app
 from benchpool.errors import PoolError
+from processes.siqa import SiqaDataset
 
 WAR = 10**12
 
@@ -156,7 +159,45 @@ def test_the_command_ends_with_1_if_a_check_fails(finished: Path):
     assert "✗ every score is what the answers give" in run.stdout
 
 
-@pytest.mark.parametrize(("text", "what"), [("nowhere", "there is no pool"), ("", "any of")])
-def test_a_pool_that_is_not_there_or_several(finished: Path, text: str, what: str):
-    with pytest.raises(PoolError, match=what):
+@pytest.mark.parametrize("text", ["nowhere", "", "abc"])
+def test_a_pool_that_is_not_there(finished: Path, text: str):
+    with pytest.raises(PoolError, match="there is no pool"):
         audit_home(finished, text)
+
+
+def test_a_data_set_spawned_by_its_modules_id_is_not_judged_by_its_own_code(
+    open_pools, monkeypatch: pytest.MonkeyPatch
+):
+    spawn = Network.spawn
+    monkeypatch.setattr(
+        Network, "spawn", lambda self, module, *a, **k: spawn(self, module_id(module), *a, **k)
+    )
+    pools = open_pools()
+    with pools.network as network:
+        pool = pools.fund(3)
+        pools.join(pool, "ana", [1] * 6)
+        monkeypatch.setattr(SiqaDataset, "is_correct", lambda *_: True)
+        network.advance("1d")
+        statement = audit(network._store, network.data, pool)
+    assert failed(statement) == ["every score is what the answers give"]
+
+
+class Shadow(Process):
+    """Takes itself for a Benchmark: it bears the tag, and answers as one does."""
+
+    @handler("Credit-Notice")
+    def credit(self, message: Message) -> None:
+        asked = ("X-Title", "X-Dataset", "X-Allocation")
+        self.reply(message, "Pool-Created", {name: message.tags.get(name) for name in asked})
+
+
+def test_only_a_process_of_the_module_benchmark_has_pools(open_pools):
+    pools = open_pools()
+    with pools.network as network:
+        network.registry.add(Shadow)
+        shadow = network.spawn("Shadow", {"WrappedAR": pools.ids.WrappedAR})
+        network.send(shadow, "Register-Dataset", {"Name": "x"}, sender="funder")
+        named = {"X-Title": "mine", "X-Dataset": network.resolve("funder")}
+        pools.transfer(3, Recipient=shadow, **named, **{"X-Allocation": "Equal"})
+        pool = pools.fund(3, **{"X-Title": "mine"})
+        assert audit(network._store, network.data, "mine").pool.id == pool

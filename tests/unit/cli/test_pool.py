@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from benchpool import Network
 from benchpool.client.deployment import deploy
 from benchpool.evaluation.sample import Sample, to_json
+from benchpool.pools.allocation import RULES
 from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_script
 
 SAMPLES = [
@@ -108,7 +110,7 @@ def test_a_pool_is_found_by_title_id_or_prefix(run_json: Any, pool: str, name: s
 
 def test_a_title_that_two_pools_have_is_refused(run: Any, run_json: Any, pool: str) -> None:
     run(*CREATE, "--funds", "1", "--title", "First", "--from", "alice")
-    assert "may mean 2 pools" in run("pool", "show", "First", code=1).stderr
+    assert "'First' is the title of 2 pools" in run("pool", "show", "First", code=1).stderr
     assert "benchpool pool list" in run("pool", "show", "Second", code=1).stderr
     assert run_json("pool", "show", pool)["title"] == "First"
 
@@ -146,6 +148,103 @@ def test_the_leaderboard(
     assert "1.5 wAR" in run("pool", "show", "First").stdout
 
 
+BOARD = ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"]
+
+
+def headers(line: str) -> list[str]:
+    return re.split(r" {2,}", line.strip())
+
+
+def test_before_the_first_ranking_the_board_says_so(
+    run: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
+    run("advance", "2h")
+    done = run("pool", "leaderboard", "First")
+    assert done.stdout.splitlines()[1].split() == ["–", "good", "alice", *"––––"]
+    assert "nothing is ranked yet; ranked first at 2025-01-02T00:00:00Z" in done.stderr
+    assert "0.0000" not in done.stdout
+    assert "Next ranking  2025-01-02T00:00:00Z" in run("pool", "show", "First").stdout
+    assert "Score          0.8889  (8 of 9 answers)" in run("pool", "report", "First").stdout
+    run("advance", "1d")
+    done = run("pool", "leaderboard", "First")
+    assert "0.8889" in done.stdout
+    assert "ranked again at 2025-01-03T00:00:00Z" in done.stderr
+
+
+def test_an_entry_that_joined_since_comes_last(
+    run: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    run("pool", "join", "First", "--model", model("old", 0), "--from", "alice")
+    run("advance", "25h")
+    run("pool", "join", "First", "--model", model("new", 9), "--from", "alice")
+    rows = [line.split()[:2] for line in run("pool", "leaderboard", "First").stdout.splitlines()]
+    assert rows == [["Rank", "Model"], ["1", "old"], ["–", "new"]]
+
+
+def test_the_columns_are_the_same_everywhere(
+    run: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
+    run("advance", "25h")
+    assert headers(run("pool", "leaderboard", "First").stdout.splitlines()[0]) == BOARD
+    for command in (["pool", "show"], ["audit"]):
+        shown = run(*command, "First").stdout
+        assert re.search(r"^Allocation +WinnerTakesAll: The best entry", shown, re.MULTILINE)
+        assert [*BOARD, "Joined"] in map(headers, shown.splitlines())
+
+
+def test_a_pool_is_shown_without_json(
+    run: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
+    fund = ["send", "--target", "WrappedAR", "--action", "Transfer", "--from", "alice"]
+    run("wallet", "new", "bob")
+    give = ["--tag", "Recipient=bob", "--tag", "Quantity=1000000000000"]
+    run(*fund, *give)
+    fund[-1] = "bob"
+    run(*fund, "--tag", "Recipient=Benchmark", "--tag", "Quantity=5", "--tag", f"X-Pool={pool}")
+    shown = run("pool", "show", "First").stdout
+    assert not set(shown) & set("{}[]")
+    assert "alice             1.5 wAR" in shown
+    assert "bob    0.000000000005 wAR" in shown
+
+
+def test_every_rule_is_explained_where_it_is_named(run: Any, pool: str) -> None:
+    said = " ".join(run("pool", "create", "--help").stdout.split())
+    for rule in RULES.values():
+        assert f"{rule.name}: {rule.summary}" in said
+    sentence = f"WinnerTakesAll: {RULES['WinnerTakesAll'].summary}"
+    assert sentence in run("pool", "list").stderr
+    assert sentence in run("pool", "show", "First").stdout
+    assert sentence in run("pool", "leaderboard", "First").stderr
+    done = run(*CREATE, "--funds", "1", "--from", "alice")
+    assert f"1 wAR by {sentence}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "correct", "why"),
+    [
+        ("Equal", None, "no model entered"),
+        ("Proportional", 0, "no entry scored above a blind guess"),
+    ],
+)
+def test_a_refund_says_why(
+    run: Any, model: Callable[[str, int], str], rule: str, correct: int | None, why: str
+) -> None:
+    create = ["pool", "create", "--dataset", "SiqaDataset", "--allocation", rule]
+    run(*create, "--funds", "1", "--duration", "1d", "--title", "Back", "--from", "alice")
+    if correct is not None:
+        run("pool", "join", "Back", "--model", model("bad", correct), "--from", "alice")
+    run("advance", "3d")
+    assert f"Refunded    {why}" in run("pool", "show", "Back").stdout
+    assert f"refunded: {why}" in run("pool", "leaderboard", "Back").stderr
+    assert f"refunded: {why}" in run("pool", "report", "Back").stderr
+    audit = run("audit", "Back").stdout
+    assert f"Refunded    {why}" in audit
+    assert f"refund: {why}" in audit
+
+
 def test_the_report(run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]) -> None:
     assert "no entries yet" in run("pool", "report", "First").stderr
     run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
@@ -156,7 +255,7 @@ def test_the_report(run: Any, run_json: Any, pool: str, model: Callable[[str, in
     assert facts["labels"] == {"A": 3, "B": 3, "C": 3}
     assert [each["answers"] for each in facts["runtimes"]] == [9]
     shown = run("pool", "report", "First").stdout
-    assert "0.8889  (8 of 9)" in shown
+    assert "0.8889  (8 of 9 answers)" in shown
     assert "stored, 9 answers: " + facts["runtimes"][0]["runtime"] in shown
 
 

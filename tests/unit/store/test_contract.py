@@ -8,8 +8,9 @@ from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
-from benchpool.errors import SchemaMismatch, StoreError
-from benchpool.store import Checkpoint, MemoryStore
+from benchpool.errors import ConfigError, SchemaMismatch, StoreError
+from benchpool.store import Checkpoint, MemoryStore, Search
+from benchpool.store.opening import open_store
 from benchpool.store.sqlite import SqliteStore
 
 
@@ -127,6 +128,58 @@ def test_an_assigned_message_is_found_where_it_came_first_or_where_asked(store):
     assert store.find("nothing") is None
 
 
+@pytest.fixture
+def searched(store):
+    """Fill the logs of two processes and a wallet; return what searches for sequences in them."""
+    store.add_process(info(0, id="a"))
+    store.add_process(info(1, id="b"))
+    said = [
+        ("a", {"data": "red"}),
+        ("b", {"data": "blue", "owner": "anna"}),
+        ("a", {"data": "red and blue", "owner": "anna"}),
+        ("a", {"data": "red", "cron": True}),
+        ("w", {"data": "red"}),
+        ("b", {"data": "red", "target": "a"}),
+        ("b", {"data": "green", "tags": Tags([("Colour", "red")])}),
+    ]
+    for number, (process, fields) in enumerate(said):
+        place = store.last_position(process) + 1
+        store.append(message(process, place, id=an_id(str(number)), **fields), mail=process == "w")
+
+    def search(*texts, **wanted):
+        given = Search(tuple(frozenset(each.split()) for each in texts), **wanted)
+        return [sequence for sequence, _ in store.search(given)]
+
+    return search
+
+
+def test_a_search_finds_texts_anywhere_in_a_message(store, searched):
+    assert searched() == [1, 2, 3, 5, 7]  # no tick, and nothing that was assigned
+    assert searched("red") == [1, 3, 5, 7]
+    assert searched("red blue") == [1, 2, 3, 5, 7]
+    assert searched("red", "anna") == [3]
+    assert searched("") == []
+    [(_, found)] = store.search(Search((frozenset({"green"}),)))
+    assert found == store.find(an_id("6")).message
+
+
+def test_a_search_goes_by_place_order_and_kind(searched):
+    assert searched(targets=frozenset({"b", "w"})) == [2, 5, 7]
+    assert searched(spawns=True) == [1, 2]
+    assert searched("red", after=1) == [3, 5, 7]
+    assert searched("red", after=5, descending=True) == [3, 1]
+    assert searched(descending=True) == [7, 5, 3, 2, 1]
+
+
+def test_a_long_search_is_given_whole(store):
+    for place in range(450):
+        store.append(
+            message(position=place, data="odd one" if place % 2 else "even one"), mail=False
+        )
+    found = list(store.search(Search((frozenset({"odd one"}),), descending=True)))
+    assert [each.position for _, each in found] == list(range(449, 0, -2))
+
+
 def test_processes_keep_their_order_and_tags(store):
     given = [info(0), info(1, module="N")]
     for each in given:
@@ -191,6 +244,21 @@ def test_what_was_committed_survives_and_the_rest_does_not(tmp_path):
     assert again.pending() == [message("a"), message("a", 1)]
     assert again.names() == {}
     again.close()
+
+
+def test_a_store_is_opened_by_its_path_or_address(tmp_path):
+    path = tmp_path / "s.sqlite"
+    with pytest.raises(ConfigError, match="no store for postgresql: addresses"):
+        open_store("postgresql://host/name")
+    for where in (path, str(path), f"sqlite:///{path}"):
+        store = open_store(where)
+        store.set_fact("opened", f"{store.fact('opened') or ''}x")
+        store.commit(1)
+        store.close()
+    reader = open_store(path, read_only=True)
+    assert reader.fact("opened") == "xxx"
+    reader.close()
+    assert open_store(None).fact("opened") is None
 
 
 def test_a_read_leaves_uncommitted_what_was_not_committed(tmp_path):

@@ -7,12 +7,13 @@ from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, encode
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import Seal
+from benchpool.ao.wire import SignedAssignment
 from benchpool.errors import SchemaMismatch, StoreError
 from benchpool.store import migrations
+from benchpool.store.connections import connect
 from benchpool.store.migrations import Migration, migrate, read_version
 from benchpool.store.schema import SCHEMA_VERSION
-from benchpool.store.sqlite import SqliteStore, connect
+from benchpool.store.sqlite import SqliteStore
 
 IDS = [encode_id(bytes([number]) * 32) for number in (1, 200, 77)]
 
@@ -161,10 +162,10 @@ def test_a_home_of_version_2_gets_what_signatures_are_kept_in(tmp_path):
     store = SqliteStore(path)
     assert store.wallets() == [Wallet("ana", "a", b"\x01", "ed25519")]
     store.add_item(IDS[0], b"head", "mark")
-    store.add_seal(IDS[0], 0, Seal(b"s" * 64))
+    store.add_signed_assignment(IDS[0], 0, SignedAssignment(b"s" * 64))
     store.commit(1)
     assert store.marked("mark") == IDS[0]
-    assert store.seal(IDS[0], 0).signature == b"s" * 64
+    assert store.signed_assignment(IDS[0], 0).signature == b"s" * 64
     store.close()
     assert version_of(path) == str(SCHEMA_VERSION)
     (tables, indexes), (expected, expected_indexes) = form(path), form(fresh)

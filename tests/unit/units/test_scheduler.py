@@ -56,7 +56,7 @@ def test_with_a_key_the_chain_goes_on_with_the_id_of_the_signed_assignment(store
     first, second = put(unit, 0), put(unit, 1)
     assert first.hash_chain == "cs1uhCLEB_ttCYaQ8RMLfe1-wvf14dML2dUh8BU2N5M"
     made = assignment_item(first, KEY)
-    assert store.seal(PROCESS, 0).signature == made.signature
+    assert store.signed_assignment(PROCESS, 0).signature == made.signature
     chain = decode_id(made.id) + decode_id(first.hash_chain)
     assert second.hash_chain == encode_id(sha256(chain).digest())
     unit._heads[PROCESS].chain = decode_id(first.hash_chain)
@@ -72,11 +72,12 @@ def test_the_chain_goes_on_after_a_restart_signed_or_not(store, clock):
     put(whole, 2), put(whole, 3)
     put(SchedulerUnit(store, clock, KEY), 4)
     log = [entry.message for entry in store.entries(PROCESS)]
-    assert [store.seal(PROCESS, place) is None for place in range(5)] == [True] * 2 + [False] * 3
+    unsigned = [store.signed_assignment(PROCESS, place) is None for place in range(5)]
+    assert unsigned == [True] * 2 + [False] * 3
     for before, after in pairwise(log):
         chain = decode_id(before.hash_chain)
-        seal = store.seal(PROCESS, before.position)
-        last = assignment_digest(before, chain) if seal is None else seal.id
+        signed = store.signed_assignment(PROCESS, before.position)
+        last = assignment_digest(before, chain) if signed is None else signed.id
         assert after.hash_chain == encode_id(sha256(last + chain).digest())
 
 
@@ -84,8 +85,8 @@ def test_a_signed_assignment_names_what_it_excludes(store, clock):
     unit = SchedulerUnit(store, clock, KEY)
     message_id = encode_id(b"\x07" * 32)
     message = unit.schedule(item(), message_id, PROCESS, exclude=["Data", "Anchor"])
-    seal = store.seal(PROCESS, 0)
-    made = kept_assignment(message, seal, KEY.owner)
+    signed = store.signed_assignment(PROCESS, 0)
+    made = kept_assignment(message, signed, KEY.owner)
     verify(made)
     assert made.tags[-3:] == (("Message", message_id), ("Exclude", "Data"), ("Exclude", "Anchor"))
     assert store.assigned(made.id) == message

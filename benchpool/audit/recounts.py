@@ -1,0 +1,87 @@
+"""The logs of a run that have to do with pools, each read and counted again once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
+from benchpool.audit.dataset import DatasetRecount, judge_of
+from benchpool.audit.ledger import LedgerRecount
+from benchpool.audit.links import Links
+from benchpool.audit.pools import BenchmarkRecount
+from benchpool.errors import BenchpoolError, PoolError
+from benchpool.process.registry import Registry
+from benchpool.store import DataStore, Store
+
+BENCHMARK: Final = "Benchmark"
+"""The module whose processes have pools."""
+
+R = TypeVar("R", LedgerRecount, BenchmarkRecount, DatasetRecount)
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a log could be read."""
+
+    entries: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+class Recounts:
+    """Counts tokens, Benchmarks and data sets again from their logs, when they are asked for."""
+
+    def __init__(self, store: Store, data: DataStore, registry: Registry) -> None:
+        self.store = store
+        self._data = data
+        self._registry = registry
+        self.readings: dict[str, Reading] = {}
+        """By process, of the logs that were read so far."""
+        self._tokens: dict[str, LedgerRecount] = {}
+        self._benchmarks: dict[str, BenchmarkRecount] = {}
+        self._datasets: dict[str, DatasetRecount] = {}
+
+    def benchmarks(self) -> Iterator[BenchmarkRecount]:
+        """Count the processes of the module Benchmark again, whatever others call themselves."""
+        for info in self.store.processes():
+            if self._registry.name(info.module) == BENCHMARK:
+                yield self._recount(self._benchmarks, info.id, BenchmarkRecount)
+
+    def token(self, process: str) -> LedgerRecount:
+        """Count a token's ledger again. Raises: PoolError if it is not here."""
+        return self._recount(self._tokens, process, LedgerRecount)
+
+    def dataset(self, process: str) -> DatasetRecount:
+        """Count a data set's evaluations again. Raises: PoolError if it is not here."""
+        return self._recount(self._datasets, process, self._of_dataset)
+
+    def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
+        return DatasetRecount(info, self._data, judge_of(info, self._registry))
+
+    def _recount(self, kept: dict[str, R], process: str, make: Callable[[ProcessInfo], R]) -> R:
+        if process not in kept:
+            info = self.store.process(process)
+            if info is None:
+                raise PoolError(f"process {process}, which the pool depends on, is not in this run")
+            kept[process] = made = make(info)
+            self.readings[process] = self._follow(process, made.take)
+        return kept[process]
+
+    def _follow(self, process: str, take: Callable[[Message, Result | None], None]) -> Reading:
+        """Read a log from its first message; a fault in it ends the reading there."""
+        links, reading = Links(self.store, process), Reading()
+        for line in self.store.lines(process):
+            at = f"position {line.position} of {process}"
+            try:
+                message = decode_message(line.message)
+                what = links.follow(message)
+                if what is not None:
+                    reading.faults.append(f"{at}: {what}")
+                    break
+                take(message, decode_result(line.result) if line.result else None)
+            except (ValueError, TypeError, KeyError, AttributeError, BenchpoolError) as error:
+                reading.faults.append(f"{at} cannot be taken: {error}")
+                break
+            reading.entries += 1
+        return reading

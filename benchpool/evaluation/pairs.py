@@ -1,0 +1,137 @@
+"""Comparing models that answered the same questions.
+
+A question that a model did not answer is one that it did not get right, as in its score. So all
+that is needed of a model is the set of the questions that it answered right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from fractions import Fraction
+from itertools import combinations
+from random import Random
+from typing import NamedTuple
+
+from benchpool.evaluation.statistics import LEVEL, Interval, holm, mcnemar, wilson
+
+
+class RankSet(NamedTuple):
+    """The best and the worst rank that the answers allow a model, counted from 1."""
+
+    best: int
+    worst: int
+
+
+class Better(NamedTuple):
+    """Two models that can be told apart."""
+
+    better: str
+    worse: str
+
+
+def told_apart(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -> frozenset[Better]:
+    """Find the pairs of models of which the data say that one is better.
+
+    Exact McNemar tests of all pairs, as one family under Holm's correction.
+
+    Args:
+        right: For each model the questions that it answered right.
+        level: How likely any one of the pairs found may be so by chance alone.
+    """
+    pairs = list(combinations(sorted(right), 2))
+    counts = [(len(right[a] - right[b]), len(right[b] - right[a])) for a, b in pairs]
+    adjusted = holm([mcnemar(*each) for each in counts])
+    return frozenset(
+        Better(a, b) if only_a > only_b else Better(b, a)
+        for (a, b), (only_a, only_b), p in zip(pairs, counts, adjusted, strict=True)
+        if p <= level
+    )
+
+
+def rank_sets(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -> dict[str, RankSet]:
+    """Give each model the ranks that it may have: below all that are surely better, and so on."""
+    apart = told_apart(right, level)
+    better = dict.fromkeys(right, 0)
+    worse = dict.fromkeys(right, 0)
+    for pair in apart:
+        better[pair.worse] += 1
+        worse[pair.better] += 1
+    return {model: RankSet(1 + better[model], len(right) - worse[model]) for model in right}
+
+
+def difference_interval(both: int, b: int, c: int, n: int, *, level: float = 0.95) -> Interval:
+    """Bound the accuracy of a first model less that of a second on the same questions.
+
+    Args:
+        both: Questions that both answered right.
+        b: Those that only the first did.
+        c: Those that only the second did.
+        n: All questions.
+        level: How often such an interval holds the true difference.
+
+    Raises:
+        ValueError: Counts that are negative or more than n, or a level outside (0, 1).
+
+    Source: Newcombe 1998, Statistics in Medicine 17, 2635-2650, method 10: Wilson's intervals of
+    the two accuracies, joined with regard to how far the answers go together.
+    """
+    neither = n - both - b - c
+    if min(both, b, c, neither) < 0:
+        raise ValueError(f"{both} + {b} + {c} of {n} questions cannot be")
+    if n == 0:
+        return Interval(-1.0, 1.0)
+    first, second = both + b, both + c
+    margins = first * (n - first) * second * (n - second)
+    together = both * neither - b * c
+    if together > 0:
+        together = max(0, 2 * together - n) / 2
+    phi = together / math.sqrt(margins) if margins else 0.0
+    (low_1, high_1), (low_2, high_2) = (wilson(each, n, level=level) for each in (first, second))
+    p, q = first / n, second / n
+    return Interval(
+        low=p - q - _joined(p - low_1, high_2 - q, phi),
+        high=p - q + _joined(high_1 - p, q - low_2, phi),
+    )
+
+
+def bootstrap_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    seed: int,
+    resamples: int = 2_000,
+    level: float = 0.95,
+) -> Interval:
+    """Bound the mean of a first score less that of a second by drawing questions again.
+
+    Args:
+        first: One score a question.
+        second: The other model's, question by question.
+        seed: The same seed gives the same interval, on every machine.
+        resamples: How often all questions are drawn anew, with replacement.
+        level: The share of the resamples between the bounds.
+
+    Raises:
+        ValueError: Unequal lengths, no questions, no resamples, or a level outside (0, 1).
+
+    Source: Efron 1979; the percentile interval, of pairs because both models met each question.
+    """
+    if not 0 < level < 1 or resamples < 1:
+        raise ValueError(f"no interval of level {level} from {resamples} resamples")
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    n = len(differences)
+    if n == 0:
+        raise ValueError("no questions to draw from")
+    # random() alone is promised to stay the same between versions of Python.
+    draw = Random(seed).random  # noqa: S311
+    means = sorted(
+        math.fsum([differences[int(draw() * n)] for _ in range(n)]) / n for _ in range(resamples)
+    )
+    cut = int((1 - level) / 2 * resamples)
+    return Interval(means[cut], means[resamples - 1 - cut])
+
+
+def _joined(first: float, second: float, phi: float) -> float:
+    return math.sqrt(max(0.0, first * first - 2 * phi * first * second + second * second))

@@ -1,0 +1,130 @@
+"""Connections to SQLite files, and what every part of a store on one needs of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from benchpool.errors import StoreError
+from benchpool.store.base import Failure
+from benchpool.store.migrations import open_schema
+
+
+def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
+    """Return the address of a SQLite file, in a folder that cannot be written too.
+
+    To read in WAL mode, SQLite wants to lay files beside the one that it reads. Where it cannot,
+    and no writer has left a log there, the file alone is the whole truth and does not change.
+    """
+    sealed = read_only and not os.access(path.parent, os.W_OK)
+    sealed = sealed and not path.with_name(f"{path.name}-wal").exists()
+    return f"file:{quote(str(path.absolute()))}{'?immutable=1' if sealed else ''}"
+
+
+def connect(path: Path, *, read_only: bool = False) -> Engine:
+    """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
+
+    SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
+    """
+    uri = sqlite_uri(path, read_only=read_only)  # SQLAlchemy's own addresses cannot quote a path
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        poolclass=QueuePool,
+    )
+    prepare_connections(engine, read_only=read_only)
+    return engine
+
+
+def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
+    """Set each new SQLite connection up; see `connect`."""
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout=10000")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+class SqliteFile:
+    """A home's file, one connection to it, and whether it can still be written.
+
+    Raises:
+        SchemaMismatch: the file was written by another version of benchpool.
+        StoreError: the file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.failure = Failure()
+        self._engine = connect(path, read_only=read_only)
+        try:
+            self._opened = self._engine.connect()
+        except DBAPIError as error:
+            raise StoreError(f"{path} cannot be opened: {error.orig}") from error
+        try:
+            open_schema(self._connection, path, read_only=read_only)
+        except DBAPIError as error:
+            self.close()
+            raise StoreError(f"{path} cannot be opened: {error.orig}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _connection(self) -> Connection:
+        """The connection, to read by. Raises: StoreError if a write has failed."""
+        self.failure.check()
+        return self._opened
+
+    def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        """Read by the driver's own cursor: Core's takes three times as long for a row.
+
+        Raises: StoreError if a write has failed; sqlite3.Error.
+        """
+        connection = self._connection
+        if not connection.in_transaction():
+            connection.begin()
+        driver: Any = connection.connection.driver_connection
+        cursor: sqlite3.Cursor = driver.execute(query, values)
+        return cursor
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give the connection to write by. A write that fails is the last.
+
+        Raises: StoreError.
+        """
+        self.failure.check()
+        try:
+            yield self._opened
+        except BaseException as error:
+            self.failure.note(error)
+            if isinstance(error, DBAPIError):
+                raise StoreError(f"{self.path} cannot be written: {error.orig}") from error
+            raise
+
+    def close(self) -> None:
+        """Let go of the file. What was not committed is lost."""
+        self._opened.close()
+        self._engine.dispose()
