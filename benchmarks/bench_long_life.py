@@ -47,7 +47,7 @@ def grow(home: Path, messages: int, step: int) -> str:
     rich, other = network.spawn("Spender", name="rich"), network.spawn("Spender", name="other")
     network.send(token, "Mint", {"Quantity": str(10**15), "Recipient": rich})
     with network:
-        count = network.count()
+        count = network.store.count()
         while count < messages:
             commits.clear()
             start, cpu, before = time.perf_counter(), time.process_time(), count
@@ -64,10 +64,10 @@ def grow(home: Path, messages: int, step: int) -> str:
             held = (f"{size / MIB:,.0f}" for size in (resident(), disk))
             rates = f"{rate:,.0f}", f"{cpu_rate:,.0f}"
             print_row(f"{count:,}", *rates, *slow, *held, f"{reopened:.3f}")
-        assert count == network.count()
+        assert count == network.store.count()
         start = time.perf_counter()
-        network._compute.checkpoint(all_processes=True)
-        network._store.commit(network.clock.now())
+        network.compute.checkpoint(all_processes=True)
+        network.store.commit(network.clock.now())
         print(f"\nCheckpoint of all processes: {time.perf_counter() - start:.3f} s")
     return token
 
@@ -75,7 +75,7 @@ def grow(home: Path, messages: int, step: int) -> str:
 def timed_commits(network: Network) -> list[float]:
     """Return a list to which each commit adds its milliseconds, what it writes included."""
     commits: list[float] = []
-    store: Any = network._store
+    store: Any = network.store
     commit = store.commit
 
     def timed(now_ms: int) -> None:
@@ -110,7 +110,7 @@ def reopen(home: Path, token: str) -> None:
         network.send(token, "Balance")
         print_row("send the first message", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
-        count = network.count()
+        count = network.store.count()
         print_row(f"count {count:,} messages", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
         last = network.log(token, after=count)

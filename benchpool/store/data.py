@@ -120,6 +120,11 @@ class DataStore:
         names = [path.stem for path in self.folder.iterdir()]
         return [name for name in names if is_id(name)]
 
+    def files(self) -> dict[str, Path]:
+        """Return the files, not verified, by the ids of their bytes, in the order of the ids."""
+        found = {path.name: path for path in self.folder.iterdir() if is_id(path.name)}
+        return dict(sorted(found.items()))
+
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, or the text if none does. Raises: AmbiguousId."""
         return text if is_id(text) else complete_id(text, self.ids(), "data ids") or text
