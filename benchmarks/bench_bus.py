@@ -105,11 +105,11 @@ def transfers(count: int, home: Path | None) -> float:
     """Return transfers a second: one message in, two notices out, all three evaluated."""
     network, token, rich, other = spenders(home)
     with network:
-        before = network.count()
+        before = network.store.count()
         start = time.perf_counter()
         network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
         seconds = time.perf_counter() - start
-        assert network.count() - before == 3 * count + 1
+        assert network.store.count() - before == 3 * count + 1
         assert network.process(other).state.notices >= count
     return count / seconds
 
@@ -210,15 +210,15 @@ def memory(count: int) -> list[tuple[str, str]]:
     network, token, rich, other = spenders(None)
     with network:
         network.send(rich, "Spend", {"Count": "1000", "Token": token, "To": other})
-        before, logged = resident(), network.count()
+        before, logged = resident(), network.store.count()
         network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
-        each = (resident() - before) / (network.count() - logged)
+        each = (resident() - before) / (network.store.count() - logged)
 
     def on_disk(home: Path) -> float:
         network, token, rich, other = spenders(home)
         with network:
             network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
-            logged = network.count()
+            logged = network.store.count()
         return (home / "benchpool.sqlite").stat().st_size / logged
 
     return [
@@ -271,7 +271,7 @@ def timed_open(home: Path, token: str) -> tuple[float, int]:
     start = time.perf_counter()
     with Network(home) as network:
         network.dry_run(token, "Balance")
-        return time.perf_counter() - start, network.count()
+        return time.perf_counter() - start, network.store.count()
 
 
 def settle(*, quick: bool) -> None:

@@ -79,7 +79,7 @@ def _print_kills(home: Path, kills: int) -> None:
         moved = sum(message.action == "Transfer" for message, _ in log)
         lost = {kind: sum(each not in kept for each in ids) for kind, ids in acknowledged.items()}
         held = int(network.process("WrappedAR").state.balances.get(network.resolve("bob"), 0))
-        replay = Replayer(network._store, network.data, registry=network.registry).run()
+        replay = Replayer(network.store, network.data, registry=network.registry).run()
     named = {"commands": "`benchpool send`", "loops": "a program that calls `Network.send`"}
     for kind, ids in acknowledged.items():
         print(f"| {named[kind]} | {kills_of[kind]} | {len(ids):,} | {lost[kind]} |")

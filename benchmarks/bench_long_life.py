@@ -50,7 +50,7 @@ def grow(home: Path, messages: int, step: int) -> str:
     rich, other = network.spawn("Spender", name="rich"), network.spawn("Spender", name="other")
     network.send(token, "Mint", {"Quantity": str(10**15), "Recipient": rich})
     with network:
-        count = network.count()
+        count = network.store.count()
         while count < messages:
             commits.clear()
             start, cpu, before = time.perf_counter(), time.process_time(), count
@@ -69,10 +69,10 @@ def grow(home: Path, messages: int, step: int) -> str:
                 f" {reopened:.3f} |",
                 flush=True,
             )
-        assert count == network.count()
+        assert count == network.store.count()
         start = time.perf_counter()
-        network._compute.checkpoint(all_processes=True)
-        network._store.commit(network.clock.now())
+        network.compute.checkpoint(all_processes=True)
+        network.store.commit(network.clock.now())
         print(f"\nCheckpoint of all processes: {time.perf_counter() - start:.3f} s")
     return token
 
@@ -80,7 +80,7 @@ def grow(home: Path, messages: int, step: int) -> str:
 def timed_commits(network: Network) -> list[float]:
     """Return a list to which each commit adds its milliseconds, what it writes included."""
     commits: list[float] = []
-    store: Any = network._store
+    store: Any = network.store
     commit = store.commit
 
     def timed(now_ms: int) -> None:
@@ -119,7 +119,7 @@ def reopen(home: Path, token: str) -> None:
         network.send(token, "Balance")
         print(f"| send the first message | {time.perf_counter() - start:.3f} |")
         start = time.perf_counter()
-        count = network.count()
+        count = network.store.count()
         print(f"| count {count:,} messages | {time.perf_counter() - start:.3f} |")
         start = time.perf_counter()
         last = network.log(token, after=count)

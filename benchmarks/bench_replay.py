@@ -37,10 +37,10 @@ def evaluate(home: Path, count: int) -> float:
         token = network.spawn("WrappedAR", name="WrappedAR")
         rich, other = network.spawn("Spender"), network.spawn("Spender")
         network.send(token, "Mint", {"Quantity": str(10**15), "Recipient": rich})
-        before = network.count()
+        before = network.store.count()
         started = time.perf_counter()
         network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
-        return (network.count() - before) / (time.perf_counter() - started)
+        return (network.store.count() - before) / (time.perf_counter() - started)
 
 
 def replay(home: Path, *, verify: bool) -> float:

@@ -117,7 +117,7 @@ def settle(pools: int) -> tuple[int, float]:
                     benchmark, "Join-Pool", data=json.dumps({"dataset": pool, "model": model})
                 )
             network.run()
-        before = network.count()
+        before = network.store.count()
         start = time.perf_counter()
         network.advance(DAY_MS)
         seconds = time.perf_counter() - start
@@ -125,7 +125,7 @@ def settle(pools: int) -> tuple[int, float]:
         assert len(listed) == pools
         assert all(pool["status"] == "paid" for pool in listed), listed[0]
         assert held(network, token) == supply
-        return network.count() - before, seconds
+        return network.store.count() - before, seconds
 
 
 def held(network: Network, token: str) -> int:

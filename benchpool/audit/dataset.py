@@ -191,6 +191,11 @@ class DatasetRecount:
         unscored = sum(row.status == "unscored" for row in rows)
         return Count(sum(row.correct for row in done), len(done), unscored, len(rows))
 
+    @property
+    def done(self) -> int:
+        """How many questions are answered, of all models."""
+        return sum(row.status == "done" for rows in self._rows.values() for row in rows)
+
     # -- questions and models ----------------------------------------------------------------
 
     def _configure(self, tags: Tags) -> None:

@@ -32,10 +32,10 @@ from benchpool.audit.state_hashes import StateHash, kept_in
 from benchpool.errors import StoreError
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, DataStore, Line, Store
-from benchpool.store.home import Home, Run, open_run
+from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
-from benchpool.store.uploads import Record
+from benchpool.store.uploads import UploadRecord
 from benchpool.units.limits import LIMITS_FILE, find_limits
 
 FORMAT: Final = 1
@@ -114,7 +114,7 @@ def export_home(
 
 
 def _write_registers(
-    writer: LineWriter, run: Run, *, with_keys: bool, with_data: bool
+    writer: LineWriter, run: OpenHome, *, with_keys: bool, with_data: bool
 ) -> list[tuple[str, int]]:
     home, store, data = run
     seed = store.fact("seed") or ""
@@ -358,7 +358,7 @@ class _Maker:
             self._incoming = (id, (self.home.folder / "incoming").open("w+b"))
 
     def _upload(self, **fields: Any) -> None:
-        self.data.uploads.add(msgspec.convert(fields, Record))
+        self.data.uploads.add(msgspec.convert(fields, UploadRecord))
 
     def _chunk(self, *, base64: str) -> None:
         if self._incoming is None:

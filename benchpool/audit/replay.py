@@ -35,8 +35,8 @@ from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.home import open_run
-from benchpool.units.compute import ComputeUnit, fold
-from benchpool.units.folding import out_of_time
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.folding import fold, out_of_time
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 
@@ -306,9 +306,9 @@ def replay_home(
 
 def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
     """Fold the logs of an open network and compare with its processes as they stand."""
-    compute = network._compute
+    compute = network.compute
     replayer = Replayer(
-        network._store,
+        network.store,
         network.data,
         registry=network.registry,
         kept=lambda process: state_hash_of(compute.instance(process)),

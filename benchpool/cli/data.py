@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
 
 _BEGINNING_BYTES = 32
@@ -32,7 +32,7 @@ def put(
     """
     if not file.is_file():
         raise typer.BadParameter(f"{file} is no file")
-    with session.writing(home) as network:
+    with session.writing(home) as (network, _):
         try:
             data_id = network.data.put_file(file)
         except PermissionError as error:
@@ -95,7 +95,12 @@ def _beginning(path: Path) -> str:
 
 @app.command("get")
 def get(
-    id: Annotated[str, typer.Argument(metavar="ID", help="What was printed by 'data put'.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="What was printed by 'data put'.", autocompletion=completion.data_ids
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; else stdout.")
     ] = None,

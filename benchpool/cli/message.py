@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -21,20 +21,32 @@ if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.cli.view import NameOf
     from benchpool.network import Network, Sent
-    from benchpool.network.trace import Trace
+    from benchpool.network.sent import Trace
 
 TargetOption = Annotated[
-    str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
+    str,
+    typer.Option(
+        "--target",
+        metavar="T",
+        help="A process or wallet, by name or id.",
+        autocompletion=completion.parties,
+    ),
 ]
 MessageArgument = Annotated[
     str,
     typer.Argument(
         metavar="ID|PROCESS@N",
         help="A message's id, its beginning, or a process and the position that 'log' shows.",
+        autocompletion=completion.messages,
     ),
 ]
 AssignedOption = Annotated[
-    str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
+    str | None,
+    typer.Option(
+        "--process",
+        help="Whose log, if it was assigned to several.",
+        autocompletion=completion.processes,
+    ),
 ]
 _DATA_WIDTH = 4_000
 ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Action tag.")]
@@ -71,12 +83,12 @@ def send(
             network.result(sent.id, sent.process)
         return f"message {sent.id} was accepted, and the next command that writes goes on with it"
 
-    with session.writing(home, advise) as network:
-        owner = session.signer(network, sender)
-        with session.working(network):
+    with session.writing(home, advise) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        with session.working(network, writer):
             tags = session.named_ids(network, content.tags)
-            sent = network.post(target, action, tags, data=content.data, sender=owner)
-            network.run()
+            sent = writer.post(target, action, tags, data=content.data, sender=owner)
+            writer.run()
         trace = sent.trace
         replies = trace.replies(sent.sender)
         said = (trace.message.sender, trace.message.action)
@@ -159,7 +171,7 @@ def message(
     from benchpool.cli import view
 
     with session.reading(home) as network:
-        trace = network.trace(*_find(network, id, process))
+        trace = network.logs.trace(*_find(network, id, process))
         name_of = view.names(network)
         if as_json:
             output.print_json(view.tree_json(trace, name_of))
@@ -175,7 +187,7 @@ def _find(network: Network, text: str, process: str | None) -> tuple[str, str | 
     party, _, position = text.rpartition("@")
     if party and position.isdecimal():
         process_id = network.resolve(party)
-        return network.entry_at(process_id, int(position)).id, process_id
+        return network.logs.entry_at(process_id, int(position)).id, process_id
     return network.logs.resolve(text), None if process is None else network.resolve(process)
 
 
@@ -197,7 +209,7 @@ def _show_message(trace: Trace, name_of: NameOf) -> None:
     if message.data:
         output.heading("Data")
         for text in message.data.splitlines() if isinstance(message.data, str) else [message.data]:
-            output.paragraph(view.data_text(text, _DATA_WIDTH))
+            output.line(view.data_text(text, _DATA_WIDTH))
     if trace.result is not None:
         output.heading("Result")
         _show_result(trace.result, name_of)
@@ -239,20 +251,25 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
                 said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
-                output.paragraph(said, "  ", "    ")
+                output.line(said, "  ", "    ")
         if outgoing.data:
-            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
+            output.line(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.paragraph(output.clean(text), "| ", "|   ")
+        output.line(output.clean(text), "| ", "|   ")
 
 
 def inbox(
     party: Annotated[
-        str, typer.Argument(metavar="[WALLET|PROCESS]", help="Whose, by name or id.")
+        str,
+        typer.Argument(
+            metavar="[WALLET|PROCESS]",
+            help="Whose, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ] = session.DEFAULT_WALLET,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest last.")] = 50,
     as_json: JsonOption = False,

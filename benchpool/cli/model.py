@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.errors import InferenceError
 
@@ -22,11 +22,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=completion.models)
+]
 
 
 @app.command("pull")
-def pull(name: NameArgument, as_json: JsonOption = False) -> None:
+def pull(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The model's name.", autocompletion=completion.catalogue
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
     """Fetch a model of the catalogue, verify it, and keep it on this machine.
 
     Example: benchpool model pull smollm2-135m
@@ -129,7 +139,12 @@ def catalogue(as_json: JsonOption = False) -> None:
 @app.command("stats")
 def stats(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A name, or the first of a SHA-256.")
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A name, or the first of a SHA-256.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

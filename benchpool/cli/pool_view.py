@@ -47,7 +47,7 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
     joined = ["Joined"] if any("joined_at" in row for row in rows) else []
     cells = [
         [*_board_row(row, name_of), *(view.moment(row["joined_at"]) for _ in joined)]
-        for row in sorted(rows, key=lambda row: not row["total"])
+        for row in sorted(rows, key=lambda row: (not row["total"], row["rank"]))
     ]
     output.table([*_BOARD, *joined], cells, right=["Rank", *_BOARD[3:]])
 

@@ -11,7 +11,7 @@ from benchpool.cli import output
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.network import Network
-    from benchpool.network.trace import Trace
+    from benchpool.network.sent import Trace
 
 MAX_SIBLINGS = 12
 """Messages of one outbox that a tree shows people; --json shows all."""
@@ -35,7 +35,7 @@ NameOf = Callable[[str], str]
 def names(network: Network) -> NameOf:
     """Return a function from an id to its name, or to the id itself."""
     by_id = {identity: name for name, identity in network.names().items()}
-    by_id.setdefault(network.messenger, "messenger")
+    by_id.setdefault(network.messenger.address, "messenger")
     return lambda identity: by_id.get(identity, identity)
 
 
@@ -93,7 +93,7 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
     while waiting:
         node, branch, margin, depth = waiting.pop()
         if isinstance(node, str):
-            output.paragraph(node, branch, margin)
+            output.line(node, branch, margin)
             continue
         if width is not None and printed >= MAX_LINES:
             output.line("… and more; all of it with --json")
@@ -105,9 +105,10 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
         if depth >= deepest and children:
             children = [f"… and {output.count(sum(1 for _ in node.walk()) - 1, 'message')} below"]
         stem = f"{margin}{'│' if children else ' '}  "
-        output.paragraph(heading(node.message, name_of), branch, f"{stem}  ")
+        said = output.fit_ids(heading(node.message, name_of), branch)
+        output.line(said, branch, f"{stem}  ")
         for text in _details(node):
-            output.paragraph(text, stem, f"{stem}  ")
+            output.line(output.fit_ids(text, stem), stem, f"{stem}  ")
         for place, child in enumerate(reversed(children)):
             last = place == 0
             ends, goes_on = ("└─ ", "   ") if last else ("├─ ", "│  ")

@@ -23,8 +23,6 @@ from benchpool.units.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from benchpool.extensions.database import Database
 
-__all__ = ["ComputeUnit", "Instance", "fold"]
-
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
 

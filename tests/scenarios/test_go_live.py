@@ -32,7 +32,7 @@ def virtual(home: Path) -> Path:
 def facts(home: Path) -> tuple[int, int, bool]:
     """Return the time of a home, how many messages it holds, and whether it signs."""
     with Network(home, read_only=True) as network:
-        return network.clock.now(), network.count(), network.signed
+        return network.clock.now(), network.store.count(), network.keys.signed
 
 
 BEFORE = (GENESIS_MS + DAY_MS * 3 // 2, 3, False)  # the spawn, a tick, its answer
@@ -107,5 +107,5 @@ def test_of_the_ticks_that_were_missed_the_last_of_each_interval_runs_at_the_sta
     with Network(home, read_only=True) as network:
         (tick,) = [message for message, _ in network.log(token) if message.cron]
         assert tick.timestamp == began_ms - began_ms % 1000 + 3 * DAY_MS
-        ((_, due_ms),) = network.cron(token)
+        ((_, due_ms),) = network.timeline.entries(network.resolve(token))
     assert due_ms > began_ms + 3 * DAY_MS

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,6 @@ from benchpool.inference.runs import Run
 
 MODELS = default_cache()
 """Of this user; the tests of commands have a folder of their own."""
-
-
-@pytest.fixture
-def gguf(tmp_path: Path) -> Path:
-    """The smallest file that is a GGUF file: a header, one key, one tensor."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    file = tmp_path / "Tiny Model.gguf"
-    content = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
-    content += text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    content += text("llama.block_count") + struct.pack("<II", 4, 1)
-    content += text("weight") + struct.pack("<IQIQ", 1, 32, 0, 0)
-    file.write_bytes(content + b"\0" * (-len(content) % 32) + b"\0" * 128)
-    return file
 
 
 def test_add_list_remove(run: Any, run_json: Any, gguf: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def opened(home) -> Network:
 def play(network: Network, action: str = "Next") -> None:
     """The rest of the run: 4 messages, of which a client sends what was not accepted."""
     network.run()
-    while network._dispatch.count < 4:
+    while network.dispatch.count < 4:
         network.send("chain", action, {"Left": "2"})
 
 
