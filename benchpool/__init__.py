@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchpool.network import Network, Sent
-    from benchpool.process.process import Message, Process, State, handler
+    from benchpool.process import Message, Process, State, handler
 
 __all__ = ["Message", "Network", "Process", "Sent", "State", "handler"]
 __version__ = "0.1.0"
@@ -28,3 +28,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'benchpool' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,8 @@ from typing import Any
 
 from benchpool import Network
 from benchpool.client.deployment import deploy, sample_path, upload_model
-from benchpool.errors import BenchpoolError, HandlerError
+from benchpool.client.pools import ask
+from benchpool.errors import BenchpoolError, HandlerError, PoolError
 from benchpool.evaluation.sample import load_samples, to_json
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.store.home import find_home
@@ -77,13 +78,14 @@ def evaluate(network: Network, options: argparse.Namespace) -> dict[str, Any]:
     name = path.stem if options.model.endswith(".gguf") else options.model
     model = network.names().get(name) or upload_model(network, path, name)
     tags = {"Model": model, "Name": name, "Protocol": options.protocol}
-    score = network.dry_run(DATASET, "Score", tags).messages
-    if not score or score[0].tags.get("Action") != "Score-Response":
+    try:
+        ask(network, DATASET, "Score", tags)
+    except PoolError:  # it was not asked for before
         network.send(DATASET, "Benchmark", tags | {"Weights": network.data.put_file(path)}).reply(
             "Benchmark-Response"
         )
     for _ in range(MAX_TICKS):
-        answer = network.dry_run(DATASET, "Score", tags).messages[0].tags
+        answer = ask(network, DATASET, "Score", tags).tags
         if int(answer["Unevaluated"]) == 0:
             break
         network.advance("1h")

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchpool import Network
+from benchpool.client.pools import ask, supply
 from benchpool.client.served import open_to_write
+from benchpool.client.writer import Writer, send
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.store.home import find_home
 from benchpool.winston import format_war, parse_war
@@ -28,13 +30,13 @@ def main() -> int:
     """Carry out one command and show the token; return the exit code."""
     options = parse_options()
     try:
-        with open_to_write(find_home(options.home)) as network:
+        with open_to_write(find_home(options.home)) as (network, writer):
             if TOKEN not in network.names():
-                network.spawn(TOKEN, name=TOKEN)
+                writer.spawn(TOKEN, name=TOKEN)
             if options.command == "mint":
-                mint(network, options.amount, options.to)
+                mint(network, writer, options.amount, options.to)
             elif options.command == "transfer":
-                transfer(network, options.amount, options.sender, options.to)
+                transfer(network, writer, options.amount, options.sender, options.to)
             shown = show(network)
     except BenchpoolError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -84,37 +86,37 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def address(network: Network, name: str) -> str:
+def address(network: Network, writer: Writer, name: str) -> str:
     """Return the id of a wallet or process; a new name makes a wallet."""
     if name not in network.names() and len(name) != 43:
-        return network.new_wallet(name).address
+        return writer.new_wallet(name).address
     return network.resolve(name)
 
 
-def mint(network: Network, amount: str, recipient: str) -> None:
+def mint(network: Network, writer: Writer, amount: str, recipient: str) -> None:
     """Mint, as the token's owner. Raises: HandlerError if the token refuses."""
-    tags = {"Quantity": str(parse_war(amount)), "Recipient": address(network, recipient)}
-    network.send(TOKEN, "Mint", tags).reply("Mint-Confirmation")
+    tags = {"Quantity": str(parse_war(amount)), "Recipient": address(network, writer, recipient)}
+    send(writer, TOKEN, "Mint", tags).reply("Mint-Confirmation")
 
 
-def transfer(network: Network, amount: str, sender: str, recipient: str) -> None:
+def transfer(network: Network, writer: Writer, amount: str, sender: str, recipient: str) -> None:
     """Transfer. Raises: HandlerError if the token refuses."""
-    address(network, sender)
-    tags = {"Quantity": str(parse_war(amount)), "Recipient": address(network, recipient)}
-    reply = network.send(TOKEN, "Transfer", tags, sender=sender).reply()
+    address(network, writer, sender)
+    tags = {"Quantity": str(parse_war(amount)), "Recipient": address(network, writer, recipient)}
+    reply = send(writer, TOKEN, "Transfer", tags, sender=sender).reply()
     if reply.action == "Transfer-Error":
         raise HandlerError(f"{sender} cannot pay {amount} wAR: {reply.tags['Error']}")
 
 
 def show(network: Network) -> dict[str, Any]:
     """Gather the token's facts and balances, by name where one is known."""
-    info = network.dry_run(TOKEN, "Info").messages[0].tags
-    balances = json.loads(network.dry_run(TOKEN, "Balances").messages[0].data)
+    info = ask(network, TOKEN, "Info").tags
+    balances = json.loads(ask(network, TOKEN, "Balances").data)
     return {
         "process": network.resolve(TOKEN),
         "name": info["Name"],
         "ticker": info["Ticker"],
-        "supply": network.dry_run(TOKEN, "Total-Supply").messages[0].tags["Total-Supply"],
+        "supply": str(supply(network, TOKEN)),
         "balances": {network.name_of(owner): amount for owner, amount in balances.items()},
     }
 

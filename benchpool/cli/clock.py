@@ -8,6 +8,7 @@ import typer
 
 from benchpool.cli import output, session
 from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.errors import ConfigError
 
 
 def advance(
@@ -33,7 +34,12 @@ def advance(
             left_ms = until_ms - network.clock.now()
         return f"go on with: benchpool advance {format_duration(left_ms)}" if left_ms > 0 else None
 
-    with session.writing(home, advise) as network:
+    with session.writing(home, advise) as (network, writer):
+        if writer is not network:
+            raise ConfigError(
+                "a server runs on this home, on the wall clock, which cannot be advanced; stop it"
+                " first"
+            )
         start_ms = network.clock.now()
         until_ms = start_ms + length_ms
         with session.working(network) as report:

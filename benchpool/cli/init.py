@@ -34,8 +34,8 @@ def init(
     from benchpool.evaluation.sample import load_samples, to_json
 
     samples = None if data is None else to_json(load_samples(data)).encode()
-    with session.writing(home, new=True) as network, session.working(network):
-        names = deploy(network, samples=samples).names()
+    with session.writing(home, new=True) as (network, writer), session.working(network, writer):
+        names = deploy(network, writer=writer, samples=samples).names()
     if as_json:
         output.print_json(names)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 _STATE_LINES = 40
 _STATE_WIDTH = 120
 
-ProcessArgument = Annotated[str, typer.Argument(metavar="PROCESS", help="Its name or id.")]
+ProcessArgument = Annotated[
+    str,
+    typer.Argument(metavar="PROCESS", help="Its name or id.", autocompletion=completion.processes),
+]
 
 
 def spawn(
-    module: Annotated[str, typer.Argument(metavar="MODULE", help="See: benchpool modules.")],
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE", help="See: benchpool modules.", autocompletion=completion.modules
+        ),
+    ],
     *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
@@ -47,10 +55,10 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     content = read_content(tag, data, data_file)
-    with session.writing(home, new=True) as network:
-        owner = session.signer(network, sender)
-        with session.working(network):
-            process = network.spawn(
+    with session.writing(home, new=True) as (network, writer):
+        owner = session.signer(network, writer, sender)
+        with session.working(network, writer):
+            process = writer.spawn(
                 module,
                 session.named_ids(network, content.tags),
                 name=name,
@@ -147,6 +155,8 @@ def inspect(process: ProcessArgument, as_json: JsonOption = False, home: HomeOpt
 
 
 def _describe(network: Network, party: str) -> dict[str, Any]:
+    from benchpool.ao.shapes import tags_json
+
     info = network.info(party)
     process = network.process(info.id)
     return {
@@ -155,15 +165,15 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "module": info.module,
         "owner": info.owner,
         "created": info.created_ms,
-        "tags": [{"name": name, "value": value} for name, value in info.tags],
+        "tags": tags_json(info.tags),
         "extensions": list(process.extensions),
         "cron": [
             {
                 "interval": entry.text,
-                "tags": [{"name": name, "value": value} for name, value in entry.tags],
+                "tags": tags_json(entry.tags),
                 "due": due_ms,
             }
-            for entry, due_ms in network.cron(info.id)
+            for entry, due_ms in network.timeline.entries(info.id)
         ],
         "inbox": len(process.inbox),
         **process.inspect(),
@@ -187,31 +197,36 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
     output.heading("Tags")
     for tag in shown["tags"]:
         value = output.one_line(name_of(tag["value"]), 160)
-        output.paragraph(f"{output.clean(tag['name'])}={value}", "  ", "    ")
+        output.line(f"{output.clean(tag['name'])}={value}", "  ", "    ")
     output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
         said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
-        output.paragraph(said, "  ", "    ")
+        output.line(said, "  ", "    ")
     if shown["cron"]:
         output.heading("Cron")
     for entry in shown["cron"]:
         tags = " ".join(f"{tag['name']}={tag['value']}" for tag in entry["tags"])
         said = f"every {entry['interval']}: {tags}; next {view.moment(entry['due'])}"
-        output.paragraph(output.clean(said), "  ", "    ")
+        output.line(output.clean(said), "  ", "    ")
     output.heading("State")
     lines = json.dumps(shown["state"], indent=2, ensure_ascii=False).splitlines()
     most = len(lines) if output.width() is None else _STATE_LINES
     for text in lines[:most]:
         margin = " " * (2 + len(text) - len(text.lstrip()))
-        output.paragraph(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
+        output.line(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
     if len(lines) > most:
         output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
 
 
 def log(
     process: Annotated[
-        str, typer.Argument(metavar="PROCESS", help="A process, or a wallet, by name or id.")
+        str,
+        typer.Argument(
+            metavar="PROCESS",
+            help="A process, or a wallet, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ],
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 100,
     after: Annotated[

@@ -12,7 +12,7 @@ from benchpool.errors import BenchpoolError, UnknownProcess
 
 if TYPE_CHECKING:
     from benchpool.ao.wallet import Wallet
-    from benchpool.client.served import ServedNetwork
+    from benchpool.client.writer import Writer
     from benchpool.network import Network
 
 DEFAULT_WALLET = "default"
@@ -38,7 +38,7 @@ def reading(home: Path | None) -> Iterator[Network]:
 @contextmanager
 def writing(
     home: Path | None, advise: Callable[[], str | None] | None = None, *, new: bool = False
-) -> Iterator[Network]:
+) -> Iterator[tuple[Network, Writer]]:
     """Open a home, and first finish what an interrupted run left.
 
     While a server runs on the home, the server does what is to be written.
@@ -49,29 +49,21 @@ def writing(
             same command again.
         new: make a network if there is none, and say so: for commands that a network begins with.
 
+    Returns: the network to look at, and who writes to it.
+
     Raises: HomeLocked; StoreError, also if there is no network.
     """
-    from benchpool.client.served import ServedNetwork
-    from benchpool.network import Network
+    from benchpool.client.served import open_to_write
     from benchpool.store.home import Home, find_home
-    from benchpool.store.server_file import find_server
 
     folder = find_home(home)
     fresh = not Home(folder).exists()
     if not new:
         Home(folder).require()
-    server = find_server(folder)
-    if server is not None:
-        with ServedNetwork(folder, server) as network:
-            try:
-                yield network
-            except KeyboardInterrupt:
-                output.note(f"interrupted; {_left_to_server(network)}")
-                raise Interrupted from None
-        return
+    writer: Writer | None = None
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
-        with Network(folder) as network:
+        with open_to_write(folder) as (network, writer):
             if fresh:
                 output.note(f"a new network begins in {folder}")
             if network.resumed:
@@ -79,30 +71,41 @@ def writing(
                 output.note(f"resuming {pending} of an interrupted run")
                 with working(network):
                     network.run()
-            yield network
+            yield network, writer
     except KeyboardInterrupt:
-        advice = None
-        with suppress(BenchpoolError):  # there may be no home yet
-            advice = advise() if advise is not None else None
-        output.note(
-            "interrupted; the home is as of the last commit;"
-            f" {advice or 'run the same command again to go on'}"
-        )
+        output.note(f"interrupted; {_left_to_server(writer) or _left_at_home(advise)}")
         raise Interrupted from None
 
 
-def _left_to_server(network: ServedNetwork) -> str:
-    if not network.accepted:
+def _left_to_server(writer: Writer | None) -> str:
+    from benchpool.client.served import ServedWriter
+
+    if not isinstance(writer, ServedWriter):
+        return ""
+    if not writer.accepted:
         return "the server goes on with what it has accepted"
     return (
-        f"message {network.accepted} was accepted, and the server goes on with it; see:"
-        f" benchpool result {network.accepted}"
+        f"message {writer.accepted} was accepted, and the server goes on with it; see:"
+        f" benchpool result {writer.accepted}"
     )
 
 
+def _left_at_home(advise: Callable[[], str | None] | None) -> str:
+    advice = None
+    with suppress(BenchpoolError):  # there may be no home yet
+        advice = advise() if advise is not None else None
+    return f"the home is as of the last commit; {advice or 'run the same command again to go on'}"
+
+
 @contextmanager
-def working(network: Network) -> Iterator[output.Report]:
-    """Show inference while the block runs."""
+def working(network: Network, writer: Writer | None = None) -> Iterator[output.Report]:
+    """Show inference while the block runs.
+
+    Args:
+        network: names the models.
+        writer: who has them asked; by default the network itself.
+    """
+    writer = writer or network
     with output.progress() as report:
         overall = _Overall()
 
@@ -111,7 +114,7 @@ def working(network: Network) -> Iterator[output.Report]:
             if overall.add(process, done, total) > 1:
                 report(*overall.sums(), "questions to all models")
 
-        unlisten = network.on_inference(show)
+        unlisten = writer.on_inference(show)
         try:
             yield report
         finally:
@@ -140,10 +143,12 @@ class _Overall:
         return self._ended + answered, self._ended + asked
 
 
-def signer(network: Network, name: str | None) -> Wallet:
+def signer(network: Network, writer: Writer, name: str | None) -> Wallet:
     """Return the wallet that signs. Raises: UnknownProcess that says how to make it."""
+    from benchpool.client.writer import signing
+
     try:
-        return network.wallet(name or DEFAULT_WALLET)
+        return signing(network, writer, name)
     except UnknownProcess as error:
         raise UnknownProcess(f"{error}; make it with: benchpool wallet new {name}") from None
 
@@ -176,4 +181,4 @@ def asker(network: Network, name: str | None = None) -> Wallet:
         )
     if name is None and DEFAULT_WALLET not in wallets:
         return next(iter(wallets.values()))
-    return signer(network, name)
+    return signer(network, network, name)

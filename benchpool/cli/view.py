@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from benchpool.ao import shapes
 from benchpool.cli import output
 
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
     from benchpool.network import Network
-    from benchpool.network.trace import Trace
+    from benchpool.network.sent import Trace
 
 MAX_SIBLINGS = 12
 """Messages of one outbox that a tree shows people; --json shows all."""
@@ -35,7 +36,7 @@ NameOf = Callable[[str], str]
 def names(network: Network) -> NameOf:
     """Return a function from an id to its name, or to the id itself."""
     by_id = {identity: name for name, identity in network.names().items()}
-    by_id.setdefault(network.messenger, "messenger")
+    by_id.setdefault(network.messenger.address, "messenger")
     return lambda identity: by_id.get(identity, identity)
 
 
@@ -93,7 +94,7 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
     while waiting:
         node, branch, margin, depth = waiting.pop()
         if isinstance(node, str):
-            output.paragraph(node, branch, margin)
+            output.line(node, branch, margin)
             continue
         if width is not None and printed >= MAX_LINES:
             output.line("… and more; all of it with --json")
@@ -105,9 +106,10 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
         if depth >= deepest and children:
             children = [f"… and {output.count(sum(1 for _ in node.walk()) - 1, 'message')} below"]
         stem = f"{margin}{'│' if children else ' '}  "
-        output.paragraph(heading(node.message, name_of), branch, f"{stem}  ")
+        said = output.fit_ids(heading(node.message, name_of), branch)
+        output.line(said, branch, f"{stem}  ")
         for text in _details(node):
-            output.paragraph(text, stem, f"{stem}  ")
+            output.line(output.fit_ids(text, stem), stem, f"{stem}  ")
         for place, child in enumerate(reversed(children)):
             last = place == 0
             ends, goes_on = ("└─ ", "   ") if last else ("├─ ", "│  ")
@@ -116,7 +118,11 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
 
 def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, Any]:
     """Show a message as JSON under AO's names, with the names of the parties where known."""
-    shown = {**message.view(), "Process": message.process, "Position": message.position}
+    shown = {
+        **shapes.message_json(message),
+        "Process": message.process,
+        "Position": message.position,
+    }
     if name_of is not None:
         for key, identity in (("From-Name", message.sender), ("Process-Name", message.process)):
             name = name_of(identity)
@@ -127,7 +133,7 @@ def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, A
 
 def result_json(result: Result | None) -> dict[str, Any] | None:
     """Show a result as JSON; None for mail and for what is pending."""
-    return None if result is None else result.view()
+    return None if result is None else shapes.result_json(result)
 
 
 def tree_json(root: Trace, name_of: NameOf) -> dict[str, Any]:

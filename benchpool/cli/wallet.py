@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.errors import ConfigError
 
@@ -36,8 +36,8 @@ def new(
 
     Example: benchpool wallet new alice
     """
-    with session.writing(home, new=True) as network:
-        wallet = network.new_wallet(name, type)
+    with session.writing(home, new=True) as (_, writer):
+        wallet = writer.new_wallet(name, type)
     _show(wallet, as_json=as_json)
 
 
@@ -55,14 +55,19 @@ def import_wallet(
     from benchpool.ao.wallet import read_wallet
 
     wallet = read_wallet(file, name)
-    with session.writing(home, new=True) as network:
-        network.add_wallet(wallet)
+    with session.writing(home, new=True) as (_, writer):
+        writer.add_wallet(wallet)
     _show(wallet, as_json=as_json)
 
 
 @app.command("export")
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A wallet, by name or address.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A wallet, by name or address.", autocompletion=completion.wallets
+        ),
+    ],
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Where to; NAME.json by default.")
     ] = None,
@@ -94,7 +99,12 @@ def export(
 @app.command("address")
 def address(
     wallet: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A wallet's name, or a key file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A wallet's name, or a key file.",
+            autocompletion=completion.wallets,
+        ),
     ],
     as_json: JsonOption = False,
     home: HomeOption = None,

@@ -5,7 +5,6 @@ Every step first looks whether it was done, so that a demo which was stopped goe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import deploy, upload_model
+from benchpool.client.pools import Pool, PoolClient, balance, supply
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
@@ -88,10 +88,10 @@ def _grant(network: Network, samples: Sequence[Sample], listener: Listener) -> i
         listener.step(f"spawned {', '.join(fresh)}; questions loaded: {len(samples)}")
     for name, amount in GRANTS.items():
         address = network.resolve(name)
-        if _balance(network, name) == 0:
+        if balance(network, "WrappedAR", name) == 0:
             _must(network, "WrappedAR", "Mint", {"Quantity": str(amount), "Recipient": address})
             listener.step(f"minted {format_war(amount)} for {name}")
-    return _supply(network)
+    return supply(network, "WrappedAR")
 
 
 def is_demo(network: Network) -> bool:
@@ -102,28 +102,30 @@ def is_demo(network: Network) -> bool:
 def finished(network: Network) -> bool:
     """Tell whether a network's demo has come to its end."""
     pool = _pool(network) if is_demo(network) and "Benchmark" in network.names() else None
-    return pool is not None and pool["status"] in SETTLED
+    return pool is not None and pool.text("status") in SETTLED
 
 
-def _pool(network: Network) -> dict[str, Any] | None:
-    pools: list[dict[str, Any]] = _ask(network, "Benchmark", "Get-Pools")
-    return next((pool for pool in pools if pool["title"] == TITLE), None)
+def _pool(network: Network) -> Pool | None:
+    return next((pool for pool in PoolClient(network).pools() if pool.title == TITLE), None)
 
 
 def _fund(network: Network, listener: Listener) -> str:
     pool = _pool(network)
     if pool is not None:
-        return str(pool["id"])
-    transfer = {
-        "Recipient": network.resolve("Benchmark"),
-        "Quantity": str(FUNDS),
+        return pool.id
+    terms = {
         "X-Dataset": network.resolve("SiqaDataset"),
         "X-Allocation": ALLOCATION,
         "X-Duration": f"{POOL_DAYS}d",
         "X-Title": TITLE,
     }
-    sent = network.send("WrappedAR", "Transfer", transfer, sender=FUNDER)
-    pool_id = sent.reply("Pool-Created").tags["Pool"]
+    created = PoolClient(network).create(
+        token=network.resolve("WrappedAR"),
+        quantity=FUNDS,
+        terms=terms,
+        funder=network.wallet(FUNDER),
+    )
+    pool_id = created.tags["Pool"]
     listener.step(
         f"{FUNDER} funded pool {pool_id[:8]} with {format_war(FUNDS)} for {POOL_DAYS} days,"
         f" {ALLOCATION}"
@@ -137,25 +139,23 @@ def _join(network: Network, pool_id: str, entrant: Entrant, listener: Listener) 
     if model is None:
         model = upload_model(network, entrant.path, name, sender=entrant.wallet)
         listener.step(f"{entrant.wallet} uploaded {name}")
-    pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
-    if all(entry["model"] != model for entry in pool["models"]):
-        data = json.dumps({"dataset": pool_id, "model": model})
-        network.send("Benchmark", "Join-Pool", data=data, sender=entrant.wallet).reply(
-            "Joined-Pool"
-        )
+    client = PoolClient(network)
+    if all(entry["model"] != model for entry in client.get(pool_id).facts["models"]):
+        client.join(pool_id, model, owner=network.wallet(entrant.wallet))
         listener.step(f"{entrant.wallet} joined the pool with {name}")
 
 
 def _live(network: Network, pool_id: str, listener: Listener) -> dict[str, Any]:
+    client = PoolClient(network)
     for _ in range(POOL_DAYS + SETTLE_DAYS):
-        pool: dict[str, Any] = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
+        pool = client.get(pool_id).facts
         if pool["status"] in SETTLED:
             return pool
         start_ms = int(pool["start_time"])
         day = (network.clock.now() - start_ms) // DAY_MS + 1
         network.advance(start_ms + day * DAY_MS - network.clock.now())
         listener.board(day, leaderboard(network, pool_id))
-    pool = _ask(network, "Benchmark", "Get-Pool", Pool=pool_id)
+    pool = client.get(pool_id).facts
     if pool["status"] not in SETTLED:
         raise HandlerError(f"pool {pool_id} ended and is not settled: it is {pool['status']}")
     return pool
@@ -163,7 +163,7 @@ def _live(network: Network, pool_id: str, listener: Listener) -> dict[str, Any]:
 
 def leaderboard(network: Network, pool_id: str) -> list[dict[str, Any]]:
     """Return a pool's leaderboard with the names of participants where they are known."""
-    rows: list[dict[str, Any]] = _ask(network, "Benchmark", "Leaderboard", Pool=pool_id)
+    rows = PoolClient(network).leaderboard(pool_id)
     for row in rows:
         row["participant_name"] = network.name_of(row["participant"])
     return rows
@@ -184,9 +184,9 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         "leaderboard": [
             {key: row[key] for key in keys}
             | {
-                "score": _number(row["score"]),
-                "accuracy": _number(row["accuracy"]),
-                "stderr": _number(row["standard_error"]),
+                "score": row["score"],
+                "accuracy": row["accuracy"],
+                "stderr": row["standard_error"],
                 "evaluated": row["evaluated"],
                 "total": row["total"],
                 "reward": str(row["reward"]),
@@ -194,39 +194,13 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
             for row in leaderboard(network, pool["id"])
         ],
         "balances_before": {name: str(amount) for name, amount in GRANTS.items()},
-        "balances_after": {name: str(_balance(network, name)) for name in GRANTS},
+        "balances_after": {name: str(balance(network, "WrappedAR", name)) for name in GRANTS},
         "supply_before": str(supply_before),
-        "supply_after": str(_supply(network)),
+        "supply_after": str(supply(network, "WrappedAR")),
     }
-
-
-def _number(text: str | None) -> float | None:
-    return None if text in (None, "") else float(text or 0)
 
 
 def _must(network: Network, target: str, action: str, tags: dict[str, str]) -> None:
     error = network.send(target, action, tags).error
     if error:
         raise HandlerError(f"{target} refused {action}: {error}")
-
-
-def _ask(network: Network, target: str, action: str, **tags: str) -> Any:
-    """Ask by a dry run, which leaves no trace, and return the answer's JSON."""
-    result = network.dry_run(target, action, tags)
-    if result.error or not result.messages:
-        raise HandlerError(f"{target} does not answer {action}: {result.error}")
-    answer = result.messages[0]
-    if "Error" in answer.tags:
-        raise HandlerError(f"{target} refused {action}: {answer.tags['Error']}")
-    return json.loads(answer.data)
-
-
-def _balance(network: Network, name: str) -> int:
-    address = network.resolve(name)
-    answer = network.dry_run("WrappedAR", "Balance", {"Recipient": address}).messages[0]
-    return int(answer.tags["Balance"])
-
-
-def _supply(network: Network) -> int:
-    answer = network.dry_run("WrappedAR", "Total-Supply").messages[0]
-    return int(answer.tags["Total-Supply"])

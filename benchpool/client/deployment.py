@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchpool.client.writer import Writer
 from benchpool.errors import PrerequisiteError
 from benchpool.network import Network, Party
 
@@ -29,7 +30,11 @@ class Deployment:
 
 
 def deploy(
-    network: Network, *, sender: Party | None = None, samples: bytes | None = None
+    network: Network,
+    *,
+    writer: Writer | None = None,
+    sender: Party | None = None,
+    samples: bytes | None = None,
 ) -> Deployment:
     """Spawn WrappedAR, Benchmark, LlamaRouter, LlamaHerder and SiqaDataset.
 
@@ -38,16 +43,18 @@ def deploy(
 
     Args:
         network: where.
+        writer: who spawns them; by default the network itself.
         sender: their owner; by default the default wallet.
         samples: the data set's questions, in any form that its loader reads; by default the sample
             that the project ships.
 
     Raises: PrerequisiteError if the shipped sample is missing.
     """
+    writer = writer or network
 
     def once(module: str, tags: list[tuple[str, str]]) -> str:
         known = network.names().get(module)
-        return known or network.spawn(module, tags, name=module, sender=sender)
+        return known or writer.spawn(module, tags, name=module, sender=sender)
 
     token = once("WrappedAR", [])
     benchmark = once("Benchmark", [("WrappedAR", token), *DAILY_UPDATE, *DAILY_REWARDS])

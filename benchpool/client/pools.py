@@ -11,6 +11,7 @@ from benchpool.ao.ids import find_titled
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import Wallet, check_name
+from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent
@@ -101,15 +102,22 @@ class PoolClient:
     Args:
         network: where the Benchmark is.
         benchmark: its name or id.
+        writer: who sends and spawns; by default the network itself.
         watch: is told what is asked and sent.
 
     Raises: UnknownProcess.
     """
 
     def __init__(
-        self, network: Network, benchmark: Party = "Benchmark", watch: Watch | None = None
+        self,
+        network: Network,
+        benchmark: Party = "Benchmark",
+        *,
+        writer: Writer | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._network = network
+        self._writer = writer or network
         self._benchmark = network.resolve(benchmark)
         self._watch = watch
 
@@ -157,7 +165,7 @@ class PoolClient:
 
     def next_ranking(self) -> int | None:
         """Return when the entries are ranked next, in milliseconds; None if no cron does it."""
-        ticks = self._network.cron(self._benchmark)
+        ticks = self._network.timeline.entries(self._network.resolve(self._benchmark))
         return min((ms for each, ms in ticks if each.tags.get("Action") == _RANKING), default=None)
 
     def first_protocol(self, dataset: str) -> str:
@@ -233,9 +241,9 @@ class PoolClient:
         if self._watch is not None:
             self._watch.say(f"spawn LlamaWorker {_tags_text(tags)}")
         given = None if name in network.names() or not _is_name(name) else name
-        worker = network.spawn("LlamaWorker", tags, name=given, sender=owner)
+        worker = self._writer.spawn("LlamaWorker", tags, name=given, sender=owner)
         if self._watch is not None:
-            self._watch.sent(network.sent(worker, worker, owner.address))
+            self._watch.sent(network.logs.sent(worker, worker, owner.address))
         return worker
 
     def _router_of(self, pool: Pool) -> str:
@@ -246,7 +254,7 @@ class PoolClient:
     def _send(
         self, target: str, action: str, tags: dict[str, str], data: str, sender: Wallet
     ) -> Sent:
-        sent = self._network.send(target, action, tags, data=data, sender=sender)
+        sent = send(self._writer, target, action, tags, data=data, sender=sender)
         if self._watch is not None:
             self._watch.sent(sent)
         return sent

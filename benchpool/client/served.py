@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from benchpool import errors
 from benchpool.ao.message import Data, Message
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
+from benchpool.client.writer import Writer, signing
 from benchpool.errors import (
     BenchpoolError,
     ConfigError,
@@ -26,31 +28,35 @@ from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import Network, Party, Sent
 from benchpool.store.server_file import ServerFile, find_server
 from benchpool.units.limits import check_text
-from benchpool.units.messenger import root_of
+from benchpool.units.pushing import root_of
 
 LOOK_S: Final = 0.5
 """How often a command that waits asks how far the models are."""
 
 
-def open_to_write(folder: Path) -> Network:
+@contextmanager
+def open_to_write(folder: Path) -> Iterator[tuple[Network, Writer]]:
     """Open a home, or make one; while a server runs on it, the server does what is to be written.
+
+    Returns: the network to look at, and who writes to it.
 
     Raises: HomeLocked, StoreError.
     """
     server = find_server(folder)
-    return Network(folder) if server is None else ServedNetwork(folder, server)
+    with Network(folder, read_only=server is not None) as network:
+        yield network, network if server is None else ServedWriter(network, server)
 
 
-class ServedNetwork(Network):
-    """The network of a home that a server runs on: looks by itself, and has the server write.
+class ServedWriter:
+    """Has the server of a home write; see `Writer`.
 
     Args:
-        home: the folder.
+        network: the home, opened to look. It shows what was written as soon as it is.
         server: who runs on it.
     """
 
-    def __init__(self, home: Path, server: ServerFile) -> None:
-        super().__init__(home, read_only=True)
+    def __init__(self, network: Network, server: ServerFile) -> None:
+        self._network = network
         self._server = server
         self._posted: list[str] = []
         self._listeners: list[InferenceProgress] = []
@@ -62,16 +68,16 @@ class ServedNetwork(Network):
         return self._posted[-1] if self._posted else ""
 
     def new_wallet(self, name: str, kind: str = ED25519) -> Wallet:
-        """See `Network`."""
+        """See `Writer`."""
         self._ask("wallets", {"name": name, "kind": kind})
-        self.refresh()
-        return self.wallet(name)
+        self._network.refresh()
+        return self._network.wallet(name)
 
     def add_wallet(self, wallet: Wallet) -> Wallet:
-        """See `Network`."""
+        """See `Writer`."""
         self._ask("wallets", {"name": wallet.name, "jwk": wallet.jwk()})
-        self.refresh()
-        return self.wallet(wallet.name)
+        self._network.refresh()
+        return self._network.wallet(wallet.name)
 
     def spawn(
         self,
@@ -82,11 +88,11 @@ class ServedNetwork(Network):
         data: Data = "",
         sender: Party | None = None,
     ) -> str:
-        """See `Network`."""
-        owner = self._sender(sender).address
+        """See `Writer`."""
+        owner = signing(self._network, self, sender)
         said = _said(owner, tags, data) | {"module": module, "name": name}
         process: str = self._ask("processes", said)["id"]
-        self.refresh()
+        self._network.refresh()
         return process
 
     def post(
@@ -98,31 +104,25 @@ class ServedNetwork(Network):
         data: Data = "",
         sender: Party | None = None,
     ) -> Sent:
-        """See `Network`. What it leads to is under way when this returns."""
-        said = _said(self._sender(sender).address, tags, data)
-        given = self._ask("messages", said | {"target": self.resolve(target), "action": action})
+        """See `Writer`. What it leads to is under way when this returns."""
+        said = _said(signing(self._network, self, sender), tags, data)
+        target_id = self._network.resolve(target)
+        given = self._ask("messages", said | {"target": target_id, "action": action})
         self._posted.append(given["id"])
-        self.refresh()
-        return self.sent(given["id"], given["process"], given["sender"])
+        self._network.refresh()
+        return self._network.logs.sent(given["id"], given["process"], given["sender"])
 
     def post_assignment(
         self, message_id: str, processes: list[str], *, exclude: Sequence[str] = ()
     ) -> list[Message]:
-        """See `Network`."""
-        targets = [self.info(process).id for process in processes]
+        """See `Writer`."""
+        targets = [self._network.info(process).id for process in processes]
         said = {"message": message_id, "processes": targets, "exclude": list(exclude)}
         self._ask("assignments", {"sender": "", **said})
-        self.refresh()
-        entries = [self._store.find(message_id, target) for target in targets]
-        placed = [entry.message for entry in entries if entry is not None]
+        self._network.refresh()
+        placed = self._network.logs.copies(message_id, targets)
         self._posted.extend(filter(None, {root_of(message): None for message in placed}))
         return placed
-
-    def check_advance(self) -> None:
-        """See `Network`. Raises: ConfigError."""
-        raise ConfigError(
-            "a server runs on this home, on the wall clock, which cannot be advanced; stop it first"
-        )
 
     def run(self) -> None:
         """Wait until all that came of what was posted here is done.
@@ -145,12 +145,12 @@ class ServedNetwork(Network):
                 self._posted.pop()
                 stopped = told["stopped"] or stopped
         self._show({})
-        self.refresh()
+        self._network.refresh()
         if stopped:
             raise PushLimitExceeded(stopped)
 
     def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
-        """See `Network`. What all models of the server are at is told, while `run` waits."""
+        """See `Writer`. What all models of the server are at is told, while `run` waits."""
         self._listeners.append(listener)
         return partial(self._listeners.remove, listener)
 
@@ -186,13 +186,13 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """No proxy stands between two programs of one machine."""
 
 
-def _said(sender: str, tags: TagsInput, data: Data) -> dict[str, Any]:
+def _said(sender: Wallet, tags: TagsInput, data: Data) -> dict[str, Any]:
     if isinstance(data, str):
         check_text(data)
         content: dict[str, str] = {"text": data}
     else:
         content = {"base64": base64.b64encode(data).decode()}
-    return {"sender": sender, "tags": Tags(tags).pairs, **content}
+    return {"sender": sender.address, "tags": Tags(tags).pairs, **content}
 
 
 def _error(kind: str | None, body: bytes) -> BenchpoolError:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from threading import RLock
 
 from benchpool.ao.message import Message, Result
-from benchpool.errors import ProcessBusy, Unavailable
-from benchpool.network.timeline import Timeline
+from benchpool.errors import ProcessBusy, PushLimitExceeded, Unavailable
+from benchpool.network.timeline import Fire, Timeline
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.lanes import Lanes
 from benchpool.units.messenger import MessengerUnit
@@ -21,18 +21,41 @@ class LiveMode:
 
     Args:
         lock: guards the network, and with it what the lanes' threads touch.
+        fire: runs the cron ticks of one moment.
     """
 
     def __init__(
-        self, *, compute: ComputeUnit, messenger: MessengerUnit, timeline: Timeline, lock: RLock
+        self,
+        *,
+        compute: ComputeUnit,
+        messenger: MessengerUnit,
+        timeline: Timeline,
+        lock: RLock,
+        fire: Fire,
     ) -> None:
         self._compute = compute
         self._messenger = messenger
         self._timeline = timeline
         self._lock = lock
+        self._fire = fire
 
-    def start(self, submit: Submit, tick: Callable[[], object]) -> Callable[[], None]:
-        """Go live, see `Network.live`; return what stops it."""
+    def start(self, submit: Submit | None = None) -> Callable[[], None]:
+        """Run cron by the wall clock, and heavy processes beside everything else.
+
+        Then `Network.run` returns when nothing is pending but what heavy processes are at. What
+        they put out is pushed by the next `run` after they are done, so the log records the order
+        that came about. A replay of it is as exact as of any other.
+
+        Args:
+            submit: has a function called soon, and `run` after it, by the thread that uses this
+                network, and is called from any thread. Without it, cron alone runs, from a thread
+                of its own.
+
+        Returns: what stops it; call it before `Network.close`, from the thread that uses this
+            network.
+        """
+        if submit is None:
+            return self._timeline.start_live(self.tick)
         messenger = self._messenger
         self._compute.guard = self._lock
         messenger.lanes = lanes = Lanes(
@@ -40,7 +63,7 @@ class LiveMode:
             threads=self._compute.threads,
             on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
         )
-        stop_cron = self._timeline.start_live(lambda: submit(tick))
+        stop_cron = self._timeline.start_live(lambda: submit(self.tick))
 
         def stop() -> None:
             stop_cron()
@@ -48,6 +71,20 @@ class LiveMode:
             messenger.lanes = None
 
         return stop
+
+    def tick(self) -> int:
+        """Run the cron ticks that are due by the clock; return how many."""
+        with self._lock:
+            return self._timeline.tick(self._fire)
+
+    def unfinished(self) -> set[str]:
+        """Return the messages whose chains have not come to their end."""
+        with self._lock:
+            return self._messenger.roots()
+
+    def take_stopped(self) -> list[PushLimitExceeded]:
+        """Return the chains that had to be stopped since this was last asked."""
+        return self._messenger.take_stopped()
 
     def evaluate_dry(self, message: Message, timeout_s: float) -> Result:
         """Evaluate a message of a heavy process and keep nothing of it, from any thread.

@@ -6,11 +6,11 @@ from typing import Any
 
 from benchpool.ao.dataitem import DataItem
 from benchpool.ao.message import Message
+from benchpool.ao.shapes import PROTOCOL, tags_json, text_of
 from benchpool.ao.signers import to_base64url
 from benchpool.ao.tags import Pair
 from benchpool.ao.wire import anchor_text, assignment_item
 from benchpool.network import Network
-from benchpool.server.shapes import PROTOCOL, tags_json, text_of
 
 
 class Assignments:
@@ -21,12 +21,13 @@ class Assignments:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._signer = network.scheduler.signer()
-        self.address = network.scheduler.address
+        wallet = network.keys.scheduler_wallet()
+        self._signer = wallet.signer()
+        self.address = wallet.address
 
     def item(self, message: Message) -> DataItem:
         """Return the assignment of a message of a log."""
-        kept = self._network.assignment(message.id, message.process)
+        kept = self._network.logs.assignment(message.id, message.process)
         return kept or assignment_item(message, self._signer)
 
     def id_of(self, message: Message) -> str:
@@ -52,7 +53,7 @@ class Assignments:
 
 def message_json(network: Network, message: Message) -> dict[str, Any]:
     """Show a message as it was signed."""
-    item = network.item(message.id)
+    item = network.logs.item(message.id)
     if item is None:  # written before networks kept signatures
         return {
             "id": message.id,

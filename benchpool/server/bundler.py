@@ -74,7 +74,7 @@ def routes(context: Context) -> APIRouter:
                 if known is None:
                     if incoming.starts_with(MAGIC):
                         async with one_trial:
-                            await aside(context.network.try_model, incoming.path)
+                            await aside(context.network.host.backend.admit, incoming.path)
                     now_ms = await context.bus.read(context.network.clock.now)
                     kept = await aside(data.put_item, incoming, now_ms)
                     return answer(receipt(context, kept))

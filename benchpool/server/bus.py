@@ -149,7 +149,7 @@ class Bus:
 
     def _run(self) -> None:
         try:
-            stop_live = self.network.live(self.post)
+            stop_live = self.network.live.start(self.post)
             try:
                 self._settle()
                 while self._take():
@@ -193,13 +193,13 @@ class Bus:
     def _settle(self) -> None:
         """Evaluate and push what is pending, and commit."""
         self.network.run()
-        for stopped in self.network.take_stopped():
+        for stopped in self.network.live.take_stopped():
             log.warning("%s", stopped)
             self._stopped.setdefault(stopped.root, stopped)
         while len(self._stopped) > MOST_STOPPED:
             del self._stopped[next(iter(self._stopped))]
         self.recent.committed()
-        self._unfinished = frozenset(self.network.unfinished())
+        self._unfinished = frozenset(self.network.live.unfinished())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)
 

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Item, Message, ProcessInfo, Result
+from benchpool.ao.shapes import result_json
 from benchpool.ao.tags import Tags
 from benchpool.errors import UnknownProcess
 from benchpool.server import evaluations
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
-from benchpool.server.shapes import read_cursor, result_json
+from benchpool.server.cursors import read_cursor
 
 BUSY_AFTER_S = 5.0
 """How long a request waits for an evaluation before it is told to ask again."""
@@ -36,7 +37,7 @@ def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
 
     def find(message: str, process: str) -> tuple[Result | None, ProcessInfo]:
         info = network.info(process)
-        entry = network.entry(message, info.id)
+        entry = network.logs.entry(message, info.id)
         if entry is None:
             raise UnknownProcess(f"no message {message[:80]!r} for process {info.id}")
         return entry.result, info
@@ -67,7 +68,7 @@ def routes(context: Context) -> APIRouter:
     give = giving(context)
 
     def past_only(position: int, process: str) -> int | None:
-        return position if position < network.position(process) else None
+        return position if position < network.compute.instance(process).position else None
 
     @router.get("/", responses=documented())
     async def greet() -> Response:
@@ -118,10 +119,11 @@ def routes(context: Context) -> APIRouter:
         def prepare() -> tuple[Message, ProcessInfo, bool, int | None]:
             info = network.info(process)
             item = dry_item(body, info.id)
-            message = network.preview(item, info.id)
+            network.limits.check_item(item)
+            message = network.scheduler.preview(item, info.id)
             position = None
             if to:
-                entry = network.entry(to, info.id)
+                entry = network.logs.entry(to, info.id)
                 if entry is None:
                     raise UnknownProcess(f"no message {to[:80]!r} for process {info.id}")
                 position = past_only(entry.message.position, info.id)
@@ -130,10 +132,10 @@ def routes(context: Context) -> APIRouter:
         message, info, heavy, position = await bus.read(prepare)
         if heavy and position is None:  # it may be at something long, and so may this be
             found = await asyncio.get_running_loop().run_in_executor(
-                context.threads, lambda: network.evaluate_dry_beside(message, BUSY_AFTER_S)
+                context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
             )
         else:
-            found = await bus.read(lambda: network.evaluate_dry(message, position))
+            found = await bus.read(lambda: network.compute.dry_run(message, position))
         return answer(result_json(found, info))
 
     @router.get(
@@ -146,7 +148,7 @@ def routes(context: Context) -> APIRouter:
 
         def dump() -> tuple[bytes, Message]:
             info = network.info(process)
-            network.check_idle(info.id)
+            network.live.check_idle(info.id)
             position = None
             if moment is not None:
                 position = evaluations.position_at(network, info.id, moment)
@@ -154,10 +156,13 @@ def routes(context: Context) -> APIRouter:
                     raise Refused(f"process {info.id} was not there yet at {moment}")
                 position = past_only(position, info.id)
             if position is None:
-                found, position = network.process(info.id), network.position(info.id)
+                found, position = (
+                    network.process(info.id),
+                    network.compute.instance(info.id).position,
+                )
             else:
-                found = network.past(info.id, position)
-            return found.dump(), network.entry_at(info.id, position)
+                found = network.compute.past(info.id, position).process
+            return found.dump(), network.logs.entry_at(info.id, position)
 
         memory, last = await bus.read(dump)
         headers = {

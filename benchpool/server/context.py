@@ -21,6 +21,8 @@ from benchpool.server.recent import Recent
 
 MU_BODY_BYTES = 10 << 20
 CU_BODY_BYTES = 1 << 20
+_MONITORED = "note monitored"
+"""The fact that keeps which processes are monitored."""
 
 
 OnRequest = Callable[[str, str, int, float], None]
@@ -64,11 +66,11 @@ class Context:
 
     def monitors(self) -> list[str]:
         """Return the processes that somebody monitors; the bus's thread calls this."""
-        return self.network.note("monitored").split()
+        return (self.network.store.fact(_MONITORED) or "").split()
 
     def set_monitors(self, processes: list[str]) -> None:
         """Keep which processes are monitored; the bus's thread calls this."""
-        self.network.set_note("monitored", " ".join(processes))
+        self.network.store.set_fact(_MONITORED, " ".join(processes))
 
 
 async def read_body(request: Request, most: int) -> bytes:

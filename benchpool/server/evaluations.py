@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from benchpool.ao.message import Message, Result
+from benchpool.ao.shapes import result_json
 from benchpool.network import Network
-from benchpool.server.shapes import Cursor, place, result_json, write_cursor
+from benchpool.server.cursors import Cursor, place, write_cursor
 
 _PAGE = 200
 
@@ -92,7 +93,7 @@ def forwards(
 
 def backwards(network: Network, process: str) -> Iterator[tuple[Message, Result | None]]:
     """Go through a log from its end."""
-    before = network.last_position(process) + 1
+    before = network.logs.last_position(process) + 1
     while before > 0:
         after = max(-1, before - _PAGE - 1)
         yield from reversed(network.log(process, after=after, limit=before - after - 1))
@@ -101,10 +102,10 @@ def backwards(network: Network, process: str) -> Iterator[tuple[Message, Result 
 
 def position_at(network: Network, process: str, timestamp: int) -> int:
     """Find the last position at or before a moment, or -1: timestamps grow along a log."""
-    low, high = -1, network.last_position(process)
+    low, high = -1, network.logs.last_position(process)
     while low < high:
         middle = (low + high + 1) // 2
-        if network.entry_at(process, middle).timestamp <= timestamp:
+        if network.logs.entry_at(process, middle).timestamp <= timestamp:
             low = middle
         else:
             high = middle - 1

@@ -39,7 +39,7 @@ async def check(context: Context, raw: bytes) -> Checked:
 def _check(network: Network, raw: bytes) -> Checked:
     try:
         item = decode(raw)
-        return Checked(item, network.check(item))
+        return Checked(item, network.reception.check(item))
     except DataItemError as error:
         raise Refused(NO_ITEM, detail=str(error)) from None
     except ItemRefused as error:
@@ -60,7 +60,7 @@ def as_scheduler_said(error: MessageError) -> Refused:
 
 def check_target(network: Network, target: str) -> None:
     """Accept the id of a process. Raises: UnknownProcess."""
-    if network.find_process(target) is None:
+    if network.logs.find_process(target) is None:
         raise UnknownProcess(
             f"no process {target[:80] or '(the item has no target)'} is known here"
         )

@@ -45,7 +45,7 @@ def taking(context: Context) -> Callable[[Request], Awaitable[Response]]:
             except DuplicateMessage as error:
                 raise as_scheduler_said(error) from None
             target = item.target if checked.said.type == PROCESS else ""
-            if target and network.find_process(target) is not None:
+            if target and network.logs.find_process(target) is not None:
                 network.post_assignment(item.id, [target])
 
         await bus.write(take)
@@ -161,7 +161,7 @@ def routes(context: Context) -> APIRouter:
 
         def work() -> None:
             check_target(network, process_id)
-            if network.entry(message, process_id) is None:
+            if network.logs.entry(message, process_id) is None:
                 raise Refused("Message id not found on the scheduler with a valid block.")
             network.push_again(message, process_id, int(number))
 

@@ -206,7 +206,7 @@ class Server:
         def observe(kind: str, messages: Sequence[Any], results: Sequence[Any], s: float) -> None:
             metrics.evaluation_seconds.labels(kind).observe(s)
             for message, result in zip(messages, results, strict=True):
-                info = network.find_process(message.process)
+                info = network.logs.find_process(message.process)
                 if info is None:
                     continue
                 metrics.messages.labels(
@@ -216,12 +216,12 @@ class Server:
             if kind == "heavy":
                 context.progress.ended(messages[0].process)
 
-        network.on_evaluated(observe)
+        network.messenger.observe(observe)
         network.on_inference(context.progress.report)
         metrics.watch(
             "benchpool_queue_depth", "Requests that wait for the network.", lambda: bus.waiting
         )
-        metrics.watch_engines(network.inference)
+        metrics.watch_engines(network.host.backend.stats)
 
     def _url(self, listening: socket.socket) -> str:
         host, port = listening.getsockname()[:2]
@@ -239,7 +239,7 @@ class Server:
             su=where("su"),
             cu=where("cu"),
             scheduler=context.assignments.address,
-            messenger=self._network.messenger,
+            messenger=self._network.messenger.address,
         )
 
 

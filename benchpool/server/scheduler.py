@@ -12,10 +12,10 @@ from benchpool.ao.message import Message
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
+from benchpool.server.cursors import Cursor
 from benchpool.server.evaluations import backwards, forwards
 from benchpool.server.intake import check, excluded, schedule
 from benchpool.server.messenger import ITEM_BODY
-from benchpool.server.shapes import Cursor
 
 LIMIT = 100
 MOST = 1_000
@@ -110,7 +110,7 @@ def routes(context: Context) -> APIRouter:
         """List a process's messages, or show the one of this id or assignment id."""
 
         def work() -> dict[str, Any]:
-            if network.find_process(id) is not None and process_id in ("", id):
+            if network.logs.find_process(id) is not None and process_id in ("", id):
                 by_nonce = bool(from_nonce or to_nonce)
                 start = number(from_nonce or from_, "from")
                 end = number(to_nonce or to, "to")
@@ -152,20 +152,20 @@ def routes(context: Context) -> APIRouter:
         return (m for m, _ in forwards(network, process, cursor) if not m.cron)
 
     def find(id_: str, process: str) -> Message:
-        entry = network.entry(id_, process)
+        entry = network.logs.entry(id_, process)
         if entry is not None:
             return entry.message
-        message = network.assigned(id_)
+        message = network.logs.assigned(id_)
         if message is not None and message.process == process:
             return message
         raise Refused("Message or Process not found", 400)
 
     def first_of(process: str) -> Message:
         known(process)
-        return network.entry_at(process, 0)
+        return network.logs.entry_at(process, 0)
 
     def known(process: str) -> None:
-        if network.find_process(process) is None:
+        if network.logs.find_process(process) is None:
             raise Refused("Message or Process not found", 400)
 
     return router

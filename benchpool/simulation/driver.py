@@ -113,7 +113,7 @@ class Driver:
         if operation.patient or operation.kind != "send" or self._started is None:
             return False
         self.points.arm(None)
-        return self._opened()._dispatch.count == self._started[0]
+        return self._opened().dispatch.count == self._started[0]
 
     def _time(self) -> int:
         return self._now()  # of the network that is open at that moment
@@ -154,7 +154,7 @@ class Driver:
         data_id = network.data.put(operation.data) if operation.data else ""
         if operation.name in network.names() or operation.sender not in network.names():
             return
-        sent = network._dispatch.count
+        sent = network.dispatch.count
         if self._started is not None and self._started[0] < sent:
             return  # it was accepted and refused its tags
         self._started = (sent, ())
@@ -171,18 +171,18 @@ class Driver:
         if self._started is None:
             # Once: what a name stands for may change while the operation goes on.
             says = [self._written(network, say) for say in operation.messages]
-            self._started = (network._dispatch.count, [say for say in says if say is not None])
+            self._started = (network.dispatch.count, [say for say in says if say is not None])
         before, accepted = self._started
-        for sender, target, action, tags, data in accepted[network._dispatch.count - before :]:
+        for sender, target, action, tags, data in accepted[network.dispatch.count - before :]:
             network.post(target, action, tags, data=data, sender=sender)
         network.run()
         self._acknowledge(network, {target for _, target, *_ in accepted}, len(accepted))
 
     def _acknowledge(self, network: Network, targets: set[str], count: int) -> None:
-        last = network._dispatch.count
+        last = network.dispatch.count
         anchors = {f"{number:032d}" for number in range(last - count + 1, last + 1)}
         for target in sorted(targets):
-            for entry in network._store.entries(target):
+            for entry in network.store.entries(target):
                 if entry.message.anchor in anchors:
                     self.acknowledged.append((target, entry.message.id))
         self.counts["messages sent"] += count
@@ -193,14 +193,15 @@ class Driver:
             return
         if self._started is None:
             process = network.resolve(operation.name)
-            last = network._store.last_position(process)
-            entries = network._store.entries(
+            last = network.store.last_position(process)
+            entries = network.store.entries(
                 process, after=operation.number % (last + 1) - 1, limit=1
             )
             self._started = (0, [entry.message.id for entry in entries])
         everybody = [info.id for info in network.processes()]
         for message_id in self._started[1]:
-            network.assign(message_id, everybody)
+            network.post_assignment(message_id, everybody)
+            network.run()
 
     def _do_kill(self, _network: Network, operation: Operation) -> None:
         self._engines.kill(operation.name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from benchpool.ao.message import Message
+from benchpool.client.pools import PoolClient, balance, supply
 from benchpool.errors import BenchpoolError, InvalidQuantity
 from benchpool.network import Network, Sent
 from benchpool.simulation.scenario import (
@@ -54,7 +54,7 @@ class Expectations:
         for name, wanted in expect.balances.items():
             yield from self._balance(expect.token, name, wanted)
         if expect.supply is not None:
-            found = int(self._ask(expect.token, "Total-Supply").text)
+            found = supply(self._network, expect.token)
             if found != expect.supply:
                 yield (
                     ("supply",),
@@ -100,8 +100,7 @@ class Expectations:
             return False
 
     def _balance(self, token: str, name: str, wanted: int) -> Iterator[Problem]:
-        account = self._network.resolve(name)
-        found = int(self._ask(token, "Balance", {"Recipient": account}).text)
+        found = balance(self._network, token, name)
         if found != wanted:
             yield (
                 ("balances", name),
@@ -110,7 +109,7 @@ class Expectations:
 
     def _pool(self, wanted: PoolPart) -> Iterator[Problem]:
         pool = self._resolve(wanted.pool)
-        facts = self._ask(wanted.benchmark, "Get-Pool", {"Pool": pool}).json()
+        facts = PoolClient(self._network, wanted.benchmark).get(pool).facts
         for name, value in wanted.facts.items():
             if not self._same(name, value, facts.get(name)):
                 yield (
@@ -120,7 +119,7 @@ class Expectations:
 
     def _leaderboard(self, wanted: BoardPart) -> Iterator[Problem]:
         pool = self._resolve(wanted.pool)
-        rows = self._ask(wanted.benchmark, "Leaderboard", {"Pool": pool}).json()
+        rows = PoolClient(self._network, wanted.benchmark).leaderboard(pool)
         if len(rows) != len(wanted.rows):
             yield (
                 ("leaderboard", "rows"),
@@ -147,28 +146,6 @@ class Expectations:
             return math.isclose(float(wanted), float(found), abs_tol=5e-7)
         except (TypeError, ValueError):
             return str(wanted) == str(found)
-
-    def _ask(self, process: str, action: str, tags: dict[str, str] | None = None) -> _Answer:
-        asker = self._network.wallets()[0]
-        result = self._network.dry_run(process, action, tags or {}, sender=asker)
-        for outgoing in result.messages:
-            if outgoing.target == asker.address:
-                data = outgoing.data
-                return _Answer(data if isinstance(data, str) else data.decode())
-        raise BenchpoolError(
-            f"{process} did not answer {action}: {result.error or 'it sent nothing'}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    text: str
-
-    def json(self) -> Any:
-        try:
-            return json.loads(self.text)
-        except ValueError:
-            raise BenchpoolError(f"the answer is no JSON: {self.text[:200]!r}") from None
 
 
 def _both(winston: int) -> str:

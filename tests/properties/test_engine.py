@@ -108,7 +108,7 @@ def test_two_runs_of_the_same_script_have_one_log(script):
 def test_a_fold_of_the_log_gives_the_memory_that_the_run_left(script):
     with run(script, threads=2) as network:
         memories = {info.id: network.process(info.id).dump() for info in network.processes()}
-        network._compute._instances.clear()
+        network.compute._instances.clear()
         assert {each: network.process(each).dump() for each in memories} == memories
 
 

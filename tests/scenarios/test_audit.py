@@ -98,7 +98,7 @@ def test_a_pool_in_memory_before_anything_was_evaluated(open_pools):
     with pools.network as network:
         pool = pools.fund(3)
         pools.join(pool, "ana", [1] * 6)
-        statement = audit(network._store, network.data, pool[:12])
+        statement = audit(network.store, network.data, pool[:12])
     assert failed(statement) == []
     assert statement.rows[0].standard_error is None
 
@@ -178,7 +178,7 @@ def test_a_data_set_spawned_by_its_modules_id_is_not_judged_by_its_own_code(
         pools.join(pool, "ana", [1] * 6)
         monkeypatch.setattr(SiqaDataset, "is_correct", lambda *_: True)
         network.advance("1d")
-        statement = audit(network._store, network.data, pool)
+        statement = audit(network.store, network.data, pool)
     assert failed(statement) == ["every score is what the answers give"]
 
 
@@ -200,4 +200,4 @@ def test_only_a_process_of_the_module_benchmark_has_pools(open_pools):
         named = {"X-Title": "mine", "X-Dataset": network.resolve("funder")}
         pools.transfer(3, Recipient=shadow, **named, **{"X-Allocation": "Equal"})
         pool = pools.fund(3, **{"X-Title": "mine"})
-        assert audit(network._store, network.data, "mine").pool.id == pool
+        assert audit(network.store, network.data, "mine").pool.id == pool

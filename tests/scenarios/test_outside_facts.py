@@ -180,7 +180,7 @@ def test_the_old_words_mean_nothing_behind_the_old_part_of_a_log(old_home: Path)
     with Network(old_home, seed=1, engine_factory=ScriptedEngines()) as network:
         refused_transfer(network)
         token = network.resolve("WrappedAR")
-        at = token, network._store.last_position(token)
+        at = token, network.store.last_position(token)
     assert replay_home(old_home).difference is None
     change_result(old_home, at, ended)
     assert ends_differently(old_home, at)

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from pydantic import Field
+from replaying import replay_network
 from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.process.registry import Registry
 
@@ -198,14 +199,14 @@ def test_a_message_without_a_cause_is_named(finished: Path):
 
         item = Item(
             ben,
-            network.messenger,
+            network.messenger.address,
             token,
             Tags([("Action", "Credit-Notice"), ("Quantity", "1")]),
             "",
             reference="99999",
             from_module="WrappedAR",
         )
-        network._messenger.post(item)
+        network.messenger.post(item)
         network.run()
     process, _, what = difference(finished)
     assert process == ben
@@ -307,7 +308,8 @@ def test_spawns_assignments_failures_and_endless_chains_are_replayed(tmp_path: P
             network.send(parent, "Spawn", {"What": what})
         note = network.send(other, "Note", data=b"\xff\x00")
         network.send(parent, "Hand-On", {"What": note.id})
-        network.assign(note.id, [parent])
+        network.post_assignment(note.id, [parent])
+        network.run()
         assert network.send(parent, "Fail").error
         network.send(parent, "Unheard")
         with pytest.raises(PushLimitExceeded):

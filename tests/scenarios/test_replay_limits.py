@@ -5,10 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from replaying import replay_network
 
 from benchpool import Message, Network, Process, handler
 from benchpool.ao.message import decode_message
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.errors import PushLimitExceeded, UnknownProcess
 from benchpool.process.registry import Registry
 from benchpool.units.limits import Limits
@@ -168,18 +169,18 @@ def test_what_was_stopped_is_pushed_again_once_and_replayed(tmp_path: Path, stop
         one, _two = (network.spawn("Spreader", name=name) for name in ("one", "two"))
         stop(network)
         last = [(m, r) for m, r in network.log("one") if r is not None and r.messages][-1][0]
-        before = network.count()
+        before = network.store.count()
         assert network.push_again(last.id, one, 0)
         with suppress(PushLimitExceeded):
             network.run()  # it goes on until it is stopped again
         pushed = [m for m, _ in network.log("one") if m.pushed_for == last.id]
         assert pushed[0].depth == 0
-        assert network.count() > before
-        assert pushed[0].id in {each.message.id for each in network.trace(last.id).children}
-        count = network.count()
+        assert network.store.count() > before
+        assert pushed[0].id in {each.message.id for each in network.logs.trace(last.id).children}
+        count = network.store.count()
         assert not network.push_again(last.id, one, 0)
         network.run()
-        assert network.count() == count
+        assert network.store.count() == count
         with pytest.raises(UnknownProcess, match="does not exist in the result"):
             network.push_again(last.id, one, 99)
     assert replay_home(tmp_path, registry=REGISTRY, limits=limits).difference is None

@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from benchpool import Message, Process, handler
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.client.served import ServedNetwork
+from benchpool.client.served import ServedWriter, open_to_write
+from benchpool.client.writer import Writer, send
 from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Precision
@@ -134,6 +135,21 @@ def run_json(run: Run) -> Callable[..., Any]:
     return lambda *args: json.loads(run(*args, "--json").stdout)
 
 
+def test_a_refused_spawn_leaves_nothing_behind(
+    serve: Callable[..., Running], run: Run, run_json: Any, tmp_path: Path
+) -> None:
+    serve(engine_factory=ScriptedEngines())
+    before = run_json("processes")
+    spawn = ("spawn", "LlamaWorker", "--name", "model", "--tag")
+    done = run(*spawn, f"Model-Data={'A' * 43}", code=1)
+    assert "LlamaWorker refused its tags, and was not spawned: no data with id" in done.stderr
+    assert run_json("processes") == before
+    script = tmp_path / "model.gguf"
+    script.write_bytes(write_script("model", SAMPLES, [1] * len(SAMPLES)))
+    data = run("data", "put", str(script)).stdout.strip()
+    assert run_json(*spawn, f"Model-Data={data}")["name"] == "model"
+
+
 def open_pool(run_json: Callable[..., Any], tmp_path: Path) -> str:
     """Make a pool with one model by commands alone; return the pool's id."""
     questions, script = tmp_path / "questions.jsonl", tmp_path / "model.gguf"
@@ -175,7 +191,7 @@ def test_a_pool_from_funding_to_its_statement_by_commands(
     assert "model" in run("pool", "leaderboard", pool[:8]).stdout
     (shown,) = run_json("pool", "list")
     assert run_json("pool", "show", "First")["id"] == shown["id"] == pool
-    assert "status" in run("pool", "show", "First").stdout
+    assert "Status" in run("pool", "show", "First").stdout
     (report,) = run_json("pool", "report", "First")
     assert (report["correct"], report["computing"]["Quantization"]) == (6, "none")
     assert "6 of 6" in run("pool", "report", "First").stdout
@@ -245,20 +261,19 @@ def test_a_chain_that_a_limit_stops_is_told_to_its_sender_and_to_nobody_else(
     registry = Registry()
     registry.add(Echo)
     running = serve(registry=registry, limits=Limits(push_depth=20))
-    server = find_server(home)
-    assert server is not None
-    with ServedNetwork(home, server) as network:
-        network.new_wallet("ana")
-        echo = network.spawn("Echo", name="echo", sender="ana")
-        other = network.spawn("Echo", name="other", sender="ana")
+    with open_to_write(home) as (_, writer):
+        assert isinstance(writer, ServedWriter)
+        writer.new_wallet("ana")
+        echo = writer.spawn("Echo", name="echo", sender="ana")
+        other = writer.spawn("Echo", name="other", sender="ana")
     client = Client(running.url)
     outcomes: dict[str, object] = {}
 
-    def do(name: str, work: Callable[[ServedNetwork], object]) -> threading.Thread:
+    def do(name: str, work: Callable[[Writer], object]) -> threading.Thread:
         def act() -> None:
-            with ServedNetwork(home, server) as network:
+            with open_to_write(home) as (_, writer):
                 try:
-                    outcomes[name] = work(network)
+                    outcomes[name] = work(writer)
                 except Exception as error:
                     outcomes[name] = error
 
@@ -270,11 +285,11 @@ def test_a_chain_that_a_limit_stops_is_told_to_its_sender_and_to_nobody_else(
         wait_until(lambda: client.http.get("/health").json()["waiting"] == waiting)
 
     # While a handler keeps the network, both of the others come; they are taken together.
-    threads = [do("held", lambda network: network.send(other, "Wait", sender="ana"))]
+    threads = [do("held", lambda writer: send(writer, other, "Wait", sender="ana"))]
     assert Echo.begun.wait(PATIENCE_S)
-    threads.append(do("loop", lambda network: network.send(echo, "Loop", sender="ana")))
+    threads.append(do("loop", lambda writer: send(writer, echo, "Loop", sender="ana")))
     wait_for(1)
-    threads.append(do("spawn", lambda network: network.spawn("Echo", sender="ana")))
+    threads.append(do("spawn", lambda writer: writer.spawn("Echo", sender="ana")))
     wait_for(2)
     assert "benchpool_queue_depth 2.0" in client.http.get("/metrics").text
     Echo.go_on.set()
@@ -294,15 +309,13 @@ def test_a_chain_of_a_heavy_process_that_a_limit_stops_is_told_too(
     registry = Registry()
     registry.add(HeavyEcho)
     running = serve(registry=registry, limits=Limits(push_depth=5))
-    server = find_server(home)
-    assert server is not None
-    with ServedNetwork(home, server) as network:
-        network.new_wallet("ana")
-        network.spawn("HeavyEcho", name="echo", sender="ana")
+    with open_to_write(home) as (network, writer):
+        writer.new_wallet("ana")
+        writer.spawn("HeavyEcho", name="echo", sender="ana")
     stopped = run("send", "--target", "echo", "--action", "Loop", "--from", "ana", code=1)
     assert "6 pushes deep (limit 5)" in stopped.stderr
     # A compute unit knows nothing of pushing, here and on AO: the result is that of the handler.
-    with ServedNetwork(home, server) as network:
+    with open_to_write(home) as (network, writer):
         (last, _) = network.log("echo")[-1]
     result = Client(running.url).result(last.id, last.process)
     assert "Error" not in result
@@ -318,8 +331,6 @@ def test_who_waits_sees_how_far_the_models_are(
 ) -> None:
     serve(engine_factory=SteppingEngine)
     open_pool(run_json, tmp_path)
-    server = find_server(home)
-    assert server is not None
     monkeypatch.setattr("benchpool.client.served.LOOK_S", 0.01)
     seen: list[tuple[str, int, int]] = []
 
@@ -329,9 +340,9 @@ def test_who_waits_sees_how_far_the_models_are(
             SteppingEngine.steps.release()
 
     SteppingEngine.steps.release()
-    with ServedNetwork(home, server) as network:
-        network.on_inference(show)
-        network.send("SiqaDataset", "Evaluate")
+    with open_to_write(home) as (network, writer):
+        writer.on_inference(show)
+        send(writer, "SiqaDataset", "Evaluate")
         model = network.resolve("model")
     assert seen == [(model, answered, 6) for answered in range(1, 7)]
 
@@ -352,11 +363,9 @@ def test_ctrl_c_while_waiting_leaves_the_rest_to_the_server(
         f" benchpool result {asked}\n"
     )
     SteppingEngine.steps.release(6)
-    server = find_server(home)
-    assert server is not None
-    with ServedNetwork(home, server) as network:
-        network.post("Benchmark", "Update-Leaderboard")
-        network.run()
+    with open_to_write(home) as (network, writer):
+        writer.post("Benchmark", "Update-Leaderboard")
+        writer.run()
         client = Client(running.url)
         wait_until(lambda: client.http.get(f"/cu/state/{network.resolve('model')}").is_success)
     assert run_json("result", asked)["Messages"]

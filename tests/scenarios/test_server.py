@@ -23,7 +23,7 @@ from benchpool.ao.dataitem import sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.client.served import ServedNetwork
+from benchpool.client.served import open_to_write
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.engine import (
     ChoicesAnswer,
@@ -33,7 +33,6 @@ from benchpool.inference.engine import (
     Runtime,
 )
 from benchpool.server.run import Options
-from benchpool.store.server_file import find_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -219,14 +218,12 @@ def test_a_heavy_process_that_refuses_its_tags_leaves_its_name_free(
     serve: Callable[..., Running], home: Path
 ) -> None:
     serve(engine_factory=PatientEngine)
-    server = find_server(home)
-    assert server is not None
-    with ServedNetwork(home, server) as network:
+    with open_to_write(home) as (network, writer):
         for _ in range(2):
             with pytest.raises(HandlerError, match="refused its tags"):
-                network.spawn("LlamaWorker", {"Model-Data": "A" * 43}, name="model")
+                writer.spawn("LlamaWorker", {"Model-Data": "A" * 43}, name="model")
             assert "model" not in network.names()
-        assert network.spawn("LlamaWorker", name="model") == network.names()["model"]
+        assert writer.spawn("LlamaWorker", name="model") == network.names()["model"]
 
 
 def test_commands_that_check_a_served_home_see_one_moment_of_it(
@@ -363,7 +360,7 @@ def test_a_failed_disk_ends_the_server_and_nothing_unsaved_was_acknowledged(
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(running.network._store, "commit", fail)
+    monkeypatch.setattr(running.network.store, "commit", fail)
     answer = ana.http.post("/mu", content=ana.item(token, "Mint", Quantity="3").raw)
     assert answer.status_code == 503
     assert "No space left" in answer.json()["error"]

@@ -46,12 +46,12 @@ def measured():
 
 
 def test_a_thousand_tags_and_too_much_data_are_refused_at_the_door(network, dataset):
-    count = network.count()
+    count = network.store.count()
     with pytest.raises(LimitExceeded, match="1,001 of them; at most 256"):
         network.send(dataset, "Info", [("X-T", "v")] * 1000)
     with pytest.raises(LimitExceeded, match="at most 10,485,760"):
         network.send(dataset, "Load-Data", data=b"x" * (10 * 2**20 + 1))
-    assert network.count() == count
+    assert network.store.count() == count
 
 
 def test_ten_megabytes_of_nothing_are_an_error_of_the_message_alone(network, dataset, measured):

@@ -231,7 +231,7 @@ def test_no_text_opens_a_file_or_reaches_a_database(world, text):
         assert all(errors), sent.replies
         assert all("root:" not in error for error in errors)
     assert world.memory() == before
-    assert network.count() == sum(
+    assert network.store.count() == sum(
         len(network.log(party))
         for party in [i.id for i in network.processes()] + [w.address for w in network.wallets()]
     )

@@ -41,13 +41,13 @@ TOO_MUCH = {
 @pytest.mark.parametrize("kind", TOO_MUCH)
 def test_too_much_from_a_wallet_is_refused_and_not_logged(network, kind):
     tags, data, limit = TOO_MUCH[kind]
-    count = network.count()
+    count = network.store.count()
     for send in (network.post, network.send, network.dry_run):
         with pytest.raises(LimitExceeded, match=rf"at most .* are allowed \({limit}\)"):
             send("rogue", "Note", tags, data=data)
     with pytest.raises(LimitExceeded, match=limit):
         network.spawn("Rogue", tags, data=data)
-    assert (network.count(), network.pending) == (count, 0)
+    assert (network.store.count(), network.pending) == (count, 0)
     assert network.send("rogue", "Note").reply("Noted").tags["Count"] == "1"
 
 
@@ -65,11 +65,11 @@ def test_just_as_much_as_is_allowed_passes(network):
     ],
 )
 def test_too_much_from_a_handler_fails_its_message_alone(network, tags, limit):
-    count = network.count()
+    count = network.store.count()
     sent = network.send("rogue", "Write", tags)
     assert f"({limit})" in sent.error
     assert sent.result.messages == ()
-    assert network.count() == count + 1
+    assert network.store.count() == count + 1
     assert network.process("rogue").state.count == 0
     assert network.send("rogue", "Note").reply("Noted").tags["Count"] == "1"
 
@@ -106,7 +106,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
         monkeypatch.setattr("benchpool.units.messenger.COMMIT_EVERY", 1)
         if crash_after:
             rounds = iter(range(crash_after))
-            original = type(network._messenger)._round
+            original = type(network.messenger)._round
 
             def dying(self):
                 if next(rounds, None) is None:
@@ -114,7 +114,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
                 original(self)
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(network._messenger), "_round", dying)
+                patch.setattr(type(network.messenger), "_round", dying)
                 with pytest.raises(KeyboardInterrupt):
                     network.send("a", "Ping", {"To": b})
             network.close(abort=True)
@@ -125,7 +125,7 @@ def test_how_far_a_chain_went_survives_a_crash(make, tmp_path, monkeypatch):
         else:
             with pytest.raises(PushLimitExceeded):
                 network.send("a", "Ping", {"To": b})
-        return network.count()
+        return network.store.count()
 
     assert length(0) == length(30) == length(77)
 
@@ -141,10 +141,10 @@ def test_half_a_surrogate_pair_from_a_handler_is_an_error_of_its_message(network
 def test_text_that_is_no_unicode_is_refused_when_posted(network, kind):
     tags = {"tag": {"A": "\udcff"}, "name": {"\ud800": "a"}}.get(kind, {})
     data = {"data": "\ud800", "number": 5}.get(kind, "")
-    count = network.count()
+    count = network.store.count()
     with pytest.raises(MessageError, match=r"no Unicode|not <class"):
         network.send("rogue", "Note", tags, data=data)
-    assert network.count() == count
+    assert network.store.count() == count
 
 
 def test_a_long_error_is_cut(network, monkeypatch):
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_the_limit_of_a_worker_reaches_its_child(make):
     limits = Limits(worker_memory_bytes=1 << 30, workers=3, models_memory_bytes=1 << 32)
-    pool = make(limits=limits)._host.backend
+    pool = make(limits=limits).host.backend
     assert (pool.workers, pool.memory.bound_bytes) == (3, 1 << 32)
     assert pool._options["memory_bytes"] == 1 << 30
 

@@ -34,11 +34,11 @@ def token():
 @settings(max_examples=150, deadline=None)
 @given(ACTIONS, PAIRS, ANY_TEXT | st.binary(max_size=40))
 def test_no_message_of_a_stranger_moves_money_or_stops_the_network(token, action, tags, data):
-    count = token.count()
+    count = token.store.count()
     try:
         token.send("token", action, tags, data=data, sender="mallory")
     except MessageError:
-        assert token.count() == count
+        assert token.store.count() == count
     state = token.process("token").state
     assert state.balances[token.wallet().address] == state.supply == 1000
     assert token.send("token", "Info").reply().tags["Total-Supply"] == "1000"

@@ -92,9 +92,9 @@ def everything():
             "infos": network.processes(),
             "names": network.names(),
             "wallets": network.wallets(),
-            "messenger": network.messenger,
+            "messenger": network.messenger.address,
             "now": network.clock.now(),
-            "count": network.count(),
+            "count": network.store.count(),
         }
 
     return gather

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from benchpool import Network
+from benchpool import Network, errors
 from benchpool.ao.clock import GENESIS_MS
+from benchpool.cli import _BROKEN_PIPE, _INTERRUPTED
 from benchpool.store.home import Home
 
 WORKING = [
@@ -137,7 +139,7 @@ def test_an_interrupted_advance_says_how_much_is_left(
 
     def interrupted(self: Network, *_: object) -> int:
         self.clock.set(self.clock.now() + 3_600_000)  # type: ignore[attr-defined]
-        self._store.commit(self.clock.now())
+        self.store.commit(self.clock.now())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Network, "advance", interrupted)
@@ -151,7 +153,7 @@ def test_a_message_in_the_log_need_not_be_sent_again(
     run: Any, run_json: Any, greeter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Network) -> None:
-        self._store.commit(self.clock.now())
+        self.store.commit(self.clock.now())
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -166,11 +168,11 @@ def test_a_message_in_the_log_need_not_be_sent_again(
 def test_what_was_pending_is_resumed(run: Any, run_json: Any, greeter: str, home: Path) -> None:
     with Network(home) as network:
         network.post("greeter", "Greet", {"Who": "you"})
-        network._store.commit(network.clock.now())
+        network.store.commit(network.clock.now())
         network.close(abort=True)
         network.close = lambda **_: None  # type: ignore[method-assign]
     done = run("wallet", "new", "alice")
-    assert "resuming 1 messages of an interrupted run\n" in done.stderr
+    assert "resuming 1 message of an interrupted run\n" in done.stderr
     assert run_json("inbox")[0]["From-Name"] == "greeter"
 
 
@@ -225,3 +227,11 @@ def test_text_that_the_terminal_cannot_show(run: Any, greeter: str) -> None:
         check=True,
     )
     assert "Greeting" in done.stdout
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.BenchpoolError)}
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    told = re.findall(r"^\| (\d+) \|", readme, re.MULTILINE)
+    assert {int(code) for code in told} == codes | {0, _INTERRUPTED, _BROKEN_PIPE}

@@ -109,10 +109,10 @@ def broken(path, precision):
 def replayed(make_network, network, tmp_path):
     """Fold the whole log again without a checkpoint and without a model."""
     before = network.process("worker").dump()
-    network._store.commit(network.clock.now())
+    network.store.commit(network.clock.now())
     network.close(abort=True)
     again = make_network(Worker, engine_factory=broken, home=tmp_path)
-    assert again._store.checkpoint(again.resolve("worker")) is None
+    assert again.store.checkpoint(again.resolve("worker")) is None
     assert again.process("worker").dump() == before
     return again
 

@@ -1,4 +1,5 @@
 import pytest
+from sqlalchemy import text
 
 from benchpool.ao.clock import GENESIS_MS, VirtualClock
 from benchpool.ao.message import Message
@@ -90,7 +91,7 @@ def test_an_unknown_party_names_the_nearest(network):
         network.send("adder", "Add", sender="bob")
     with pytest.raises(UnknownProcess, match="wallet, not a process"):
         network.info("default")
-    assert network.count() == 1
+    assert network.store.count() == 1
 
 
 @pytest.mark.parametrize("name", ["adder", "default", "1x", "a b"])
@@ -105,7 +106,7 @@ def test_a_name_that_is_taken_or_bad_is_refused(network, name):
 def test_the_same_seed_gives_the_same_addresses(make_network):
     first, second = make_network(seed=3), make_network(seed=3)
     assert first.new_wallet("a") == second.new_wallet("a")
-    assert first.messenger == second.messenger
+    assert first.messenger.address == second.messenger.address
     assert make_network(seed=4).new_wallet("a") != first.wallet("a")
 
 
@@ -168,7 +169,7 @@ def test_looking_up_what_is_not_there_says_so(network):
     with pytest.raises(UnknownProcess, match="no message"):
         network.result("nothing")
     with pytest.raises(UnknownProcess, match="no message"):
-        network.assign("nothing", ["adder"])
+        network.post_assignment("nothing", ["adder"])
 
 
 # -- dry runs ----------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_a_dry_run_leaves_no_trace(make_network, tmp_path, everything):
         network.dry_run("adder", "Ask", {"Peer": network.resolve("adder")})
     assert everything(network) == before
     twin = make_network(Adder, home=tmp_path / "twin", seed=None)
-    assert twin.count() == 0
+    assert twin.store.count() == 0
     sent = network.send("adder", "Add", {"N": 1}, sender="alice")
     assert network.log("adder")[-1][0].anchor == f"{2:032d}"
     assert sent.reply().tags["Total"] == "1"
@@ -224,7 +225,7 @@ def test_a_wait_for_a_reply_survives_a_restart(make_network, tmp_path):
     network.spawn("Adder", name="adder")
     network.spawn("Adder", name="peer")
     network.post("adder", "Ask", {"Peer": network.resolve("peer")})
-    network._messenger._round()
+    network.messenger._round()
     network.close()
     again = make_network(Adder, home=tmp_path)
     assert again.resumed == 1
@@ -266,7 +267,7 @@ def test_an_error_in_the_block_leaves_the_home_as_it_was_committed(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     with Network(tmp_path) as again:
-        assert again.count() == 0
+        assert again.store.count() == 0
         assert next(iter(again.wallets())).name == "alice"
 
 
@@ -304,7 +305,7 @@ def test_a_reader_sees_what_is_committed_while_a_writer_has_the_home(make_networ
     reader = make_network(Adder, home=tmp_path, read_only=True)
     assert reader.process("adder").state.total == 2
     assert reader.dry_run("adder", "Add", {"N": 1}).messages[0].tags["Total"] == "3"
-    assert reader.count() == writer.count() - 1
+    assert reader.store.count() == writer.store.count() - 1
     reader.close()
     writer.run()
     later = make_network(Adder, home=tmp_path, read_only=True)
@@ -323,7 +324,7 @@ def test_time_moves_only_forward_and_by_a_duration(network):
         network.advance("soon")
     assert network.advance("1h") == 0
     assert network.clock.now() == GENESIS_MS + 3_600_000
-    assert network.tick() == 0
+    assert network.live.tick() == 0
 
 
 def test_a_given_clock_is_used(make_network):
@@ -373,3 +374,32 @@ def test_tags_of_a_message_may_repeat(network):
     sent = network.send("adder", "Add", [("N", "1"), ("N", "2")])
     assert network.log("adder")[-1][0].tags == Tags([("Action", "Add"), ("N", "1"), ("N", "2")])
     assert sent.reply().tags["Total"] == "1"
+
+
+# -- spawns that are refused -------------------------------------------------------------------
+
+
+class Keeper(Process):
+    """Keeps a database, and refuses what it is told to."""
+
+    extensions = ("Database",)
+
+    def on_spawn(self, message: Message) -> None:
+        self.database.session.execute(text("CREATE TABLE kept (id INTEGER)"))
+        if message.tags.get("Refuse"):
+            raise HandlerError("Refuse was given")
+        self.send(self.owner, "Born")
+
+
+def test_a_refused_spawn_leaves_nothing_behind(make_network, tmp_path, everything):
+    def run(home, refuse):
+        network = make_network(Keeper, home=home, seed=1)
+        alice = network.new_wallet("alice")
+        if refuse:
+            with pytest.raises(HandlerError, match="was not spawned: Refuse was given"):
+                network.spawn("Keeper", {"Refuse": "1"}, name="keeper", sender=alice)
+        network.spawn("Keeper", name="keeper", sender=alice)
+        databases = [path.name for path in (home / "databases").glob("*.sqlite")]
+        return everything(network), databases
+
+    assert run(tmp_path / "refused", refuse=True) == run(tmp_path / "not", refuse=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replaying import replay_network
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.dataitem import decode, sign, verify
@@ -18,7 +19,7 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import Wire, assignment_item
 from benchpool.audit.export import export_home, import_file
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.errors import (
     ConfigError,
     DataItemError,
@@ -123,8 +124,8 @@ def test_an_item_is_evaluated_under_its_own_id(net, kind):
     assert message.owner == message.sender == item.address
     assert message.tags.pairs == item.tags
     assert message.data == "hi"
-    assert net.item(item.id) == item
-    assert net.item(item.id).raw == item.raw
+    assert net.logs.item(item.id) == item
+    assert net.logs.item(item.id).raw == item.raw
     assert not net.result(item.id).error
     assert net.process(echo).state.seen == 1
     assert replay_network(net).difference is None
@@ -133,13 +134,19 @@ def test_an_item_is_evaluated_under_its_own_id(net, kind):
 def test_a_process_item_makes_a_process_of_its_signer(net):
     item = sign(
         STRANGER,
-        **said("", "", ("Module", "Echo"), ("Scheduler", net.scheduler.address), kind="Process"),
+        **said(
+            "",
+            "",
+            ("Module", "Echo"),
+            ("Scheduler", net.keys.scheduler_wallet().address),
+            kind="Process",
+        ),
     )
     first = net.accept(item)
     net.run()
     info = net.info(first.process)
     assert (info.id, info.owner, info.module) == (item.id, item.address, "Echo")
-    assert net.item(item.id) == item
+    assert net.logs.item(item.id) == item
     tell(net, STRANGER, item.id, "Set")
     assert net.process(item.id).state.secret == "hi"
     with pytest.raises(DuplicateMessage):
@@ -175,7 +182,7 @@ def test_a_claimed_origin_earns_no_trust(net):
     """Anybody can write From-Process; only an authority's signature makes it true."""
     owner = net.new_wallet("owner")
     echo = net.spawn("Echo", sender=owner)
-    for origin in (owner.address, echo, net.messenger):
+    for origin in (owner.address, echo, net.messenger.address):
         message = tell(net, STRANGER, echo, "Set", ("From-Process", origin))
         assert message.sender == origin
         assert message.owner == encode_id(sha256(STRANGER.owner).digest())
@@ -225,11 +232,11 @@ def test_a_stranger_cannot_claim_a_chain(net):
 )
 def test_the_rules_of_the_protocol(net, change, rule):
     echo = net.spawn("Echo")
-    before = net.count()
+    before = net.store.count()
     with pytest.raises(ItemRefused) as refused:
         net.accept(sign(STRANGER, **{**said(echo, "Ping"), **change}))
     assert refused.value.rule == rule
-    assert net.count() == before
+    assert net.store.count() == before
     first_of_two = [("Data-Protocol", "x"), ("Data-Protocol", "ao"), ("Type", "Message")]
     net.accept(sign(STRANGER, target=echo, tags=[*first_of_two, ("Type", "Process")]))
     net.run()
@@ -273,9 +280,9 @@ def story(net):
 def test_every_message_of_a_signed_network_is_a_signed_item():
     with network(signed=True) as net:
         first, _, pong, passed, bred, failed, odd = story(net)
-        item = net.item(pong.id)
+        item = net.logs.item(pong.id)
         verify(item)
-        assert item.address == net.messenger
+        assert item.address == net.messenger.address
         assert item.target == net.wallet("alice").address
         assert item.anchor == b"1".zfill(32)
         assert item.tags[:4] == (
@@ -296,8 +303,8 @@ def test_every_message_of_a_signed_network_is_a_signed_item():
         assert spawned == ["Breed", "", "Spawned"]
         (child,) = [info for info in net.processes() if info.name == "child"]
         assert child.owner == first
-        assert child.tags["Scheduler"] == net.scheduler.address
-        assert net.item(child.id).address == net.messenger
+        assert child.tags["Scheduler"] == net.keys.scheduler_wallet().address
+        assert net.logs.item(child.id).address == net.messenger.address
         assert [node.message.action for node in failed.trace.walk()][-1] == "Spawn-Error"
 
         # What no data item can hold stays in the result, and a process can claim no origin.
@@ -310,11 +317,11 @@ def test_every_message_of_a_signed_network_is_a_signed_item():
 
         for info in net.processes():
             for message, _ in net.log(info.id):
-                verify(net.item(message.id))
-                assert net.item(message.id).id == message.id
+                verify(net.logs.item(message.id))
+                assert net.logs.item(message.id).id == message.id
         replay = replay_network(net)
         assert replay.difference is None
-        assert replay.signatures == net.count()
+        assert replay.signatures == net.store.count()
 
 
 def test_the_same_calls_give_the_same_signed_log(everything):
@@ -329,11 +336,11 @@ def test_a_signed_network_stays_one(tmp_path, everything):
     with network(home, signed=True) as net:
         story(net)
         before = everything(net)
-        assert net.signed
+        assert net.keys.signed
     with network(home) as net:
-        assert net.signed
+        assert net.keys.signed
         assert everything(net) == before
-        verify(net.item(net.send("first", "Ping", sender="alice").reply().id))
+        verify(net.logs.item(net.send("first", "Ping", sender="alice").reply().id))
     done = replay_home(home, registry=registry())
     assert done.difference is None
     assert done.signatures == before["count"] + 2
@@ -344,11 +351,14 @@ def test_a_network_may_become_signed_later(tmp_path):
     with network(home) as net:
         echo = net.spawn("Echo", name="echo")
         plain = net.send(echo, "Ping").reply()
-        assert net.item(plain.id) is None
+        assert net.logs.item(plain.id) is None
         assert "Data-Protocol" not in plain.tags
     with network(home, signed=True) as net:
-        verify(net.item(net.send(echo, "Ping").reply().id))
-        assert [n.message.action for n in net.trace(plain.pushed_for).walk()] == ["Ping", "Pong"]
+        verify(net.logs.item(net.send(echo, "Ping").reply().id))
+        assert [n.message.action for n in net.logs.trace(plain.pushed_for).walk()] == [
+            "Ping",
+            "Pong",
+        ]
         assert replay_network(net).difference is None
     done = replay_home(home, registry=registry())
     assert (done.signatures, done.assignments) == (2, 2)
@@ -368,13 +378,13 @@ def test_foreign_keys_sign_in_an_unsigned_network_too(tmp_path, kind):
         net.add_wallet(wallet)
         echo = net.spawn("Echo", sender="owner")
         sent = net.send(echo, "Set", data="mine", sender="owner")
-        assert net.item(sent.id).address == wallet.address
+        assert net.logs.item(sent.id).address == wallet.address
         assert net.process(echo).state.secret == "mine"
-        assert net.item(echo).address == net.info(echo).owner == wallet.address
-        assert net.item(net.send(echo, "Ping").reply().id) is None
+        assert net.logs.item(echo).address == net.info(echo).owner == wallet.address
+        assert net.logs.item(net.send(echo, "Ping").reply().id) is None
     with network(home) as net:
         assert net.wallet("owner") == wallet
-        verify(net.item(sent.id))
+        verify(net.logs.item(sent.id))
     done = replay_home(home, registry=registry())
     assert (done.difference, done.signatures) == (None, 2)
 
@@ -489,22 +499,24 @@ def test_an_export_carries_the_signatures(home, tmp_path):
     assert done.assignments == replay_home(home, registry=registry()).assignments == 15
     assert export_home(copy, tmp_path / "again").hash == exported.hash
     with network(copy, seed=None, read_only=True) as net:
-        assert net.signed
-        verify(net.item(net.inbox("alice")[0].id))
+        assert net.keys.signed
+        verify(net.logs.item(net.inbox("alice")[0].id))
     with pytest.raises(StoreError, match="not its keys"):
         network(copy, seed=None)
-    export_home(home, file, with_keys=True)
+    export_home(home, file, with_keys=True, overwrite=True)
     import_file(file, keyed, registry=registry())
     with network(keyed, seed=None) as net:
-        verify(net.item(net.send("first", "Ping", sender="alice").reply().id))
+        verify(net.logs.item(net.send("first", "Ping", sender="alice").reply().id))
 
 
 def test_an_assigned_message_keeps_its_signature(tmp_path):
     with network(tmp_path / "home", signed=True) as net:
         first, second = net.spawn("Echo"), net.spawn("Echo")
         sent = net.send(first, "Ping")
-        net.assign(sent.id, [second])
-        net.assign(first, [second])
+        net.post_assignment(sent.id, [second])
+        net.run()
+        net.post_assignment(first, [second])
+        net.run()
         assert [message.id for message, _ in net.log(second)] == [second, sent.id, first]
         assert replay_network(net).difference is None
     export_home(tmp_path / "home", tmp_path / "file")
@@ -517,16 +529,16 @@ def test_an_assignment_says_what_it_excludes_in_a_copy_too(tmp_path):
         first, second = net.spawn("Echo"), net.spawn("Echo")
         sent = net.send(first, "Ping", data="hi")
         message = net.log(first)[1][0]
-        net._messenger.assign(message, [second], exclude=["Data", "Anchor"])
+        net.messenger.assign(message, [second], exclude=["Data", "Anchor"])
         net.run()
-        made = net.assignment(sent.id, second)
+        made = net.logs.assignment(sent.id, second)
     assert made.tags[-2:] == (("Exclude", "Data"), ("Exclude", "Anchor"))
     export_home(tmp_path / "home", tmp_path / "file")
     import_file(tmp_path / "file", tmp_path / "copy", registry=registry())
     with network(tmp_path / "copy", seed=None, read_only=True) as copy:
-        assert copy.assignment(sent.id, second) == made
-        assert copy.assignment(sent.id) != made
-        assert copy.assigned(made.id).process == second
+        assert copy.logs.assignment(sent.id, second) == made
+        assert copy.logs.assignment(sent.id) != made
+        assert copy.logs.assigned(made.id).process == second
 
 
 def test_an_assignment_is_an_item_of_the_scheduler():
@@ -534,10 +546,10 @@ def test_an_assignment_is_an_item_of_the_scheduler():
         echo = net.spawn("Echo")
         sent = net.send(echo, "Ping")
         (first, _), (message, _) = net.log(echo)
-        item = assignment_item(message, net.scheduler.signer())
+        item = assignment_item(message, net.keys.scheduler_wallet().signer())
         verify(item)
-        assert item == assignment_item(message, net.scheduler.signer())
-        assert item.address == net.scheduler.address
+        assert item == assignment_item(message, net.keys.scheduler_wallet().signer())
+        assert item.address == net.keys.scheduler_wallet().address
         assert dict(item.tags) == {
             "Data-Protocol": "ao",
             "Variant": "ao.TN.1",
@@ -550,11 +562,20 @@ def test_an_assignment_is_an_item_of_the_scheduler():
             "Timestamp": str(message.timestamp),
             "Message": sent.id,
         }
-        assert "Message" not in dict(assignment_item(first, net.scheduler.signer()).tags)
-        kept = [net.assignment(echo), net.assignment(sent.id)]
-        assert kept == [assignment_item(each, net.scheduler.signer()) for each in (first, message)]
-        assert [net.assigned(each.id) for each in kept] == [first, message]
-        assert net.assigned(echo) is net.assigned("no id") is net.assignment("A" * 43) is None
+        assert "Message" not in dict(
+            assignment_item(first, net.keys.scheduler_wallet().signer()).tags
+        )
+        kept = [net.logs.assignment(echo), net.logs.assignment(sent.id)]
+        assert kept == [
+            assignment_item(each, net.keys.scheduler_wallet().signer()) for each in (first, message)
+        ]
+        assert [net.logs.assigned(each.id) for each in kept] == [first, message]
+        assert (
+            net.logs.assigned(echo)
+            is net.logs.assigned("no id")
+            is net.logs.assignment("A" * 43)
+            is None
+        )
         chain = decode_id(kept[0].id) + decode_id(first.hash_chain)
         assert message.hash_chain == encode_id(sha256(chain).digest())
 
@@ -570,20 +591,20 @@ def test_a_copy_without_keys_gives_every_assignment_as_it_was(home, tmp_path):
         places = [(message.id, party) for party in parties for message, _ in net.log(party)]
         assert len(places) == 15
         for place in places:
-            made = copy.assignment(*place)
+            made = copy.logs.assignment(*place)
             verify(made)
-            assert made == net.assignment(*place)
-            assert made.address == net.scheduler.address
-            assert copy.assigned(made.id).process == place[1]
+            assert made == net.logs.assignment(*place)
+            assert made.address == net.keys.scheduler_wallet().address
+            assert copy.logs.assigned(made.id).process == place[1]
 
 
 def test_an_unsigned_network_has_no_signed_assignments(tmp_path):
     with network(tmp_path / "home") as net:
         echo = net.spawn("Echo")
-        assert net.assignment(echo) is None
+        assert net.logs.assignment(echo) is None
     assert replay_home(tmp_path / "home", registry=registry()).assignments == 0
     with network(tmp_path / "home") as net:
-        net._store.set_fact("signed", "0")
+        net.store.set_fact("signed", "0")
         assert "assignment is gone" in replay_network(net).difference.what
 
 

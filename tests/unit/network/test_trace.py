@@ -93,12 +93,12 @@ def test_messages_assigned_in_a_circle_are_shown_once(network):
     sent = network.send("a", "Share", {"With": network.resolve("b")})
     places = [(n.message.id, n.message.process) for n in sent.trace.walk()]
     assert places == [(sent.id, network.resolve("a")), (sent.id, network.resolve("b"))]
-    assert network.trace(sent.id, network.resolve("b")).message.process == network.resolve("b")
+    assert network.logs.trace(sent.id, network.resolve("b")).message.process == network.resolve("b")
 
 
 def test_a_message_that_does_not_exist_has_no_trace(network):
     with pytest.raises(UnknownProcess, match="no message with id"):
-        network.trace("nothing")
+        network.logs.trace("nothing")
 
 
 def test_a_cron_tick_has_a_trace(network):
@@ -106,4 +106,4 @@ def test_a_cron_tick_has_a_trace(network):
     network.spawn("Step", cron, name="c")
     network.advance("1h")
     tick = next(message for message, _ in network.log("c") if message.cron)
-    assert actions(network.trace(tick.id)) == ["Down", "Down", "Down"]
+    assert actions(network.logs.trace(tick.id)) == ["Down", "Down", "Down"]

@@ -130,7 +130,7 @@ def test_an_interrupted_round_is_evaluated_again_as_a_whole(
     assert network.pending == 4
     monkeypatch.setattr(Stubborn, "interrupted", False)
     if keep != "go on":
-        network._store.commit(network.clock.now())
+        network.store.commit(network.clock.now())
         network.close(abort=keep == "crash")
         network = make_network(module, home=tmp_path / "a")
     network.run()
@@ -152,11 +152,11 @@ def test_a_process_is_loaded_from_its_checkpoint_and_what_came_after(
     for number in range(25):
         network.post("s", "Note", data=str(number))
     network.run()
-    kept = network._store.checkpoint(identity)
+    kept = network.store.checkpoint(identity)
     assert kept is not None
     for number in range(3):
         network.send("s", "Note", data=f"after {number}")
-    assert network._store.checkpoint(identity).position < 28
+    assert network.store.checkpoint(identity).position < 28
     before = everything(network)
     network.close(abort=True)
     assert everything(make_network(Stubborn, home=tmp_path)) == before
@@ -171,10 +171,10 @@ def test_a_process_is_shown_as_it_was(make_network, monkeypatch):
     boss = network.spawn("Boss")
     for number in range(4):
         network.send(boss, "Done", {"Name": "n", "What": str(number)})
-    assert network.past(boss, 2).state.seen == ["n0", "n1"]
+    assert network.compute.past(boss, 2).process.state.seen == ["n0", "n1"]
     assert len(network.process(boss).state.seen) == 4
     monkeypatch.setattr(compute, "PAST_MESSAGES", 2)
     with pytest.raises(LimitExceeded, match="3 messages"):
-        network.past(boss, 2)
+        network.compute.past(boss, 2)
     with pytest.raises(LimitExceeded, match="uses extensions"):
-        network.past(network.spawn("Reader"), 0)
+        network.compute.past(network.spawn("Reader"), 0)

@@ -178,7 +178,7 @@ def test_advancing_many_days_runs_every_tick_once(make_network):
     assert seen == [GENESIS_MS + hour * HOUR_MS for hour in range(1, 721)]
     assert network.clock.now() == GENESIS_MS + 30 * DAY_MS
     assert network.process("heart").state.actions[:4] == ["Beat", "Echo", "Beat", "Echo"]
-    [(entry, next_ms)] = network.cron("heart")
+    [(entry, next_ms)] = network.timeline.entries(network.resolve("heart"))
     assert entry.text == "1-hour"
     assert next_ms == GENESIS_MS + 721 * HOUR_MS
 
@@ -229,7 +229,7 @@ def test_live_cron_fires_by_the_wall_clock_for_old_and_new_processes(make_networ
     network = make_network(Heart, clock=WallClock())
     fired = threading.Event()
     seen = set()
-    stop = network.live()
+    stop = network.live.start()
     try:
         first = network.spawn("Heart", [("Cron-Interval", "1-second"), ("Cron-Tag-Action", "B")])
         for _ in range(60):

@@ -88,7 +88,7 @@ def test_a_pushed_message_says_whence_it_came(network):
     b, c = network.resolve("b"), network.resolve("c")
     sent = network.send("b", "Fan", [("N", "1"), ("To", c)])
     [pushed] = [message for message, _ in network.log("c") if message.action == "Hear"][:1]
-    assert (pushed.sender, pushed.owner, pushed.target) == (b, network.messenger, c)
+    assert (pushed.sender, pushed.owner, pushed.target) == (b, network.messenger.address, c)
     assert (pushed.reference, pushed.pushed_for, pushed.from_module) == ("1", sent.id, "Node")
     assert (pushed.depth, pushed.anchor) == (1, "")
 
@@ -98,7 +98,7 @@ def test_a_chain_without_end_is_stopped_and_the_network_goes_on(network, action)
     with pytest.raises(PushLimitExceeded, match="without end"):
         network.send("a", action, {"To": network.resolve("b")})
     assert network.pending == 0
-    assert network.count() < 600
+    assert network.store.count() < 600
     network.send("c", "Shared")
     assert heard(network, "c") == ["Shared"]
     network.run()
@@ -137,7 +137,8 @@ def test_an_assigned_message_is_evaluated_once_as_it_was_sent(network):
     sent = network.send("a", "Shared", {"N": "1"})
     for _ in range(2):
         network.send("c", "Share", [("Message", sent.id), ("With", b), ("With", a), ("With", "x")])
-    network.assign(sent.id, ["b", "c"])
+    network.post_assignment(sent.id, ["b", "c"])
+    network.run()
     assert [heard(network, name) for name in "abc"] == [["1"], ["1"], ["1"]]
     assigned = network.log("b")[-1][0]
     assert (assigned.id, assigned.target, assigned.process) == (sent.id, a, b)
@@ -146,7 +147,8 @@ def test_an_assigned_message_is_evaluated_once_as_it_was_sent(network):
 
 def test_an_assignment_that_the_module_does_not_declare_is_refused(network):
     sent = network.send("a", "Fan", {"N": "1"})
-    network.assign(sent.id, ["b"])
+    network.post_assignment(sent.id, ["b"])
+    network.run()
     assert heard(network, "b") == []
     assert "Assignment is not trusted" in network.result(sent.id, network.resolve("b")).output
 
@@ -162,3 +164,20 @@ def test_a_process_that_claims_to_be_another_is_not_heard(network):
     forged = network.send("a", "Shared", {"From-Process": network.resolve("b")})
     assert "not trusted" in forged.result.output
     assert heard(network, "a") == []
+
+
+def test_several_listeners_are_told_of_each_round(network):
+    told = {"one": [], "other": []}
+
+    def listen(name):
+        def listener(kind, messages, results, seconds):
+            told[name].append((kind, [each.action for each in messages], len(results)))
+
+        return network.messenger.observe(listener)
+
+    stop_one, _ = listen("one"), listen("other")
+    network.send("a", "Mail", {"To": "b"})
+    stop_one()
+    network.send("a", "Unknown")
+    mail, unknown = (("light", [action], 1) for action in ("Mail", "Unknown"))
+    assert told == {"one": [mail], "other": [mail, unknown]}

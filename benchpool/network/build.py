@@ -1,0 +1,183 @@
+"""Build: a network's units and what stands around them, each made once and wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Self
+
+from benchpool.ao.clock import Clock
+from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.outside import note_old_positions
+from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.engines import EngineFactory, Engines
+from benchpool.network.directory import Directory, take_seed
+from benchpool.network.dispatch import Dispatch
+from benchpool.network.live_mode import LiveMode
+from benchpool.network.logs import Logs
+from benchpool.network.reception import Reception
+from benchpool.network.timeline import Timeline
+from benchpool.network.unit_keys import UnitKeys
+from benchpool.process.registry import Registry
+from benchpool.store import DataStore
+from benchpool.store.home import Home, open_home
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.cron import Tick
+from benchpool.units.limits import Limits, find_limits
+from benchpool.units.messenger import MessengerUnit
+from benchpool.units.scheduler import SchedulerUnit
+
+
+class Parts:
+    """The parts of a network, on one store and one clock. For the arguments see `Network`."""
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        *,
+        clock: Clock | None = None,
+        seed: str | int | None = None,
+        registry: Registry | None = None,
+        engine_factory: Engines | EngineFactory | None = None,
+        limits: Limits | None = None,
+        threads: int | None = None,
+        read_only: bool = False,
+        signed: bool = False,
+    ) -> None:
+        self.home = None if home is None else Home(Path(home))
+        self.limits = limits or find_limits(None if self.home is None else self.home.folder)
+        self.registry = registry or Registry()
+        self._read_only = read_only
+        self._lock = RLock()
+        self.store = open_home(self.home, read_only=read_only)
+        try:
+            if not read_only:
+                note_old_positions(self.store)
+            self._make_registers(clock, seed, signed=signed)
+            self._make_compute(engine_factory, threads)
+            self._make_exchange()
+            self._begin()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _make_registers(self, clock: Clock | None, seed: str | int | None, *, signed: bool) -> None:
+        """Make what a network knows by itself: the time, the names, the keys, the data."""
+        store, home = self.store, self.home
+        self.timeline = Timeline(store, clock)
+        self.data = DataStore(None if home is None else home.data)
+        self._directory = Directory(store, take_seed(store, seed, random=home is not None))
+        self.keys = UnitKeys(store, self._directory, signed=signed, read_only=self._read_only)
+        self.logs = Logs(store, self.keys.wire.messenger)
+        """What the logs say, by id."""
+
+    def _make_compute(
+        self, engine_factory: Engines | EngineFactory | None, threads: int | None
+    ) -> None:
+        """Make what evaluates messages."""
+        self.host = ExtensionHost(
+            self.data,
+            None if self.home is None else self.home.databases,
+            engine_factory=engine_factory or self._engines(),
+            read_only=self._read_only,
+        )
+        self.compute = ComputeUnit(
+            self.store, self.registry, self.host, threads=threads, limits=self.limits
+        )
+
+    def _engines(self) -> Engines:
+        return EnginePool(
+            answers=None if self.home is None or self._read_only else self.home.answers,
+            workers=self.limits.workers or None,
+            models_memory_bytes=self.limits.models_memory_bytes or None,
+            child_memory_bytes=self.limits.worker_memory_bytes or None,
+        )
+
+    def _make_exchange(self) -> None:
+        """Make what orders messages, pushes them on and takes them in."""
+        store, keys, timeline = self.store, self.keys, self.timeline
+        self.scheduler = SchedulerUnit(store, timeline.clock, keys.scheduler)
+        self.messenger = MessengerUnit(
+            address=keys.wire.messenger,
+            store=store,
+            clock=timeline.clock,
+            scheduler=self.scheduler,
+            compute=self.compute,
+            limits=self.limits,
+            on_spawn=timeline.follow,
+            wire=keys.wire,
+            signer=keys.messenger,
+        )
+        self.dispatch = Dispatch(
+            store=store,
+            messenger=self.messenger,
+            limits=self.limits,
+            wire=keys.wire,
+            signed=keys.signed,
+        )
+        self.reception = Reception(
+            store=store,
+            logs=self.logs,
+            messenger=self.messenger,
+            compute=self.compute,
+            directory=self._directory,
+            limits=self.limits,
+            wire=keys.wire,
+        )
+        self.live = LiveMode(
+            compute=self.compute,
+            messenger=self.messenger,
+            timeline=timeline,
+            lock=self._lock,
+            fire=self._fire,
+        )
+
+    def _begin(self) -> None:
+        """Go on from where the network was left."""
+        self.timeline.follow_all(self.store.processes())
+        self.resumed = 0 if self._read_only else self.messenger.resume()
+        """How many messages an interrupted run left pending."""
+        self._interrupted = self.resumed > 0
+        if not self._read_only:
+            if not self._interrupted:
+                self._directory.settle()
+            self.store.commit(self.timeline.now())
+
+    def _fire(self, ticks: Sequence[Tick]) -> None:
+        """Run the cron ticks of one moment, and all that comes of them."""
+        raise NotImplementedError
+
+    def close(self, *, abort: bool = False) -> None:
+        """Commit, write checkpoints and let go of the home.
+
+        Args:
+            abort: leave the home as it was at the last commit. What is pending is taken up by the
+                next network that opens it.
+        """
+        try:
+            if not (abort or self._read_only or self.store.failure.why):
+                self.dispatch.keep_count()
+                self.compute.checkpoint(all_processes=True)
+                self.store.commit(self.timeline.now())
+        finally:
+            self.compute.close()
+            self.data.close()
+            self._let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close(abort=error is not None)
+
+    def _let_go(self) -> None:
+        self.store.close()
+        if self.home is not None:
+            self.home.unlock()
