@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchpool.network import Network, Sent
-    from benchpool.process.process import Message, Process, State, handler
+    from benchpool.process import Message, Process, State, handler
 
 __all__ = ["Message", "Network", "Process", "Sent", "State", "handler"]
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from benchpool.ao.message import (
@@ -19,14 +20,13 @@ from benchpool.ao.wire import (
     PROCESS,
     SIGNED_FACT,
     Wire,
-    mark_of,
 )
 from benchpool.audit.links import said_by, wire_of
 from benchpool.audit.stopped_chains import stopped_chains
 from benchpool.errors import DataItemError
 from benchpool.store import Store
 from benchpool.units.limits import Limits
-from benchpool.units.messenger import root_of, spawn_item, spawn_notice
+from benchpool.units.pushing import pushed_id, pushed_item, root_of, spawn_item, spawned_notice
 
 
 class Cause(NamedTuple):
@@ -53,6 +53,7 @@ class Causes:
         self._limits = limits
         self._wire = wire_of(store)
         self._signed = store.fact(SIGNED_FACT) is not None
+        self._find = partial(pushed_id, store, signed=self._wire is not None)
         self._open: dict[tuple[str, str], Cause] = {}
         """By sender and reference."""
         self._made: dict[tuple[str, str], Cause] = {}
@@ -85,14 +86,9 @@ class Causes:
         if self._store.process(child) is None:
             self._refused[info.id, item.reference] = Cause(*at, item, "")
             return
-        notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child))
+        notice = spawned_notice(item, child)
         self._made[child, child] = Cause(*at, item, info.module)
         self._made[info.id, self._find(notice, NOTICE)] = Cause(*at, notice, "")
-
-    def _find(self, item: Item, kind: str) -> str:
-        """Return the id that an item got; a mark only helps to find it, and proves nothing."""
-        mark = mark_of(kind, item.sender, item.reference)
-        return (self._store.marked(mark) if self._wire is not None else None) or item.id()
 
     def receive(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
         """Take a message of a log, whose id was checked."""
@@ -160,16 +156,9 @@ class Causes:
         wire = self._wire or Wire(self._messenger, self._store.fact("scheduler") or "")
         said = cause.emitted
         if isinstance(said, Outgoing):
-            said = Item(
-                said.target,
-                self._messenger,
-                cause.process,
-                said.tags,
-                said.data,
-                reference=str(said.reference),
-                pushed_for=cause.root,
-                from_module=cause.module,
-            )
+            emitter = self._store.process(cause.process)
+            assert emitter is not None, "what put it out is a process"
+            said = pushed_item(said, emitter, self._messenger, cause.root)
         try:
             return wire.as_sent(said)
         except DataItemError:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.errors import BenchpoolError
-from benchpool.units.messenger import root_of
+from benchpool.units.pushing import root_of
 from benchpool.winston import parse_quantity
 
 

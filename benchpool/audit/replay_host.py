@@ -21,11 +21,11 @@ class ReplayHost(ExtensionHost):
         self.old_failure: str | None = None
         """Why the message being folded failed, if it stands in an old log; else None."""
 
-    def build(self, name: str, process: str, recorder: Recorder) -> Extension:
+    def build(self, name: str, process: str, recorder: Recorder, *, kept: bool = True) -> Extension:
         """See `ExtensionHost`."""
         if name == "WeaveDrive":
             return _OldDrive(self.data, recorder, self)
-        return super().build(name, process, recorder)
+        return super().build(name, process, recorder, kept=kept)
 
 
 class _OldDrive(WeaveDrive):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from benchpool.ao.message import ProcessInfo, Result
 from benchpool.audit.state_hashes import StateHash
 from benchpool.errors import ReplayDivergence
-from benchpool.units.compute import Instance
+from benchpool.units.folding import Instance
 
 _SHOWN: Final = 160
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchpool.store import Checkpoint, Store
 from benchpool.store.home import Home
-from benchpool.units.compute import Instance
+from benchpool.units.folding import Instance
 
 
 class StateHash(NamedTuple):

@@ -22,7 +22,7 @@ from benchpool.errors import BenchpoolError
 from benchpool.store import Store
 from benchpool.units.chains import Chains
 from benchpool.units.limits import Limits
-from benchpool.units.messenger import root_of, spawn_item
+from benchpool.units.pushing import root_of, spawn_item
 
 Place = tuple[str, int]
 """Process and position."""

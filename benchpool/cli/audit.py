@@ -86,4 +86,4 @@ def _show(statement: Statement) -> None:
     for check in statement.checks:
         mark, style = _MARKS[check.passed]
         detail = f": {output.clean(check.detail)}" if check.detail else ""
-        output.paragraph(f"{check.name}{detail}", f"{output.paint(mark, style)} ", "  ")
+        output.line(f"{check.name}{detail}", f"{output.paint(mark, style)} ", "  ")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from benchpool.ao.ids import MIN_BEGINNING
 
 if TYPE_CHECKING:
     from benchpool.store import Store
-    from benchpool.store.home import Run
+    from benchpool.store.home import OpenHome
 
 Offers = Iterable[tuple[str, str]]
 """Values, each with what it is."""
@@ -26,7 +25,6 @@ Offers = Iterable[tuple[str, str]]
 def _quiet(
     offer: Callable[[Path | None, str], Offers],
 ) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
-    @wraps(offer)
     def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
             given = ctx.params.get("home")
@@ -35,14 +33,11 @@ def _quiet(
             return []
         return [each for each in dict(found).items() if each[0].startswith(incomplete)]
 
-    # Typer reads what to pass from the annotations, and not through what is wrapped.
-    del complete.__wrapped__
-    complete.__annotations__ = {"ctx": typer.Context, "incomplete": str}
     return complete
 
 
 @contextmanager
-def _run(home: Path | None) -> Iterator[Run]:
+def _run(home: Path | None) -> Iterator[OpenHome]:
     from benchpool.store.home import find_home, open_run
 
     with open_run(find_home(home)) as run:

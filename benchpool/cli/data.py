@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
+
+_BEGINNING_BYTES = 32
 
 app = typer.Typer(
     help="Store and read data transactions.\n\nExample: benchpool data put questions.jsonl",
@@ -42,9 +44,63 @@ def put(
         output.line(data_id)
 
 
+@app.command("list")
+def list_data(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List what the data store holds, with the processes whose spawn tags name it.
+
+    Example: benchpool data list
+    """
+    with session.reading(home) as network:
+        files = network.data.files()
+        uploads = network.data.uploads.all()
+        users: dict[str, list[str]] = {}
+        for info in network.processes():
+            for value in dict.fromkeys(value for _, value in info.tags):
+                users.setdefault(value, []).append(network.name_of(info.id))
+    items: dict[str, list[str]] = {}
+    for upload in uploads:
+        items.setdefault(upload.record.data, []).append(upload.id)
+    found: list[dict[str, Any]] = [
+        {
+            "id": data_id,
+            "bytes": path.stat().st_size,
+            "begins": _beginning(path),
+            "uploads": items.get(data_id, []),
+            "used_by": [
+                user for each in (data_id, *items.get(data_id, ())) for user in users.get(each, ())
+            ],
+        }
+        for data_id, path in files.items()
+    ]
+    if as_json:
+        output.print_json(found)
+    elif found:
+        output.table(
+            ["Id", "Bytes", "Used by", "Begins with"],
+            [
+                (each["id"], f"{each['bytes']:,}", ", ".join(each["used_by"]), each["begins"])
+                for each in found
+            ],
+            right=["Bytes"],
+        )
+    else:
+        output.note("no data yet; store a file with: benchpool data put FILE")
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as file:
+        begins = file.read(_BEGINNING_BYTES)
+    return begins.decode("ascii", errors="replace").replace("\ufffd", ".")
+
+
 @app.command("get")
 def get(
-    id: Annotated[str, typer.Argument(metavar="ID", help="What was printed by 'data put'.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="What was printed by 'data put'.", autocompletion=completion.data_ids
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; else stdout.")
     ] = None,

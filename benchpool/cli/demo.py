@@ -89,12 +89,12 @@ class Listener:
         if self._quiet:
             output.note(text)
         else:
-            output.line(f"* {text}")
+            output.line(text, "* ", "  ")
 
     def board(self, day: int, rows: Sequence[dict[str, Any]]) -> None:
         """Show the leaderboard at the end of a day of the pool."""
         if not self._quiet:
-            output.line(f"\nLeaderboard after day {day}")
+            output.heading(f"Leaderboard after day {day}")
             _board(rows)
 
 
@@ -151,10 +151,12 @@ def _show(result: dict[str, Any], folder: Path) -> None:
     from benchpool.winston import format_war
 
     pool = result["pool"]
-    output.line(f"\nPool {pool['id']} is {pool['status']} by {pool['protocol']}")
-    output.paragraph(rule_text(pool["allocation"]))
+    output.line()
+    output.line(f"Pool {pool['id']} is {pool['status']} by {pool['protocol']}")
+    output.line(rule_text(pool["allocation"]))
+    output.line()
     _board([{**row, "standard_error": row["stderr"]} for row in result["leaderboard"]])
-    output.line("\nBalances")
+    output.heading("Balances")
     output.table(
         ["Wallet", "Before", "After", "Change"],
         [
@@ -170,12 +172,14 @@ def _show(result: dict[str, Any], folder: Path) -> None:
     )
     conserved = result["supply_before"] == result["supply_after"]
     verdict = "conserved" if conserved else "NOT CONSERVED"
+    output.line()
     output.line(
-        f"\nSupply before {format_war(int(result['supply_before']))},"
+        f"Supply before {format_war(int(result['supply_before']))},"
         f" after {format_war(int(result['supply_after']))}: {verdict}"
     )
-    output.line(f"Look around: benchpool inbox ana --home {folder}")
-    output.line(f"             benchpool inspect Benchmark --home {folder}")
+    margin = " " * len("Look around: ")
+    output.line(f"benchpool inbox ana --home {folder}", "Look around: ", margin)
+    output.line(f"benchpool inspect Benchmark --home {folder}", margin, margin)
     if not conserved:
         raise typer.Exit(1)
 

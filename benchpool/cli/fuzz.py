@@ -79,11 +79,11 @@ def fuzz(
 def _print(report: Report) -> None:
     output.line(f"{output.paint('✗', 'error')} seed {report.seed}")
     for violation in report.violations:
-        output.line(f"    {violation.invariant}: {output.clean(violation.text)}")
+        output.line(f"{violation.invariant}: {output.clean(violation.text)}", "    ", "      ")
     if report.scenario:
         output.line("    the shortest scenario that still fails:")
         for line in report.scenario:
-            output.line(f"      {output.clean(line)}")
+            output.verbatim(f"      {output.clean(line)}")
     output.line(f"    run it again: {report.command}")
 
 

@@ -77,7 +77,7 @@ def tabulate(
         grid = [[shorten_ids(cell) for cell in row] for row in grid]
         squeezed = _squeeze(grid, width)
         if squeezed is None:
-            return _records(headers, grid[1:], width)
+            return _records(headers, rows, width)
         sizes = squeezed
     sides = ["right" if header in right else "left" for header in headers]
     return [_row(cells, sizes, sides) for cells in grid]
@@ -125,6 +125,7 @@ def _records(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
     for number, cells in enumerate(rows):
         block = [""] if number else []
         for header, cell in zip(headers, cells, strict=True):
-            block += wrap(cell, width, _pad(header, size, "left"), " " * size)
+            fitting = cell if size + columns(cell) <= width else shorten_ids(cell)
+            block += wrap(fitting, width, _pad(header, size, "left"), " " * size)
         blocks.append([line.rstrip() for line in block])
     return blocks

@@ -1,4 +1,4 @@
-"""benchpool send, dryrun, inbox, result: messages and what comes of them."""
+"""benchpool send, dryrun, message, result, inbox: messages and what comes of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -24,8 +24,31 @@ if TYPE_CHECKING:
     from benchpool.network.sent import Trace
 
 TargetOption = Annotated[
-    str, typer.Option("--target", metavar="T", help="A process or wallet, by name or id.")
+    str,
+    typer.Option(
+        "--target",
+        metavar="T",
+        help="A process or wallet, by name or id.",
+        autocompletion=completion.parties,
+    ),
 ]
+MessageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID|PROCESS@N",
+        help="A message's id, its beginning, or a process and the position that 'log' shows.",
+        autocompletion=completion.messages,
+    ),
+]
+AssignedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--process",
+        help="Whose log, if it was assigned to several.",
+        autocompletion=completion.processes,
+    ),
+]
+_DATA_WIDTH = 4_000
 ActionOption = Annotated[str, typer.Option("--action", metavar="A", help="The Action tag.")]
 
 
@@ -135,35 +158,92 @@ def dryrun(
     _exit_if(failed)
 
 
+def message(
+    id: MessageArgument,
+    process: AssignedOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show one message: what it says, its result, and all that came of it.
+
+    Example: benchpool message WrappedAR@3
+    """
+    from benchpool.cli import view
+
+    with session.reading(home) as network:
+        trace = network.logs.trace(*_find(network, id, process))
+        name_of = view.names(network)
+        if as_json:
+            output.print_json(view.tree_json(trace, name_of))
+        else:
+            _show_message(trace, name_of)
+
+
+def _find(network: Network, text: str, process: str | None) -> tuple[str, str | None]:
+    """Return the id of a message and in whose log it is meant; None is where it came first.
+
+    Raises: UnknownProcess, AmbiguousId.
+    """
+    party, _, position = text.rpartition("@")
+    if party and position.isdecimal():
+        process_id = network.resolve(party)
+        return network.logs.entry_at(process_id, int(position)).id, process_id
+    return network.logs.resolve(text), None if process is None else network.resolve(process)
+
+
+def _show_message(trace: Trace, name_of: NameOf) -> None:
+    from benchpool.cli import view
+
+    message = trace.message
+    output.fields(
+        [
+            ("Id", message.id),
+            ("In the log of", f"{name_of(message.process)}, at {message.position}"),
+            ("From", name_of(message.sender)),
+            ("Owner", name_of(message.owner)),
+            ("Time", f"{view.moment(message.timestamp)}, block {message.block_height}"),
+            ("Comes of", name_of(message.pushed_for) or ("a cron tick" if message.cron else "")),
+            *((name, name_of(value)) for name, value in message.tags),
+        ]
+    )
+    if message.data:
+        output.heading("Data")
+        for text in message.data.splitlines() if isinstance(message.data, str) else [message.data]:
+            output.line(view.data_text(text, _DATA_WIDTH))
+    if trace.result is not None:
+        output.heading("Result")
+        _show_result(trace.result, name_of)
+    if trace.children:
+        output.heading("What came of it")
+        view.print_tree(trace, name_of)
+
+
 def result(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a message, or its beginning.")],
-    process: Annotated[
-        str | None, typer.Option("--process", help="Whose log, if it was assigned to several.")
-    ] = None,
+    id: MessageArgument,
+    process: AssignedOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Show the result of a message: what its evaluation put out.
 
-    Example: benchpool result kZ3vVQ4nK0bq3rQwX1m0j7p5l2c9d8e6f4g1h0iJkLm
+    Example: benchpool result WrappedAR@3
     """
     from benchpool.cli import view
 
     with session.reading(home) as network:
-        message_id = network.logs.resolve(id)
-        found = network.result(message_id, None if process is None else network.resolve(process))
+        found = network.result(*_find(network, id, process))
         if as_json:
             output.print_json(view.result_json(found))
         else:
             _show_result(found, view.names(network))
-            if found.error:
-                output.line(output.paint(f"✗ error: {output.clean(found.error)}", "error"))
 
 
 def _show_result(result: Result, name_of: NameOf) -> None:
     from benchpool.cli import view
 
-    if not (result.messages or result.spawns or result.assignments or result.output):
+    if result.error:
+        output.line(output.paint(f"✗ error: {output.clean(result.error)}", "error"))
+    elif not (result.messages or result.spawns or result.assignments or result.output):
         output.note("no messages and no output")
     for outgoing in result.messages:
         action = outgoing.tags.get("Action") or "(no Action)"
@@ -171,20 +251,25 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         for name, value in outgoing.tags:
             if name not in {"Action", "Content-Type"}:
                 said = f"{output.clean(name)}={output.one_line(name_of(value), 200)}"
-                output.paragraph(said, "  ", "    ")
+                output.line(said, "  ", "    ")
         if outgoing.data:
-            output.paragraph(view.data_text(outgoing.data, 1000), "  ", "    ")
+            output.line(view.data_text(outgoing.data, 1000), "  ", "    ")
     for spawn in result.spawns:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
     for text in result.output.splitlines():
-        output.paragraph(output.clean(text), "| ", "|   ")
+        output.line(output.clean(text), "| ", "|   ")
 
 
 def inbox(
     party: Annotated[
-        str, typer.Argument(metavar="[WALLET|PROCESS]", help="Whose, by name or id.")
+        str,
+        typer.Argument(
+            metavar="[WALLET|PROCESS]",
+            help="Whose, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ] = session.DEFAULT_WALLET,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest last.")] = 50,
     as_json: JsonOption = False,
@@ -198,9 +283,10 @@ def inbox(
 
     with session.reading(home) as network:
         messages = network.inbox(party)
+        shown = messages[-limit:]
         name_of = view.names(network)
         if as_json:
-            output.print_json([view.message_json(each, name_of) for each in messages])
+            output.print_json([view.message_json(each, name_of) for each in shown])
             return
         if not messages:
             output.note(f"{party} has no messages")
@@ -211,7 +297,7 @@ def inbox(
             )
         output.table(
             ["Time", "From", "Action", "Tags", "Data"],
-            [_mail_row(each, name_of) for each in messages[-limit:]],
+            [_mail_row(each, name_of) for each in shown],
         )
 
 

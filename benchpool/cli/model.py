@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.errors import InferenceError
 
 if TYPE_CHECKING:
     from benchpool.inference.files.catalogue import InstalledModel
@@ -21,11 +22,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=completion.models)
+]
 
 
 @app.command("pull")
-def pull(name: NameArgument, as_json: JsonOption = False) -> None:
+def pull(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The model's name.", autocompletion=completion.catalogue
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
     """Fetch a model of the catalogue, verify it, and keep it on this machine.
 
     Example: benchpool model pull smollm2-135m
@@ -128,7 +139,12 @@ def catalogue(as_json: JsonOption = False) -> None:
 @app.command("stats")
 def stats(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A name, or the first of a SHA-256.")
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A name, or the first of a SHA-256.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -200,7 +216,9 @@ def _show_stats(found: Sequence[RunTotals]) -> None:
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE|FOLDER", help="A GGUF file, or a folder of them.")
+    ],
     precision: Annotated[
         bool,
         typer.Option(
@@ -211,51 +229,84 @@ def check(
 ) -> None:
     """Try a GGUF file in a process of its own: does it load, does it answer, how fast.
 
+    Of a folder each GGUF file is tried; the exit code is 1 if one of them is no usable model.
+
     Example: benchpool model check ~/Downloads/tiny.gguf
     """
+    if not file.is_dir():
+        facts = _try(file, precision=precision)
+        if as_json:
+            output.print_json(facts)
+        else:
+            _show_trial(facts)
+        return
+    files = sorted(path for path in file.iterdir() if path.suffix.lower() == ".gguf")
+    if not files:
+        raise typer.BadParameter(f"{file} is a folder without a .gguf file")
+    tried = []
+    for path in files:
+        try:
+            tried.append(_try(path, precision=precision))
+        except InferenceError as error:
+            tried.append({"file": str(path), "error": str(error)})
+        if not as_json:
+            _show_trial(tried[-1])
+            output.line()
+    if as_json:
+        output.print_json(tried)
+    refused = sum("error" in each for each in tried)
+    if refused:
+        output.complain(f"{refused} of {output.count(len(tried), 'file')} cannot be used")
+        raise typer.Exit(1)
+
+
+def _try(file: Path, *, precision: bool) -> dict[str, Any]:
+    """Say what a model is and how fast it answers. Raises: InferenceError."""
     from benchpool.inference.admission import admit, compare_precisions
 
     admission = admit(file)
     trial = compare_precisions(file) if precision else None
     card, runtime = admission.card, admission.runtime
-    faster = None if trial is None else "bf16" if trial.bf16_pays_off else "stored"
-    if as_json:
-        output.print_json(
-            {
-                "file": str(file),
-                "sha256": card.sha256,
-                "architecture": card.architecture,
-                "parameters": card.parameters,
-                "quantization": card.quantization,
-                "context_tokens": card.context_tokens,
-                "chat_template_sha256": card.chat_template_sha256,
-                "build": runtime.build,
-                "cpu": runtime.cpu,
-                "layout": runtime.layout,
-                "tokens_per_second": None
-                if trial is None
-                else {"stored": round(trial.stored, 1), "bf16": round(trial.bf16, 1)},
-                "faster": faster,
-            }
-        )
+    return {
+        "file": str(file),
+        "sha256": card.sha256,
+        "architecture": card.architecture,
+        "parameters": card.parameters,
+        "quantization": card.quantization,
+        "context_tokens": card.context_tokens,
+        "chat_template_sha256": card.chat_template_sha256,
+        "build": runtime.build,
+        "cpu": runtime.cpu,
+        "layout": runtime.layout,
+        "tokens_per_second": None
+        if trial is None
+        else {"stored": round(trial.stored, 1), "bf16": round(trial.bf16, 1)},
+        "faster": None if trial is None else "bf16" if trial.bf16_pays_off else "stored",
+    }
+
+
+def _show_trial(facts: dict[str, Any]) -> None:
+    shown: list[tuple[str, object]] = [("File", facts["file"])]
+    if "error" in facts:
+        output.fields([*shown, ("Error", facts["error"])])
         return
-    shown: list[tuple[str, object]] = [
-        ("File", file),
-        ("SHA-256", card.sha256),
-        ("Architecture", card.architecture),
-        ("Parameters", _millions(card.parameters)),
-        ("Quantization", card.quantization),
-        ("Context", f"{card.context_tokens} tokens"),
-        ("Chat template", card.chat_template_sha256 or "none"),
-        ("Build", runtime.build),
-        ("Processor", runtime.cpu),
-        ("Layout", runtime.layout),
+    shown += [
+        ("SHA-256", facts["sha256"]),
+        ("Architecture", facts["architecture"]),
+        ("Parameters", _millions(facts["parameters"])),
+        ("Quantization", facts["quantization"]),
+        ("Context", output.count(facts["context_tokens"], "token")),
+        ("Chat template", facts["chat_template_sha256"] or "none"),
+        ("Build", facts["build"]),
+        ("Processor", facts["cpu"]),
+        ("Layout", facts["layout"]),
     ]
-    if trial is not None:
+    speeds = facts["tokens_per_second"]
+    if speeds is not None:
         shown += [
-            ("Stored", f"{output.rate(trial.stored)} tokens/s, one core"),
-            ("BF16 copy", f"{output.rate(trial.bf16)} tokens/s, one core"),
-            ("Faster here", faster),
+            ("Stored", f"{output.rate(speeds['stored'])} tokens/s, one core"),
+            ("BF16 copy", f"{output.rate(speeds['bf16'])} tokens/s, one core"),
+            ("Faster here", facts["faster"]),
         ]
     output.fields(shown)
 

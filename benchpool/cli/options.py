@@ -8,6 +8,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from benchpool.cli import completion
+
 MAX_DATA_BYTES = 64 * 2**20
 """The most that a message's Data may hold; larger things belong into the data store."""
 
@@ -23,7 +25,12 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 FromOption = Annotated[
     str | None,
-    typer.Option("--from", metavar="WALLET", help="The wallet that signs; default 'default'."),
+    typer.Option(
+        "--from",
+        metavar="WALLET",
+        help="The wallet that signs; default 'default'.",
+        autocompletion=completion.wallets,
+    ),
 ]
 TagOption = Annotated[
     list[str] | None,

@@ -65,12 +65,7 @@ def count(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
-def line(text: str = "") -> None:
-    """Print a line of data."""
-    _write(sys.stdout, f"{text}\n")
-
-
-def paragraph(text: str, first: str = "", rest: str = "") -> None:
+def line(text: str = "", first: str = "", rest: str = "") -> None:
     """Print a line of data, on a terminal as several that fit.
 
     Args:
@@ -78,10 +73,19 @@ def paragraph(text: str, first: str = "", rest: str = "") -> None:
         first: what it begins with.
         rest: what the other lines begin with.
     """
+    verbatim("\n".join(_fitted(text, sys.stdout, first, rest)))
+
+
+def verbatim(text: str) -> None:
+    """Print lines of data as they are."""
+    _write(sys.stdout, f"{text}\n")
+
+
+def fit_ids(text: str, first: str = "") -> str:
+    """Shorten the ids of what does not fit one line otherwise."""
     room = width()
-    if room is not None and layout.columns(first + text) > room:
-        text = layout.shorten_ids(text)
-    _write(sys.stdout, "\n".join(_fitted(text, sys.stdout, first, rest)) + "\n")
+    wide = room is not None and layout.columns(first + text) > room
+    return layout.shorten_ids(text) if wide else text
 
 
 def _fitted(text: str, stream: TextIO, first: str = "", rest: str = "") -> list[str]:
@@ -138,7 +142,7 @@ def complain(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON value."""
-    line(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    verbatim(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def table(
@@ -154,7 +158,7 @@ def table(
     cells = [[clean(str(cell)) for cell in row] for row in rows]
     head, *body = layout.tabulate(headers, cells, right, width())
     lines = [paint(each, "strong") for each in head] + [each for row in body for each in row]
-    line("\n".join(lines))
+    verbatim("\n".join(lines))
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:
@@ -162,7 +166,7 @@ def fields(pairs: Sequence[tuple[str, object]]) -> None:
     size = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         named = f"{paint(name.ljust(size), 'faint')}  "
-        paragraph(clean(str(value)), named, " " * (size + 2))
+        line(clean(str(value)), named, " " * (size + 2))
 
 
 def rate(value: float) -> str:
@@ -202,7 +206,9 @@ class _Bar:
                 self._progress = _new_progress()
                 self._progress.start()
             if text not in self._tasks:
-                self._tasks[text] = self._progress.add_task(clean(text), total=total)
+                self._tasks[text] = self._progress.add_task(
+                    clean(text), total=total, completed=done
+                )
             task = self._tasks[text]
             if done < self._done.get(text, 0):  # something new under the same name
                 self._progress.reset(task, total=total)

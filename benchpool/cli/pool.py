@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
 
 if TYPE_CHECKING:
@@ -32,10 +32,21 @@ _RULES = (
 """The rules' own sentences, which are slow to import."""
 
 PoolArgument = Annotated[
-    str, typer.Argument(metavar="POOL", help="A pool's id, the beginning of it, or its title.")
+    str,
+    typer.Argument(
+        metavar="POOL",
+        help="A pool's id, the beginning of it, or its title.",
+        autocompletion=completion.pools,
+    ),
 ]
 BenchmarkOption = Annotated[
-    str, typer.Option("--benchmark", metavar="PROCESS", help="The Benchmark process.")
+    str,
+    typer.Option(
+        "--benchmark",
+        metavar="PROCESS",
+        help="The Benchmark process.",
+        autocompletion=completion.processes,
+    ),
 ]
 
 
@@ -53,7 +64,13 @@ def _client(
 def create(
     *,
     dataset: Annotated[
-        str, typer.Option("--dataset", metavar="D", help="The dataset process, by name or id.")
+        str,
+        typer.Option(
+            "--dataset",
+            metavar="D",
+            help="The dataset process, by name or id.",
+            autocompletion=completion.datasets,
+        ),
     ],
     allocation: Annotated[
         str,
@@ -61,6 +78,7 @@ def create(
             "--allocation",
             metavar="RULE",
             help=_RULES,
+            autocompletion=completion.rules,
         ),
     ],
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
@@ -79,7 +97,13 @@ def create(
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
     token: Annotated[
-        str, typer.Option("--token", metavar="PROCESS", help="The token process.")
+        str,
+        typer.Option(
+            "--token",
+            metavar="PROCESS",
+            help="The token process.",
+            autocompletion=completion.processes,
+        ),
     ] = _WRAPPED_AR,
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -136,13 +160,19 @@ def join(
             "--model",
             metavar="M",
             help="A process, a model of this machine, or a GGUF file.",
+            autocompletion=completion.entries,
         ),
     ],
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
     router: Annotated[
         str | None,
-        typer.Option("--router", metavar="PROCESS", help="Default: the one the data set asks."),
+        typer.Option(
+            "--router",
+            metavar="PROCESS",
+            help="Default: the one the data set asks.",
+            autocompletion=completion.processes,
+        ),
     ] = None,
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -303,7 +333,7 @@ def report(
 
     Example: benchpool pool report 4fT9
     """
-    from benchpool.cli.pool_view import why_refunded
+    from benchpool.cli.pool_view import report_lines, why_refunded
 
     with session.reading(home) as network:
         client = _client(network, benchmark, verbose=verbose)
@@ -316,46 +346,6 @@ def report(
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
     for each in reports:
         output.line(output.paint(output.clean(each["name"]), "strong"))
-        output.fields([(name, value) for name, value in _report_lines(each) if value])
+        output.fields([(name, value) for name, value in report_lines(each) if value])
     if why := why_refunded(found.facts, reports):
         output.note(f"refunded: {why}")
-
-
-def _report_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Write a report as names and values for people; what is empty is left out."""
-    from benchpool.cli.pool_view import fraction
-
-    score = facts["score"] if facts["evaluated"] else None
-    evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
-
-    def letters(counts: dict[str, int]) -> str:
-        return "  ".join(f"{letter} {count}" for letter, count in counts.items())
-
-    near = "; ".join(f"{count} within {nats}" for nats, count in margins["near_ties"].items())
-    lines = [
-        ("Protocol", facts["protocol"]),
-        ("Weights", facts["weights"]),
-        ("Quantization", computing.get("Quantization", "")),
-        ("Chat template", computing.get("Chat-Template", "")),
-        (
-            "Score",
-            f"{fraction(score)}  ({facts['correct']} of {output.count(evaluated, 'answer')})",
-        ),
-        ("Std. error", fraction(facts["standard_error"])),
-        ("Answers taken", letters(facts["predictions"])),
-        ("Right answers", letters(facts["labels"])),
-        (
-            "Margin",
-            f"median {margins['median_nats']:.3f} nats; {near}" if margins["answers"] else "",
-        ),
-        ("Tokens", f"{facts['tokens']['prompt']:,} + {facts['tokens']['answered']:,}"),
-    ]
-    for each in facts["runtimes"]:
-        said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
-        lines.append(
-            ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
-        )
-    lines += [
-        ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
-    ]
-    return lines

@@ -47,7 +47,7 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
     joined = ["Joined"] if any("joined_at" in row for row in rows) else []
     cells = [
         [*_board_row(row, name_of), *(view.moment(row["joined_at"]) for _ in joined)]
-        for row in sorted(rows, key=lambda row: not row["total"])
+        for row in sorted(rows, key=lambda row: (not row["total"], row["rank"]))
     ]
     output.table([*_BOARD, *joined], cells, right=["Rank", *_BOARD[3:]])
 
@@ -108,3 +108,41 @@ def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) 
         return ""
     evaluated = sum(entry["evaluated"] for entry in entries)
     return pool.get("reason") or why_nobody(pool["allocation"], len(entries), evaluated)
+
+
+def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Write a report as names and values for people; what is empty is left out."""
+    score = facts["score"] if facts["evaluated"] else None
+    evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
+
+    def letters(counts: dict[str, int]) -> str:
+        return "  ".join(f"{letter} {count}" for letter, count in counts.items())
+
+    near = "; ".join(f"{count} within {nats}" for nats, count in margins["near_ties"].items())
+    lines = [
+        ("Protocol", facts["protocol"]),
+        ("Weights", facts["weights"]),
+        ("Quantization", computing.get("Quantization", "")),
+        ("Chat template", computing.get("Chat-Template", "")),
+        (
+            "Score",
+            f"{fraction(score)}  ({facts['correct']} of {output.count(evaluated, 'answer')})",
+        ),
+        ("Std. error", fraction(facts["standard_error"])),
+        ("Answers taken", letters(facts["predictions"])),
+        ("Right answers", letters(facts["labels"])),
+        (
+            "Margin",
+            f"median {margins['median_nats']:.3f} nats; {near}" if margins["answers"] else "",
+        ),
+        ("Tokens", f"{facts['tokens']['prompt']:,} + {facts['tokens']['answered']:,}"),
+    ]
+    for each in facts["runtimes"]:
+        said = computing.get(f"Runtime-{each['precision']}", each["runtime"])
+        lines.append(
+            ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
+        )
+    lines += [
+        ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
+    ]
+    return lines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
     DataOption,
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 _STATE_LINES = 40
 _STATE_WIDTH = 120
 
-ProcessArgument = Annotated[str, typer.Argument(metavar="PROCESS", help="Its name or id.")]
+ProcessArgument = Annotated[
+    str,
+    typer.Argument(metavar="PROCESS", help="Its name or id.", autocompletion=completion.processes),
+]
 
 
 def spawn(
-    module: Annotated[str, typer.Argument(metavar="MODULE", help="See: benchpool modules.")],
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE", help="See: benchpool modules.", autocompletion=completion.modules
+        ),
+    ],
     *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
@@ -189,31 +197,36 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
     output.heading("Tags")
     for tag in shown["tags"]:
         value = output.one_line(name_of(tag["value"]), 160)
-        output.paragraph(f"{output.clean(tag['name'])}={value}", "  ", "    ")
+        output.line(f"{output.clean(tag['name'])}={value}", "  ", "    ")
     output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
         said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
-        output.paragraph(said, "  ", "    ")
+        output.line(said, "  ", "    ")
     if shown["cron"]:
         output.heading("Cron")
     for entry in shown["cron"]:
         tags = " ".join(f"{tag['name']}={tag['value']}" for tag in entry["tags"])
         said = f"every {entry['interval']}: {tags}; next {view.moment(entry['due'])}"
-        output.paragraph(output.clean(said), "  ", "    ")
+        output.line(output.clean(said), "  ", "    ")
     output.heading("State")
     lines = json.dumps(shown["state"], indent=2, ensure_ascii=False).splitlines()
     most = len(lines) if output.width() is None else _STATE_LINES
     for text in lines[:most]:
         margin = " " * (2 + len(text) - len(text.lstrip()))
-        output.paragraph(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
+        output.line(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
     if len(lines) > most:
         output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
 
 
 def log(
     process: Annotated[
-        str, typer.Argument(metavar="PROCESS", help="A process, or a wallet, by name or id.")
+        str,
+        typer.Argument(
+            metavar="PROCESS",
+            help="A process, or a wallet, by name or id.",
+            autocompletion=completion.parties,
+        ),
     ],
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 100,
     after: Annotated[

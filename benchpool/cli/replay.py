@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ def replay(
     *,
     process: Annotated[
         str | None,
-        typer.Argument(metavar="[PROCESS]", help="One process, by name or id; default all."),
+        typer.Argument(
+            metavar="[PROCESS]",
+            help="One process, by name or id; default all.",
+            autocompletion=completion.processes,
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with every recorded result and state.")
@@ -71,7 +75,7 @@ def _show(done: Replay) -> None:
         output.note(f"pending, and not evaluated yet: {output.count(done.pending, 'message')}")
     if done.verified and done.difference is None:
         compared = sum(each.compared for each in done.processes)
-        output.paragraph(
+        output.line(
             f"{output.count(done.messages, 'result')}, {output.count(done.mail, 'message')} to"
             f" wallets, every hash chain and {output.count(compared, 'kept state')} are what the"
             " replay gives",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output
+from benchpool.cli import completion, output
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="See docs/scenarios.md.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="See docs/scenarios.md.", autocompletion=completion.scenarios
+        ),
+    ],
     home: Annotated[
         Path | None,
         typer.Option("--home", metavar="PATH", help="Keep the network there; default: in memory."),
@@ -57,6 +62,6 @@ def simulate(
 
 def _print(outcome: Outcome) -> None:
     mark = output.paint("✗", "error") if outcome.failures else output.paint("✓", "good")
-    output.line(f"{mark} {outcome.time:>8}  {output.clean(outcome.title)}")
+    output.line(output.clean(outcome.title), f"{mark} {outcome.time:>8}  ", " " * 12)
     for failure in outcome.failures:
-        output.line(f"    line {failure.line}: {output.clean(failure.text)}")
+        output.line(f"line {failure.line}: {output.clean(failure.text)}", "    ", "      ")

@@ -94,7 +94,7 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
     while waiting:
         node, branch, margin, depth = waiting.pop()
         if isinstance(node, str):
-            output.paragraph(node, branch, margin)
+            output.line(node, branch, margin)
             continue
         if width is not None and printed >= MAX_LINES:
             output.line("… and more; all of it with --json")
@@ -106,9 +106,10 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
         if depth >= deepest and children:
             children = [f"… and {output.count(sum(1 for _ in node.walk()) - 1, 'message')} below"]
         stem = f"{margin}{'│' if children else ' '}  "
-        output.paragraph(heading(node.message, name_of), branch, f"{stem}  ")
+        said = output.fit_ids(heading(node.message, name_of), branch)
+        output.line(said, branch, f"{stem}  ")
         for text in _details(node):
-            output.paragraph(text, stem, f"{stem}  ")
+            output.line(output.fit_ids(text, stem), stem, f"{stem}  ")
         for place, child in enumerate(reversed(children)):
             last = place == 0
             ends, goes_on = ("└─ ", "   ") if last else ("├─ ", "│  ")

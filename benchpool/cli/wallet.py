@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchpool.cli import output, session
+from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.errors import ConfigError
 
@@ -62,7 +62,12 @@ def import_wallet(
 
 @app.command("export")
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A wallet, by name or address.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A wallet, by name or address.", autocompletion=completion.wallets
+        ),
+    ],
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Where to; NAME.json by default.")
     ] = None,
@@ -94,7 +99,12 @@ def export(
 @app.command("address")
 def address(
     wallet: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A wallet's name, or a key file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A wallet's name, or a key file.",
+            autocompletion=completion.wallets,
+        ),
     ],
     as_json: JsonOption = False,
     home: HomeOption = None,

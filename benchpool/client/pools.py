@@ -165,7 +165,7 @@ class PoolClient:
 
     def next_ranking(self) -> int | None:
         """Return when the entries are ranked next, in milliseconds; None if no cron does it."""
-        ticks = self._network.timeline.entries(self._benchmark)
+        ticks = self._network.timeline.entries(self._network.resolve(self._benchmark))
         return min((ms for each, ms in ticks if each.tags.get("Action") == _RANKING), default=None)
 
     def first_protocol(self, dataset: str) -> str:

@@ -28,7 +28,7 @@ from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import Network, Party, Sent
 from benchpool.store.server_file import ServerFile, find_server
 from benchpool.units.limits import check_text
-from benchpool.units.messenger import root_of
+from benchpool.units.pushing import root_of
 
 LOOK_S: Final = 0.5
 """How often a command that waits asks how far the models are."""

@@ -84,10 +84,10 @@ def difference_interval(both: int, b: int, c: int, n: int, *, level: float = 0.9
         return Interval(-1.0, 1.0)
     first, second = both + b, both + c
     margins = first * (n - first) * second * (n - second)
-    together = both * neither - b * c
-    if together > 0:
-        together = max(0, 2 * together - n) / 2
-    phi = together / math.sqrt(margins) if margins else 0.0
+    doubled = 2 * (both * neither - b * c)
+    if doubled > 0:
+        doubled = max(0, doubled - n)  # the correction for continuity
+    phi = doubled / (2 * math.sqrt(margins)) if margins else 0.0
     (low_1, high_1), (low_2, high_2) = (wilson(each, n, level=level) for each in (first, second))
     p, q = first / n, second / n
     return Interval(

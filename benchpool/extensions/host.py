@@ -45,8 +45,17 @@ class ExtensionHost:
                 f"no extension named {name!r}; there are: {', '.join(EXTENSIONS)}"
             )
 
-    def build(self, name: str, process: str, recorder: Recorder) -> Extension:
-        """Make one extension for one process. Raises: PrerequisiteError if there is none such."""
+    def build(self, name: str, process: str, recorder: Recorder, *, kept: bool = True) -> Extension:
+        """Make one extension for one process.
+
+        Args:
+            name: of the extension.
+            process: the id of the process.
+            recorder: of its answers from outside.
+            kept: False if nothing that it writes shall stay.
+
+        Raises: PrerequisiteError if there is none such.
+        """
         self.check(name)
         if name == "WeaveDrive":
             return WeaveDrive(self.data, recorder)
@@ -54,5 +63,5 @@ class ExtensionHost:
             return Llama(process, self.engines, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
-        path = None if self._folder is None else self._folder / f"{process}.sqlite"
+        path = self._folder / f"{process}.sqlite" if kept and self._folder is not None else None
         return Database(path, read_only=self._read_only)

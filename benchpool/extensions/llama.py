@@ -99,6 +99,17 @@ class EngineHost:
         self._stopped = True
         self.close()
 
+    def pass_on(self, process: str, heir: str | None) -> None:
+        """Give the engines of a process to another, or end them."""
+        with self._lock:
+            keys = [key for key in self._engines if key[0] == process]
+            engines = {key: self._engines.pop(key) for key in keys}
+            if heir is not None:
+                self._engines |= {(heir, *key[1:]): engine for key, engine in engines.items()}
+                return
+        for engine in engines.values():
+            engine.close()
+
     def close(self) -> None:
         """End every engine."""
         with self._lock:

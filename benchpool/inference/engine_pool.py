@@ -106,7 +106,7 @@ class EnginePool:
     def _load(self, model: SharedModel) -> None:
         call = Call(model, (), {})
         self.run(call)
-        if call.failure is not None:
+        if model.runtime is None:
             raise call.failure
 
     def _model(self, path: Path, precision: Precision, name: str | None) -> SharedModel:
@@ -182,7 +182,7 @@ class EnginePool:
         with self._changed:
             self._closed = True
             for call in self._calls:
-                call.end(InferenceError("the engines were closed"))
+                call.end()
             self._calls.clear()
             children, threads = set(self._children), set(self._threads)
             self._changed.notify_all()

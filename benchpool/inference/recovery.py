@@ -64,14 +64,15 @@ class Call:
         self.model = model
         self.requests = requests
         self.outcomes: dict[int, Outcome] = dict(found)
-        self.failure: BaseException | None = None
-        """What ended the last share that did not come to its end."""
+        self.failure: BaseException = self._closed()
+        """What the requests without an outcome get."""
         self.spent = EngineStats(cached=len(found))
         missing = [place for place in range(len(requests)) if place not in found]
         # Neighbours in this order share most of their prompts.
         self._left = sorted(missing, key=lambda place: _order(requests[place]), reverse=True)
         self._again: deque[list[int]] = deque([] if requests else [[]])
         self._deaths = self._in_a_row = 0
+        self._stopped = False
         self.turn = 0
         self.running = 0
         self.ended = False
@@ -104,6 +105,8 @@ class Call:
     def died(self, share: Sequence[int], failure: BaseException) -> None:
         """Decide what becomes of a share whose child is gone."""
         self.model.backoff.died()
+        if self._stopped:
+            return
         self.failure = failure
         self._deaths += 1
         self._in_a_row += 1
@@ -124,22 +127,26 @@ class Call:
 
     def stop(self) -> None:
         """Begin no more shares."""
+        self._stopped = True
         self._left.clear()
         self._again.clear()
 
-    def end(self, failure: InferenceError | None = None) -> None:
+    def end(self) -> None:
         """Begin no more shares, and wake up who waits."""
-        self.failure = failure or self.failure
+        if self.waits or self.running:
+            self.failure = self._closed()
         self.ended = True
         self.stop()
         self.events.put(None)
 
     def result(self) -> list[Outcome]:
         """Return what came of each request; raise what is no fault of a model."""
-        failure = self.failure or InferenceError(f"{self.model.card.name}: the engine was closed")
-        if not isinstance(failure, InferenceError):
-            raise failure
-        return [self.outcomes.get(place, failure) for place in range(len(self.requests))]
+        if not isinstance(self.failure, InferenceError):
+            raise self.failure
+        return [self.outcomes.get(place, self.failure) for place in range(len(self.requests))]
+
+    def _closed(self) -> InferenceError:
+        return InferenceError(f"{self.model.card.name}: the engine was closed")
 
 
 def _order(request: Request) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from benchpool.ao.signers import from_base64url
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, data_of, kept_assignment
 from benchpool.errors import UnknownProcess
 from benchpool.network.sent import Sent, Trace, trace
-from benchpool.store import Entry, Store
+from benchpool.store import LogEntry, Store
 
 
 class Logs:
@@ -47,7 +47,7 @@ class Logs:
         """Return what the evaluation of a message gave. Raises: UnknownProcess."""
         return self._existing(message_id, process).result or Result()
 
-    def _existing(self, message_id: str, process: str | None) -> Entry:
+    def _existing(self, message_id: str, process: str | None) -> LogEntry:
         entry = self._store.find(message_id, process)
         if entry is None:
             raise UnknownProcess(f"no message with id {message_id}")
@@ -72,7 +72,7 @@ class Logs:
         """Return the facts of a process by its id alone; None if there is none such."""
         return self._store.process(process_id)
 
-    def entry(self, message_id: str, process: str) -> Entry | None:
+    def entry(self, message_id: str, process: str) -> LogEntry | None:
         """Return a message of a process's log with its result; None if there is none such."""
         return self._store.find(message_id, process)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchpool.ao.clock import Clock, parse_duration
@@ -16,7 +17,7 @@ from benchpool.network.build import Parts
 from benchpool.network.directory import DEFAULT_WALLET, Party
 from benchpool.network.sent import Sent
 from benchpool.process.module import ModuleProcess
-from benchpool.units.cron import Tick
+from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.scheduler import SchedulerUnit
 
 
@@ -107,6 +108,8 @@ class Network(Parts):
     ) -> str:
         """Create a process and run until nothing is pending.
 
+        The process tries its first message before: one that refuses it is never created.
+
         Args:
             module: the name of a module.
             tags: what the module wants to know, and `Cron-Interval`, `Cron-Tag-*`.
@@ -121,6 +124,52 @@ class Network(Parts):
             ConfigError: a bad name or cron tag, or a name that is taken.
             HandlerError: the process refused its first message: its tags are not what it needs.
         """
+        with self._lock:
+            owner = self._sender(sender)
+            with self.rehearsed(module, tags, name=name, data=data, sender=owner) as hand_over:
+                process = self.post_spawn(module, tags, name=name, data=data, sender=owner)
+                hand_over(process)
+            self.run()
+        error = self.result(process, process).error
+        if error:
+            raise HandlerError(f"{module} {process} was spawned but refused its tags: {error}")
+        return process
+
+    def post_spawn(
+        self, module: str, tags: TagsInput, *, name: str | None, data: Data, sender: Party
+    ) -> str:
+        """Create a process and leave its first message pending for `run`; return its id.
+
+        Raises: UnknownModule, ConfigError, as `spawn`.
+        """
+        with self._lock:
+            self._finish_interrupted()
+            wallet = self._sender(sender)
+            item = self._newborn(module, tags, name, data, wallet)
+            info = self.dispatch.spawn(item, wallet)
+            if name is not None:
+                self._directory.name_newborn(name, info.id)
+            return info.id
+
+    @contextmanager
+    def rehearsed(
+        self, module: str, tags: TagsInput, *, name: str | None, data: Data, sender: Party
+    ) -> Iterator[Callable[[str], None]]:
+        """Make sure that these arguments of `spawn` are not refused.
+
+        Gives what is to be called with the id of what is spawned of them in the block, see
+        `ComputeUnit.rehearsed`. May be called from any thread.
+
+        Raises: as `spawn`.
+        """
+        item = self._newborn(module, tags, name, data, self._sender(sender))
+        parse_cron(item.tags)
+        with self.compute.rehearsed(*self.scheduler.preview_spawn(item)) as hand_over:
+            yield hand_over
+
+    def _newborn(
+        self, module: str, tags: TagsInput, name: str | None, data: Data, wallet: Wallet
+    ) -> Item:
         self.compute.check_module(module)
         pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
         if name is not None:
@@ -128,17 +177,7 @@ class Network(Parts):
             if not Tags(pairs).get("Name"):
                 pairs.append(("Name", name))
         pairs.append(("Authority", self.messenger.address))
-        with self._lock:
-            self._finish_interrupted()
-            wallet = self._sender(sender)
-            info = self.dispatch.spawn(self.dispatch.process(pairs, data, wallet), wallet)
-            if name is not None:
-                self._directory.name_newborn(name, info.id)
-            self.run()
-        error = self.result(info.id, info.id).error
-        if error:
-            raise HandlerError(f"{module} {info.id} was spawned but refused its tags: {error}")
-        return info.id
+        return self.dispatch.process(pairs, data, wallet)
 
     def post(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
-from benchpool.ao.message import Item, Message, Result
-from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, mark_of
+from benchpool.ao.message import Message, Result
+from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS
 from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.store import Store
-from benchpool.units.messenger import pushed_item, root_of, spawn_item, spawn_notice
+from benchpool.units.pushing import pushed_id, pushed_item, root_of, spawn_item, spawned_notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +123,18 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
     if node.result is None or emitter is None:
         return
     root = root_of(node.message)
-    signed = store.has_items()
-
-    def find(kind: str, item: Item) -> str:
-        mark = mark_of(kind, item.sender, item.reference)
-        return (store.marked(mark) if signed else None) or item.id()
-
+    find = partial(pushed_id, store, signed=store.has_items())
     for spawn in node.result.spawns:
         item = spawn_item(spawn, emitter, address, root)
-        child_id = find(PROCESS, item)
+        child_id = find(item, PROCESS)
         yield child_id, child_id
         if store.process(child_id) is not None:
-            notice = spawn_notice(item, ("Action", "Spawned"), ("Process", child_id))
-            yield find(NOTICE, notice), emitter.id
+            yield find(spawned_notice(item, child_id), NOTICE), emitter.id
         else:
             yield from _spawn_error(store, node.message, item.reference)
     for outgoing in node.result.messages:
         for start in dict.fromkeys((root, node.message.id)):  # the latter if it was pushed again
-            yield find(MESSAGE, pushed_item(outgoing, emitter, address, start)), outgoing.target
+            yield find(pushed_item(outgoing, emitter, address, start), MESSAGE), outgoing.target
     for assign in node.result.assignments:
         for process in assign.processes:
             yield assign.message, process

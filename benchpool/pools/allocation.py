@@ -75,7 +75,8 @@ def allocate(
     if not 0 <= chance < 1:
         raise PoolError(f"the score of a blind guess lies in [0, 1), not at {chance}")
     paid = [place for place in rank([place.standing for place in ranked]) if place.has_progress]
-    weights = _share_ties(paid, rule.weights([place.standing for place in paid], chance))
+    tied = [len(list(group)) for _, group in groupby(paid, key=lambda place: place.rank)]
+    weights = share_groups(rule.weights([place.standing for place in paid], chance), tied)
     if not any(weights):
         return []
     # Places are in rank order, and so is the way split() hands out the winstons left over.
@@ -115,17 +116,20 @@ def find_rule(name: str) -> Rule:
     return rule
 
 
-def _share_ties(paid: Sequence[Ranked], weights: Sequence[int]) -> list[int]:
-    """Give every tied entry an equal part of its group's weights.
+def share_groups(weights: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """Give every entry of a group, tied entries for one, an equal part of the group's weights.
 
     The parts are fractions; all weights are scaled by one common denominator to stay integers.
     It stays small: groups of k different sizes need k(k+1)/2 entries, so 5,000 entries have at
     most 99 sizes.
+
+    Args:
+        weights: One a place, best first.
+        sizes: How many places each group takes, best first.
     """
-    groups = [len(list(tied)) for _, tied in groupby(paid, key=lambda place: place.rank)]
-    scale = lcm(*groups)
+    scale = lcm(*sizes)
     shared: list[int] = []
-    for size in groups:
+    for size in sizes:
         pooled = sum(weights[len(shared) : len(shared) + size])
         shared += [pooled * (scale // size)] * size
     return shared

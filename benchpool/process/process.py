@@ -37,14 +37,12 @@ from benchpool.process.module import ModuleProcess
 from benchpool.process.outbox import Outbox, PutOut
 from benchpool.process.state import Journal, State, bind
 
-__all__ = ["Message", "Process", "State", "handler"]
-
 _NO_LUA = "this process is a module in Python, and there is no Lua here"
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
 
-class _Row(NamedTuple):
+class _HandlerRow(NamedTuple):
     """What a decorator says of one handler."""
 
     name: str
@@ -73,7 +71,7 @@ def handler(
 
     def decorate(method: Method) -> Method:
         rows = [
-            _Row(
+            _HandlerRow(
                 name or (pattern if isinstance(pattern, str) else method.__name__),
                 pattern,
                 tuple(requires),
@@ -117,7 +115,7 @@ class Process(Outbox):
 
     state: Any
 
-    _rows: ClassVar[tuple[tuple[str, list[_Row]], ...]] = ()
+    _rows: ClassVar[tuple[tuple[str, list[_HandlerRow]], ...]] = ()
     _state_type: ClassVar[type[State]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -320,7 +318,7 @@ class Process(Outbox):
                     handle = partial(self._checked, method, row)
                 self.handlers.add(row.name, row.pattern, handle, then=row.then)
 
-    def _checked(self, method: Handle, row: _Row, message: Message) -> None:
+    def _checked(self, method: Handle, row: _HandlerRow, message: Message) -> None:
         if row.owner_only:
             self.require_owner(message)
         for name in row.requires:
@@ -369,9 +367,9 @@ def state_type(module: type[Process]) -> type[State]:
     return kept
 
 
-def _decorated(module: type[Process]) -> tuple[tuple[str, list[_Row]], ...]:
+def _decorated(module: type[Process]) -> tuple[tuple[str, list[_HandlerRow]], ...]:
     """Return a module's decorated methods in order: base classes first, then as written."""
-    found: dict[str, list[_Row]] = {}
+    found: dict[str, list[_HandlerRow]] = {}
     for part in reversed(module.__mro__):
         for method_name, attribute in vars(part).items():
             rows = getattr(attribute, "__dict__", {}).get("_handler_rows")

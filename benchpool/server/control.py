@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from asyncio import get_running_loop
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import msgspec
@@ -92,11 +94,23 @@ def routes(context: Context) -> APIRouter:
     async def spawn(request: Request) -> Response:
         """Spawn a process for one of the network's wallets, and wait for its first evaluation."""
         said: Said = await read(request, Said)
-        process = await bus.write(
-            lambda: network.spawn(
-                said.module, said.tags, name=said.name, data=said.data, sender=said.sender
-            )
+        trial = network.rehearsed(
+            said.module, said.tags, name=said.name, data=said.data, sender=said.sender
         )
+        with ExitStack() as rehearsal:
+            # Beside the network's own thread: a process may load a model.
+            hand_over = await get_running_loop().run_in_executor(
+                context.threads, rehearsal.enter_context, trial
+            )
+
+            def work() -> str:
+                process = network.post_spawn(
+                    said.module, said.tags, name=said.name, data=said.data, sender=said.sender
+                )
+                hand_over(process)
+                return process
+
+            process = await bus.write(work)
         while not await bus.finished(process, LONGEST_WAIT_S):
             pass
         stopped = bus.stopped(process)

@@ -216,7 +216,7 @@ class Server:
             if kind == "heavy":
                 context.progress.ended(messages[0].process)
 
-        network.messenger.observe = observe
+        network.messenger.observe(observe)
         network.on_inference(context.progress.report)
         metrics.watch(
             "benchpool_queue_depth", "Requests that wait for the network.", lambda: bus.waiting

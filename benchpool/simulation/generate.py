@@ -71,12 +71,10 @@ class _Generator:
             self._at += DAY_MS
             self._add("wait")
         self._add("restart", name="clean")
-        samples = tuple(sample for group in self._samples.values() for sample in group)
         return Plan(
             self._seed,
             self._with_crashes(),
             self._rates(),
-            samples,
             threads=self._random("threads").choice((1, 1, 2)),
         )
 

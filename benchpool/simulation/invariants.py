@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
+from benchpool.audit.audit import audit_pool
+from benchpool.audit.recounts import Recounts
 from benchpool.audit.replay import Replayer
+from benchpool.audit.statement import Statement
 from benchpool.network import Network
 from benchpool.process.registry import Registry
 from benchpool.simulation.faults import Faults
 from benchpool.simulation.faulty_modules import RAISED
-from benchpool.simulation.ledger_check import (
-    check_payouts,
-    check_ranks,
-    check_settled,
-    check_supply,
-)
 from benchpool.simulation.plan import Plan
 from benchpool.simulation.record import Record, differences, rows_of
-from benchpool.simulation.scoring_check import check_board, check_counted_once
 from benchpool.units.scheduler import assignment_digest
 
 _MOST_SHOWN: Final = 5
+SETTLED: Final = ("paid", "refunded")
+OF_PAYMENTS: Final = (
+    "each was transferred and confirmed once",
+    "payouts and refunds add up to the funds",
+)
 
 
 class Violation(NamedTuple):
@@ -36,7 +38,7 @@ class Violation(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """All that the invariants look at."""
 
@@ -48,6 +50,24 @@ class Evidence:
     network: Network
     """At rest, on the home that the run left."""
     registry: Registry
+
+    @cached_property
+    def recounts(self) -> Recounts:
+        """What the logs give."""
+        return Recounts(self.network.store, self.network.data, self.registry)
+
+    @cached_property
+    def audits(self) -> list[Statement]:
+        """The statement of every pool."""
+        return [
+            audit_pool(self.recounts, pools, pool)
+            for pools in self.recounts.benchmarks()
+            for pool in pools.pools.values()
+        ]
+
+    def pool(self, statement: Statement) -> Any:
+        """Return what the Benchmark itself holds of a pool."""
+        return self.record.resolved[statement.benchmark].state.pools[statement.pool.id]
 
 
 def violations(evidence: Evidence) -> list[Violation]:
@@ -138,19 +158,107 @@ def _replays(evidence: Evidence) -> Iterator[str]:
             extension.close()
 
 
+def _audited(evidence: Evidence) -> Iterator[str]:
+    """Every pool passes its audit, and the Benchmark knows of no other."""
+    # A notice whose handler raised is gone for good: then a payment may be unconfirmed for ever.
+    raises = bool(evidence.plan.rates.get("raise"))
+    for statement in evidence.audits:
+        settled = evidence.pool(statement).status in SETTLED
+        for check in statement.checks:
+            excused = raises and not settled and check.name in OF_PAYMENTS
+            if check.passed is False and not excused:
+                yield f"pool {statement.pool.id[:8]}: {check.name}: {check.detail}"
+    for pools in evidence.recounts.benchmarks():
+        held = evidence.record.resolved[pools.info.id].state.pools
+        if list(held) != list(pools.pools):
+            yield f"the Benchmark has {len(held)} pools, its log tells of {len(pools.pools)}"
+
+
 def _settled(evidence: Evidence) -> Iterator[str]:
-    # A notice whose handler raised is gone for good: then a pool may wait for ever.
+    """Every pool is settled some days after its end, if no handler failed on the way."""
     if not evidence.plan.rates.get("raise"):
-        yield from check_settled(evidence.record)
+        for statement in evidence.audits:
+            if statement.status not in SETTLED:
+                yield f"pool {statement.pool.id[:8]} is still {statement.status} after its end"
+
+
+def _supplied(evidence: Evidence) -> Iterator[str]:
+    """What the token holds is what its log adds up to."""
+    for token in evidence.record.modules("WrappedAR"):
+        state = evidence.record.state(token)
+        ledger = evidence.recounts.token(evidence.record.names[token])
+        held = {account: amount for account, amount in state.balances.items() if amount}
+        told = {account: amount for account, amount in ledger.balances.items() if amount}
+        if not state.supply == ledger.supply == sum(held.values()):
+            yield (
+                f"the supply is {state.supply}, the balances sum to {sum(held.values())}, and the"
+                f" log tells of {ledger.supply}"
+            )
+        for account in sorted({*held, *told}):
+            if held.get(account) != told.get(account):
+                yield f"the balance of {account} is {held.get(account)}, not {told.get(account)}"
+        yield from ledger.problems
+
+
+def _accounted(evidence: Evidence) -> Iterator[str]:
+    """A Benchmark holds what came in and has not gone out, if no handler failed on the way."""
+    if evidence.plan.rates.get("raise"):
+        return
+    for pools in evidence.recounts.benchmarks():
+        state = evidence.record.resolved[pools.info.id].state
+        payments = [each for each in state.payments.values() if each.status != "resent"]
+        came = state.kept + sum(pool.funds for pool in state.pools.values())
+        came += sum(each.quantity for each in payments if not each.pool)
+        went = sum(each.quantity for each in payments if each.status == "paid")
+        held = evidence.recounts.token(pools.token).balances.get(pools.info.id, 0)
+        if held != came - went:
+            yield f"the Benchmark holds {held}; {came} came in, and {went} went out"
+
+
+def _counted_once(evidence: Evidence) -> Iterator[str]:
+    """Every score, whoever asked for it, and every row of a data set is what its log gives."""
+    for name in evidence.record.modules("SiqaDataset"):
+        identity = evidence.record.names[name]
+        recount = evidence.recounts.dataset(identity)
+        yield from recount.problems
+        for score in recount.scores.values():
+            if score.said is not None and score.said != score.counted:
+                yield f"a score of {score.model[:8]} says {score.said}, not {score.counted}"
+        rows = [row for row in evidence.record.tables[identity] if row[0] == "evaluations"]
+        if len({(row[2], row[3]) for row in rows}) != len(rows):
+            yield "a sample has two rows for one model"
+        done = sum("done" in row for row in rows)
+        if done != recount.done:
+            yield f"{done} evaluations are done, and the log tells of {recount.done}"
+
+
+def _boarded(evidence: Evidence) -> Iterator[str]:
+    """Numbers, ranks and rewards that the Benchmark holds are those of the audit."""
+    for statement in evidence.audits:
+        pool = evidence.pool(statement)
+        if pool.funds != statement.pool.funds:
+            yield f"pool {pool.id[:8]} holds {pool.funds}, and {statement.pool.funds} came in"
+        for row in statement.rows:
+            entry = pool.models[row.model]
+            numbers = (entry.correct, entry.evaluated, entry.unscored, entry.total)
+            counted = (row.correct, row.evaluated, row.unscored, row.total)
+            if numbers != counted and row.evaluated:
+                yield f"pool {pool.id[:8]}, {row.name}: the board says {numbers}, not {counted}"
+            place = (entry.rank, entry.reward)
+            if statement.pool.settled >= 0 and place != (row.rank, row.reward):
+                yield (
+                    f"pool {pool.id[:8]}, {row.name}: rank and reward {place}, not"
+                    f" {(row.rank, row.reward)}"
+                )
 
 
 INVARIANTS: Final[dict[str, Callable[[Evidence], Iterator[str]]]] = {
-    "supply conserved": lambda e: check_supply(e.record),
-    "payouts are the funds, once": lambda e: check_payouts(e.record),
+    "every pool passes its audit": _audited,
     "every pool is settled": _settled,
-    "each evaluation counts once": lambda e: check_counted_once(e.record, e.plan.samples),
-    "board follows from the log": lambda e: check_board(e.record, e.plan.samples),
-    "ranks follow from the board": lambda e: check_ranks(e.record),
+    "supply conserved": _supplied,
+    "a Benchmark's balance is accounted for": _accounted,
+    "each evaluation counts once": _counted_once,
+    "board follows from the log": _boarded,
     "replay verifies": _replays,
     "every message is evaluated": _evaluated,
     "every failure is explained": _explained,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchpool.ao.clock import format_duration
-from benchpool.evaluation.sample import Sample
 from benchpool.simulation.faults import Crash
 
 Kind = Literal["wallet", "spawn", "send", "assign", "kill", "revive", "restart", "wait"]
@@ -76,8 +75,6 @@ class Plan:
     operations: tuple[Operation, ...]
     rates: Mapping[str, float] = field(default_factory=dict)
     """Fault to the share of its chances that it takes."""
-    samples: tuple[Sample, ...] = ()
-    """Every question that a data set may hold."""
     threads: int = 1
 
     def describe(self) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from benchpool.ao.message import Message, ProcessInfo, Result, encode, encode_result
+from benchpool.ao.message import ProcessInfo, Result, encode, encode_result
 from benchpool.network import Network
 from benchpool.process.module import ModuleProcess
-from benchpool.store.base import Entry
+from benchpool.store.base import LogEntry
 
 _NOT_COMPARED = ("benchpool_", "sqlite_")
 """Tables in a private database that only say how far it was saved."""
@@ -22,26 +22,15 @@ class Record:
 
     processes: list[ProcessInfo]
     names: dict[str, str]
-    logs: dict[str, list[Entry]]
+    logs: dict[str, list[LogEntry]]
     """Of every process and wallet."""
     memories: dict[str, bytes]
     tables: dict[str, list[tuple[Any, ...]]]
     """Rows of the private databases, by process id."""
     now_ms: int
     pending: int
-    messenger: str
     resolved: dict[str, ModuleProcess]
     """The processes themselves, to look at."""
-
-    def is_from(self, message: Message, name: str) -> bool:
-        """Tell whether a message truly comes from the process of this name."""
-        return message.sender == self.names.get(name) and message.owner == self.messenger
-
-    def log(self, name: str) -> Iterator[tuple[Message, Result]]:
-        """Go through the evaluated messages of a process, by name."""
-        for message, result in self.logs.get(self.names.get(name, ""), ()):
-            if result is not None:
-                yield message, result
 
     def state(self, name: str) -> Any:
         """Return the state of a process, by name."""
@@ -66,7 +55,6 @@ def read_record(network: Network) -> Record:
         tables={key: rows_of(process) for key, process in resolved.items()},
         now_ms=network.clock.now(),
         pending=network.pending,
-        messenger=network.messenger.address,
         resolved=resolved,
     )
 
@@ -129,5 +117,5 @@ def _written(result: Result | None) -> bytes:
     return b"" if result is None else encode_result(result)
 
 
-def _brief(entry: Entry) -> str:
+def _brief(entry: LogEntry) -> str:
     return f"{entry.message.action or entry.message.type} {entry.message.id[:8]}"

@@ -14,7 +14,7 @@ MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """One line of a process's log; `result` is None while it is pending."""
 
     message: Message
@@ -55,7 +55,7 @@ class Checkpoint(NamedTuple):
     memory: bytes
 
 
-class Failure:
+class WriteFailure:
     """Whether a store can still be used. After a write that failed, memory is ahead of the log.
 
     What would be evaluated or written then follows from messages that the log does not hold, so
@@ -90,7 +90,7 @@ class Store(Protocol):
     """
 
     @property
-    def failure(self) -> Failure:
+    def failure(self) -> WriteFailure:
         """Whether a write failed; whoever leaves memory ahead of the log notes it here."""
         ...
 
@@ -121,7 +121,7 @@ class Store(Protocol):
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[LogEntry]:
         """Go through a log from the position behind `after`."""
         ...
 
@@ -132,7 +132,7 @@ class Store(Protocol):
         """
         ...
 
-    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+    def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """Look a message up, in one log or, with assignments, where it came first."""
         ...
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from benchpool.errors import StoreError
-from benchpool.store.base import Failure
+from benchpool.store.base import WriteFailure
 from benchpool.store.migrations import open_schema
 
 
@@ -76,7 +76,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self.failure = Failure()
+        self.failure = WriteFailure()
         self._engine = connect(path, read_only=read_only)
         try:
             self._opened = self._engine.connect()

@@ -120,6 +120,10 @@ class DataStore:
         names = [path.stem for path in self.folder.iterdir()]
         return [name for name in names if is_id(name)]
 
+    def files(self) -> dict[str, Path]:
+        """Return the files, not verified, by the ids of their bytes, in the order of the ids."""
+        return {name: path for name in sorted(self.ids()) if (path := self._path(name)).exists()}
+
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, or the text if none does. Raises: AmbiguousId."""
         return text if is_id(text) else complete_id(text, self.ids(), "data ids") or text

@@ -142,7 +142,7 @@ def open_home(home: Home | None, *, read_only: bool) -> Store:
         raise
 
 
-class Run(NamedTuple):
+class OpenHome(NamedTuple):
     """What a home holds, opened to look."""
 
     home: Home
@@ -151,12 +151,12 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def open_run(folder: Path) -> Iterator[Run]:
+def open_run(folder: Path) -> Iterator[OpenHome]:
     """Open a home to look, without loading any process. Raises: StoreError if there is none."""
     home = Home(folder)
     store = open_home(home, read_only=True)
     try:
-        yield Run(home, store, DataStore(home.data))
+        yield OpenHome(home, store, DataStore(home.data))
     finally:
         store.close()
 

@@ -16,7 +16,7 @@ from benchpool.ao.message import (
 )
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SignedAssignment
-from benchpool.store.base import MAIL, Checkpoint, Entry, Failure, Line, Search
+from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, Search, WriteFailure
 
 
 class MemoryStore:
@@ -39,7 +39,7 @@ class MemoryStore:
         self._assignments: dict[tuple[str, int], SignedAssignment] = {}
         self._assigned: dict[str, tuple[str, int]] = {}
         self.uncommitted = 0
-        self.failure = Failure()
+        self.failure = WriteFailure()
 
     def append(self, message: Message, *, mail: bool) -> None:
         """See `Store`."""
@@ -81,7 +81,7 @@ class MemoryStore:
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[LogEntry]:
         """See `Store`."""
         self.failure.check()
         end = len(self._messages.get(process, ()))
@@ -100,7 +100,7 @@ class MemoryStore:
                 message, result = self._messages[party][place], self._results[party][place]
                 yield Line(party, place, None, None, message, result)
 
-    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+    def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """See `Store`."""
         self.failure.check()
         place = self._places.get(message_id)
@@ -133,9 +133,9 @@ class MemoryStore:
                 if message.target == line.process and not message.cron:
                     yield sequence, message
 
-    def _entry(self, process: str, place: int) -> Entry:
+    def _entry(self, process: str, place: int) -> LogEntry:
         result = self._results[process][place]
-        return Entry(
+        return LogEntry(
             decode_message(self._messages[process][place]),
             decode_result(result) if result else None,
         )

@@ -30,7 +30,7 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Checkpoint, Entry, Line, Search
+from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, Search
 from benchpool.store.search import search
 from benchpool.store.signed import SignedItems
 
@@ -138,7 +138,7 @@ class SqliteStore(SignedItems):
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[LogEntry]:
         """See `Store`."""
         self._flush()
         left = limit
@@ -168,7 +168,7 @@ class SqliteStore(SignedItems):
         except (DBAPIError, sqlite3.Error) as error:
             raise StoreError(f"{self.path} is damaged: {getattr(error, 'orig', error)}") from error
 
-    def find(self, message_id: str, process: str | None = None) -> Entry | None:
+    def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """See `Store`."""
         self.failure.check()
         if not is_id(message_id):
@@ -178,13 +178,13 @@ class SqliteStore(SignedItems):
             return fresh
         return self._find_written(message_id, process) or fresh
 
-    def _find_fresh(self, message_id: str, process: str | None) -> Entry | None:
+    def _find_fresh(self, message_id: str, process: str | None) -> LogEntry | None:
         for place in self._fresh_ids.get(message_id, ()):
             if process in (None, place[0]):
                 return _entry(self._fresh[place][-1], self._fresh_results.get(place))
         return None
 
-    def _find_written(self, message_id: str, process: str | None) -> Entry | None:
+    def _find_written(self, message_id: str, process: str | None) -> LogEntry | None:
         if self._late:  # a result of a message that is written
             self._flush()
         given = {"key": id_key(message_id), "process": process}
@@ -355,8 +355,8 @@ _SET_FACT = text(
 )
 
 
-def _entry(message: bytes, result: bytes | None) -> Entry:
-    return Entry(decode_message(message), decode_result(result) if result else None)
+def _entry(message: bytes, result: bytes | None) -> LogEntry:
+    return LogEntry(decode_message(message), decode_result(result) if result else None)
 
 
 def _info(row: Any) -> ProcessInfo:

@@ -26,7 +26,7 @@ _PART_BYTES: Final = 1 << 20
 _FIRST_BYTES: Final = 16
 
 
-class Record(msgspec.Struct, frozen=True):
+class UploadRecord(msgspec.Struct, frozen=True):
     """What `ID.item` says, as JSON."""
 
     head: bytes
@@ -45,7 +45,7 @@ class Upload:
     Raises: DataItemError if the record's head is none.
     """
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: UploadRecord) -> None:
         self.record = record
         self.item: DataItem = decode(record.head)
         """With its data left out."""
@@ -80,7 +80,7 @@ class Uploads:
         except FileNotFoundError:
             return None
         try:
-            found = Upload(msgspec.json.decode(raw, type=Record))
+            found = Upload(msgspec.json.decode(raw, type=UploadRecord))
         except (msgspec.DecodeError, DataItemError) as error:
             raise DataCorrupt(f"what is kept of upload {item_id} was changed: {error}") from None
         if found.id != item_id:
@@ -108,7 +108,7 @@ class Uploads:
             raise DataCorrupt(f"upload {upload.id} was changed: {error}") from None
         self._verified.add(upload.id)
 
-    def add(self, record: Record) -> Upload:
+    def add(self, record: UploadRecord) -> Upload:
         """Keep a record, durably; the data is kept already. Raises: DataItemError."""
         upload = Upload(record)
         path = self._folder / f"{upload.id}{_SUFFIX}"
@@ -196,9 +196,9 @@ class Incoming:
         """The id of the data: the hash of its bytes."""
         return encode_id(self._sha256.digest())
 
-    def record(self, timestamp: int) -> Record:
+    def record(self, timestamp: int) -> UploadRecord:
         """Return what is to be kept of the item."""
-        return Record(self._head, self.data_id, self._hash.size, timestamp)
+        return UploadRecord(self._head, self.data_id, self._hash.size, timestamp)
 
 
 def settle(partial: Path, path: Path) -> None:

@@ -1,10 +1,11 @@
-"""Chains: how much each wallet's message has caused so far, and which limit ends it."""
+"""Chains and families: how much a message, or a process, has brought forth, and what ends it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from benchpool.ao.message import Result
+from benchpool.ao.message import ProcessInfo, Result
+from benchpool.errors import LimitExceeded
 from benchpool.units.limits import Limits
 
 
@@ -60,3 +61,31 @@ class Chains:
         for counts in (self.messages, self.data_bytes):
             for root in [each for each in counts if each not in roots]:
                 del counts[root]
+
+
+class Families:
+    """Counts the processes that each process of a wallet brought forth, in any generation."""
+
+    def __init__(self, processes: Iterable[ProcessInfo]) -> None:
+        self._ancestors: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        for info in processes:
+            self.add(info)
+
+    def add(self, info: ProcessInfo) -> None:
+        """Count a new process."""
+        ancestor = self._ancestors.get(info.owner)
+        if ancestor is None:
+            self._ancestors[info.id] = info.id
+        else:
+            self._ancestors[info.id] = ancestor
+            self._sizes[ancestor] = self._sizes.get(ancestor, 0) + 1
+
+    def check(self, process: str, most: int) -> None:
+        """Allow a process one more. Raises: LimitExceeded."""
+        ancestor = self._ancestors[process]
+        if self._sizes.get(ancestor, 0) >= most:
+            raise LimitExceeded(
+                f"process {ancestor} and those that it spawned have brought forth {most:,}"
+                " processes already (spawns_per_process)"
+            )

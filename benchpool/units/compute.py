@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS
-from benchpool.errors import LimitExceeded, UnknownModule, UnknownProcess
+from benchpool.errors import HandlerError, LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.process.module import Module, ModuleProcess
@@ -21,8 +22,6 @@ from benchpool.units.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from benchpool.extensions.database import Database
-
-__all__ = ["ComputeUnit", "Instance", "fold"]
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
@@ -210,6 +209,31 @@ class ComputeUnit:
             instance = self.instance(message.process)
         else:
             instance = self.past(message.process, position)
+        return self._try(instance, message)
+
+    @contextmanager
+    def rehearsed(self, info: ProcessInfo, first: Message) -> Iterator[Callable[[str], None]]:
+        """Make sure that a process which is not there yet takes its first message.
+
+        Gives what hands the models that it loaded over to the process that is spawned in the block,
+        so that it need not wait for them again. May be called from any thread.
+
+        Raises: HandlerError with what it says against the message.
+        """
+        engines = self._host.engines
+        instance = self._make(info, kept=False)
+        try:
+            error = self._try(instance, first).error
+            if error:
+                raise HandlerError(f"{info.module} refused its tags, and was not spawned: {error}")
+            yield partial(engines.pass_on, info.id)
+        finally:
+            for extension in instance.extensions:
+                extension.close()
+            engines.pass_on(info.id, None)
+
+    def _try(self, instance: Instance, message: Message) -> Result:
+        """Evaluate a message on an instance and take back all that it did."""
         watch = self._budget.enter()
         try:
             return fold(instance, message, keep=False, watch=watch, limits=self._limits)
@@ -327,9 +351,15 @@ class ComputeUnit:
         info = self._store.process(process_id)
         if info is None:
             raise UnknownProcess(f"no process with id {process_id}")
+        return self._make(info)
+
+    def _make(self, info: ProcessInfo, *, kept: bool = True) -> Instance:
         process = self._registry.find(info.module)(info)
         recorder = Recorder()
-        built = {name: self._host.build(name, process_id, recorder) for name in process.extensions}
+        built = {
+            name: self._host.build(name, info.id, recorder, kept=kept)
+            for name in process.extensions
+        }
         for name, extension in built.items():
             setattr(process, name.lower(), extension)
         database = cast("Database | None", built.get("Database"))

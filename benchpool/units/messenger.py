@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 
 from msgspec.structs import replace
@@ -21,7 +22,6 @@ from benchpool.ao.message import (
     SpawnRequest,
 )
 from benchpool.ao.signers import Signer
-from benchpool.ao.tags import Pair, Tags
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 from benchpool.errors import (
     BenchpoolError,
@@ -31,12 +31,19 @@ from benchpool.errors import (
     StoreError,
 )
 from benchpool.store import Store
-from benchpool.units.chains import Chains
+from benchpool.units.chains import Chains, Families
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
+from benchpool.units.pushing import (
+    pushed_item,
+    root_of,
+    spawn_error_notice,
+    spawn_item,
+    spawned_notice,
+)
 from benchpool.units.scheduler import SchedulerUnit
 
 PUSHED_FACT = "pushed"
@@ -84,8 +91,13 @@ class MessengerUnit:
         self._families = Families(self._processes.values())
         self.lanes: Lanes | None = None
         """Where heavy processes are evaluated in a live network; None: in the rounds."""
-        self.observe: Observe | None = None
+        self._listeners: list[Observe] = []
         self._stopped: list[PushLimitExceeded] = []
+
+    def observe(self, listener: Observe) -> Callable[[], None]:
+        """Tell a listener of what is evaluated, beside the others; return what ends that."""
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     @property
     def pending(self) -> int:
@@ -198,8 +210,8 @@ class MessengerUnit:
         if isinstance(outcome, BaseException):
             raise outcome
         process = batch[0].process
-        if self.observe is not None:
-            self.observe("heavy", batch, outcome, seconds)
+        for listener in tuple(self._listeners):
+            listener("heavy", batch, outcome, seconds)
         try:
             for message, result in zip(batch, outcome, strict=True):
                 self._store.record(message, result)
@@ -236,8 +248,9 @@ class MessengerUnit:
             self._compute.forget({message.process for message in batch})
             self._pending, self._waiting = batch, waiting
             raise
-        if self.observe is not None and batch:
-            self.observe("light", batch, results, perf_counter() - started)
+        seconds = perf_counter() - started
+        for listener in tuple(self._listeners) if batch else ():
+            listener("light", batch, results, seconds)
         try:
             for message, result in zip(batch, results, strict=True):
                 self._store.record(message, result)
@@ -326,11 +339,11 @@ class MessengerUnit:
             self._compute.check_module(spawn.module)
             signed, process_id = self._sign(item, PROCESS)
             child = self.spawn(signed, process_id, depth=depth)
-            answer = spawn_notice(item, ("Action", "Spawned"), ("Process", child.id))
+            answer = spawned_notice(item, child.id)
         except StoreError:
             raise  # a full disk is not the spawn's fault
         except BenchpoolError as error:
-            answer = spawn_notice(item, ("Action", "Spawn-Error"), ("Error", str(error)))
+            answer = spawn_error_notice(item, str(error))
         answer, answer_id = self._sign(answer, NOTICE)
         self._deliver(answer, answer_id, emitter.id, depth=depth)
 
@@ -370,80 +383,3 @@ class MessengerUnit:
                     item, message.id, process, depth=depth, exclude=exclude
                 )
                 self._wait(copy)
-
-
-class Families:
-    """Counts the processes that each process of a wallet brought forth, in any generation."""
-
-    def __init__(self, processes: Iterable[ProcessInfo]) -> None:
-        self._ancestors: dict[str, str] = {}
-        self._sizes: dict[str, int] = {}
-        for info in processes:
-            self.add(info)
-
-    def add(self, info: ProcessInfo) -> None:
-        """Count a new process."""
-        ancestor = self._ancestors.get(info.owner)
-        if ancestor is None:
-            self._ancestors[info.id] = info.id
-        else:
-            self._ancestors[info.id] = ancestor
-            self._sizes[ancestor] = self._sizes.get(ancestor, 0) + 1
-
-    def check(self, process: str, most: int) -> None:
-        """Allow a process one more. Raises: LimitExceeded."""
-        ancestor = self._ancestors[process]
-        if self._sizes.get(ancestor, 0) >= most:
-            raise LimitExceeded(
-                f"process {ancestor} and those that it spawned have brought forth {most:,}"
-                " processes already (spawns_per_process)"
-            )
-
-
-def root_of(message: Message) -> str:
-    """Return the wallet's message that a message was pushed for; of a cron tick there is none."""
-    return "" if message.cron else message.pushed_for or (message.id if not message.depth else "")
-
-
-def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: str) -> Item:
-    """Make the message that an outbox entry becomes: signed by the messenger, From the process."""
-    return Item(
-        outgoing.target,
-        address,
-        emitter.id,
-        outgoing.tags,
-        outgoing.data,
-        reference=str(outgoing.reference),
-        pushed_for=root,
-        from_module=emitter.module,
-    )
-
-
-def spawn_item(spawn: SpawnRequest, emitter: ProcessInfo, address: str, root: str) -> Item:
-    """Make the process item that a spawn request becomes."""
-    return Item(
-        "",
-        address,
-        emitter.id,
-        Tags([("Module", spawn.module), *spawn.tags, ("Authority", address)]),
-        spawn.data,
-        reference=str(spawn.reference),
-        pushed_for=root,
-        from_module=emitter.module,
-        type="Process",
-    )
-
-
-def spawn_notice(item: Item, *outcome: Pair) -> Item:
-    """Make the message that tells a process what came of the process item that it asked for."""
-    hidden = {"authority", "action", "process"}
-    kept = [pair for pair in item.tags if pair[0].lower() not in hidden]
-    return Item(
-        item.sender,
-        item.owner,
-        item.sender,
-        Tags([*outcome, *kept]),
-        "",
-        reference=item.reference,
-        pushed_for=item.pushed_for,
-    )

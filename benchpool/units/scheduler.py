@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
+from msgspec.structs import replace
+
 from benchpool.ao.clock import Clock, block_height
 from benchpool.ao.ids import decode_id, encode_id
-from benchpool.ao.message import Item, Message
+from benchpool.ao.message import Item, Message, ProcessInfo
 from benchpool.ao.signers import Signer
 from benchpool.ao.wire import SignedAssignment, assignment_item
 from benchpool.store import Store
@@ -148,6 +150,21 @@ class SchedulerUnit:
             read_only=True,
             position=head.position + 1,
         )
+
+    def preview_spawn(self, item: Item) -> tuple[ProcessInfo, Message]:
+        """Make the process of an item and its first message; neither takes a place anywhere."""
+        process_id = item.id()
+        first = replace(self.preview(replace(item, target=process_id), process_id), type=item.type)
+        info = ProcessInfo(
+            id=process_id,
+            module=item.tags.get("Module"),
+            owner=item.sender,
+            tags=item.tags,
+            created_ms=first.timestamp,
+            created_height=first.block_height,
+            order=0,
+        )
+        return info, first
 
     def _find_head(self, process: str) -> _Head:
         last = self._store.last_scheduled(process)

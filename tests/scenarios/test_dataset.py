@@ -185,11 +185,14 @@ def test_data_is_loaded_by_its_id_when_spawned(network):
 
 def test_a_spawn_with_unknown_data_is_refused_and_mended_by_init(network):
     network.registry.add(Puppet)
+    spawn = {"module": "SiqaDataset", "tags": {"DataTxID": "A" * 43}, "name": "siqa"}
     with pytest.raises(HandlerError, match="refused its tags"):
-        network.spawn("SiqaDataset", {"DataTxID": "A" * 43}, name="siqa")
-    data_id = network.data.put(json.dumps(SAMPLES).encode())
+        network.spawn(**spawn)
+    assert network.processes() == []
+    refused = network.post_spawn(**spawn, data="", sender="default")  # without trying it, as on AO
+    network.run()
     assert "siqa" not in network.names()
-    refused = network.processes()[-1].id
+    data_id = network.data.put(json.dumps(SAMPLES).encode())
     sent = network.send(refused, "Init", {"DataTxID": data_id})
     assert sent.reply("Init-Response").tags["Samples"] == "6"
 

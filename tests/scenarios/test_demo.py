@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import on_a_terminal
 
 from benchpool import Network
 from benchpool.client.demo import GRANTS, Entrant, run_demo
@@ -72,6 +73,26 @@ def test_the_same_seed_gives_the_same_log_and_another_seed_another(
 
     assert digest(1) == digest(1)
     assert digest(1) != digest(2)
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_every_row_of_every_day_stands_on_a_terminal(
+    tmp_path: Path, scripted_engine: Any, monkeypatch: pytest.MonkeyPatch, columns: int
+):
+    defaults = dict(Network.__init__.__kwdefaults__) | {"engine_factory": scripted_engine}
+    monkeypatch.setattr(Network.__init__, "__kwdefaults__", defaults)
+    monkeypatch.setattr("benchpool.cli.demo._entrants", lambda: entrants(tmp_path))
+    home = str(tmp_path / "home")
+    shown = on_a_terminal("demo", "--questions", "6", "--home", home, columns=columns)
+    assert "questions to model-of-ana" in shown.raw
+    boards = shown.text.split("Leaderboard after day ")[1:]
+    assert len(boards) == 3
+    for board in boards:
+        assert "model-of-ana" in board
+        assert "model-of-ben" in board
+    assert boards[-1].count("model-of-ana") == 2  # the final one follows
+    assert "conserved" in shown.text
+    assert max(map(len, shown.lines)) <= columns
 
 
 @pytest.mark.model

@@ -70,6 +70,18 @@ def test_every_command_that_looks_works(look: Run, tmp_path: Path) -> None:
     assert (tmp_path / "run.jsonl.zst").stat().st_size
 
 
+def test_the_shell_is_offered_values(
+    look: Run, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_BENCHPOOL_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    monkeypatch.setenv("COMP_WORDS", f"benchpool inspect --home {finished} Siqa")
+    assert look() == "SiqaDataset\n"
+    monkeypatch.setenv("COMP_CWORD", "5")
+    monkeypatch.setenv("COMP_WORDS", f"benchpool pool show --home {finished} hap")
+    assert look() == "happy\n"
+
+
 @pytest.mark.parametrize("way", ["mode", "file system"])
 def test_what_a_killed_writer_left_in_the_write_ahead_log_is_seen(way: str, finished: Path) -> None:
     kill = "import os; os.kill(os.getpid(), 9)"

@@ -135,6 +135,21 @@ def run_json(run: Run) -> Callable[..., Any]:
     return lambda *args: json.loads(run(*args, "--json").stdout)
 
 
+def test_a_refused_spawn_leaves_nothing_behind(
+    serve: Callable[..., Running], run: Run, run_json: Any, tmp_path: Path
+) -> None:
+    serve(engine_factory=ScriptedEngines())
+    before = run_json("processes")
+    spawn = ("spawn", "LlamaWorker", "--name", "model", "--tag")
+    done = run(*spawn, f"Model-Data={'A' * 43}", code=1)
+    assert "LlamaWorker refused its tags, and was not spawned: no data with id" in done.stderr
+    assert run_json("processes") == before
+    script = tmp_path / "model.gguf"
+    script.write_bytes(write_script("model", SAMPLES, [1] * len(SAMPLES)))
+    data = run("data", "put", str(script)).stdout.strip()
+    assert run_json(*spawn, f"Model-Data={data}")["name"] == "model"
+
+
 def open_pool(run_json: Callable[..., Any], tmp_path: Path) -> str:
     """Make a pool with one model by commands alone; return the pool's id."""
     questions, script = tmp_path / "questions.jsonl", tmp_path / "model.gguf"
@@ -176,7 +191,7 @@ def test_a_pool_from_funding_to_its_statement_by_commands(
     assert "model" in run("pool", "leaderboard", pool[:8]).stdout
     (shown,) = run_json("pool", "list")
     assert run_json("pool", "show", "First")["id"] == shown["id"] == pool
-    assert "status" in run("pool", "show", "First").stdout
+    assert "Status" in run("pool", "show", "First").stdout
     (report,) = run_json("pool", "report", "First")
     assert (report["correct"], report["computing"]["Quantization"]) == (6, "none")
     assert "6 of 6" in run("pool", "report", "First").stdout

@@ -144,6 +144,18 @@ def _write_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ComputeUnit, "_load", forgetful)
 
 
+def _refund_twice(patch: pytest.MonkeyPatch) -> None:
+    """What made no pool is sent back twice."""
+
+    def pay(self: Any, payment: Any) -> None:
+        original(self, payment)
+        if not payment.pool:
+            self.send(self.state.token, "Transfer", payment.tags(self.next_reference))
+
+    original = Benchmark._pay
+    patch.setattr(Benchmark, "_pay", pay)
+
+
 BUGS = {
     "pay before recording": Bug(_pay_before_recording, {"crash equivalence", "replay verifies"}),
     "database before log": Bug(
@@ -157,5 +169,6 @@ BUGS = {
     "keep what failed": Bug(
         _keep_what_failed, {"supply conserved", "crash equivalence", "replay verifies"}
     ),
+    "refund twice": Bug(_refund_twice, {"a Benchmark's balance is accounted for"}),
     "write twice": Bug(_write_twice, {"crash equivalence", "replay verifies"}),
 }

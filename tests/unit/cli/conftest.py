@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -61,3 +62,19 @@ def run_json(run: Run) -> Callable[..., Any]:
 @pytest.fixture
 def greeter(run_json: Callable[..., Any]) -> str:
     return str(run_json("spawn", "Greeter", "--name", "greeter")["id"])
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    """The smallest file that is a GGUF file: a header, one key, one tensor."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    file = tmp_path / "Tiny Model.gguf"
+    content = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+    content += text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    content += text("llama.block_count") + struct.pack("<II", 4, 1)
+    content += text("weight") + struct.pack("<IQIQ", 1, 32, 0, 0)
+    file.write_bytes(content + b"\0" * (-len(content) % 32) + b"\0" * 128)
+    return file

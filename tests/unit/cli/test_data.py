@@ -38,3 +38,26 @@ def test_changed_data_is_refused(run: Any, home: Path, tmp_path: Path) -> None:
     stored.chmod(0o600)
     stored.write_text("false")
     assert "was changed" in run("data", "get", data_id, code=1).stderr
+
+
+def test_the_list_says_what_is_there_and_who_uses_it(
+    run: Any, run_json: Any, tmp_path: Path
+) -> None:
+    assert "benchpool data put FILE" in run("data", "list").stderr
+    text, raw = tmp_path / "text", tmp_path / "raw"
+    text.write_text('{"context": "Kim left."}\n')
+    raw.write_bytes(b"GGUF\xff\x03")
+    ids = [run("data", "put", str(each)).stdout.strip() for each in (text, raw)]
+    run("spawn", "Greeter", "--name", "reader", "--tag", f"DataTxID={ids[0]}")
+    found = {each["id"]: each for each in run_json("data", "list")}
+    assert found[ids[0]] == {
+        "id": ids[0],
+        "bytes": 25,
+        "begins": '{"context": "Kim left."}\n',
+        "uploads": [],
+        "used_by": ["reader"],
+    }
+    assert (found[ids[1]]["begins"], found[ids[1]]["used_by"]) == ("GGUF.\x03", [])
+    shown = run("data", "list").stdout
+    assert ids[0] in shown
+    assert "GGUF.\\x03" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from benchpool import Network
+from benchpool import Network, errors
 from benchpool.ao.clock import GENESIS_MS
+from benchpool.cli import _BROKEN_PIPE, _INTERRUPTED
 from benchpool.store.home import Home
 
 WORKING = [
@@ -170,7 +172,7 @@ def test_what_was_pending_is_resumed(run: Any, run_json: Any, greeter: str, home
         network.close(abort=True)
         network.close = lambda **_: None  # type: ignore[method-assign]
     done = run("wallet", "new", "alice")
-    assert "resuming 1 messages of an interrupted run\n" in done.stderr
+    assert "resuming 1 message of an interrupted run\n" in done.stderr
     assert run_json("inbox")[0]["From-Name"] == "greeter"
 
 
@@ -225,3 +227,11 @@ def test_text_that_the_terminal_cannot_show(run: Any, greeter: str) -> None:
         check=True,
     )
     assert "Greeting" in done.stdout
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.BenchpoolError)}
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    told = re.findall(r"^\| (\d+) \|", readme, re.MULTILINE)
+    assert {int(code) for code in told} == codes | {0, _INTERRUPTED, _BROKEN_PIPE}

@@ -182,6 +182,48 @@ def test_result(run: Any, run_json: Any, greeter: str) -> None:
     assert "no message" in run("result", "x" * 43, code=1).stderr
 
 
+@pytest.mark.parametrize("named", ["id", "position"])
+def test_a_message_is_shown_with_its_result_and_what_came_of_it(
+    run: Any, run_json: Any, greeter: str, named: str
+) -> None:
+    sent = run_json(
+        *("send", "--target", "greeter", "--action", "Greet", "--tag", "Who=you"),
+        *("--data", "good\nmorning"),
+    )
+    asked = sent["id"] if named == "id" else "greeter@1"
+    shown = run("message", asked).stdout
+    for text in (
+        f"Id             {sent['id']}\n",
+        "In the log of  greeter, at 1\n",
+        "From           default\n",
+        "Who            you\n",
+        "\nData\ngood\nmorning\n",
+        "\nResult\nGreeting → default\n",
+        "└─ Greeting  greeter → default  Who=you",
+    ):
+        assert text in shown
+    assert run_json("message", asked) == sent["tree"]
+    assert run_json("result", asked) == sent["result"]
+
+
+def test_a_message_that_is_not_there(run: Any, greeter: str) -> None:
+    assert "has no message at position 7" in run("message", "greeter@7", code=1).stderr
+    assert "no message with id" in run("message", "x" * 43, code=1).stderr
+    assert "Refuse" not in run("message", "greeter@0").stdout
+
+
+def test_the_inbox_shows_the_newest_to_people_and_to_programs(
+    run: Any, run_json: Any, greeter: str
+) -> None:
+    for word in ("one", "two", "three"):
+        run("send", "--target", "greeter", "--data", word)
+    newest = run_json("inbox", "greeter", "--limit", "2")
+    assert [each["Data"] for each in newest] == ["two", "three"]
+    shown = run("inbox", "greeter", "--limit", "2")
+    assert "one" not in shown.stdout
+    assert "the last 2 of 3 messages" in shown.stderr
+
+
 def test_inbox(run: Any, run_json: Any, greeter: str) -> None:
     assert run("inbox").stderr == "default has no messages\n"
     run("send", "--target", "greeter", "--action", "Greet", "--tag", "Who=you")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import struct
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,6 @@ from benchpool.inference.runs import Run
 
 MODELS = default_cache()
 """Of this user; the tests of commands have a folder of their own."""
-
-
-@pytest.fixture
-def gguf(tmp_path: Path) -> Path:
-    """The smallest file that is a GGUF file: a header, one key, one tensor."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    file = tmp_path / "Tiny Model.gguf"
-    content = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
-    content += text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    content += text("llama.block_count") + struct.pack("<II", 4, 1)
-    content += text("weight") + struct.pack("<IQIQ", 1, 32, 0, 0)
-    file.write_bytes(content + b"\0" * (-len(content) % 32) + b"\0" * 128)
-    return file
 
 
 def test_add_list_remove(run: Any, run_json: Any, gguf: Path, tmp_path: Path) -> None:
@@ -113,6 +97,21 @@ def test_check_says_what_is_wrong_with_a_file(run: Any, gguf: Path, tmp_path: Pa
     assert "GGUF" in run("model", "check", str(text), code=1).stderr
     assert run("model", "check", str(tmp_path / "none.gguf"), code=1).stderr.startswith("error:")
     assert "llama.cpp refused" in run("model", "check", str(gguf), code=1).stderr
+
+
+def test_check_tries_every_file_of_a_folder(run: Any, gguf: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "without a .gguf file" in run("model", "check", str(folder), code=2).stderr
+    (folder / "a.gguf").write_text("this is no model at all")
+    (folder / "b.GGUF").write_bytes(gguf.read_bytes())
+    (folder / "notes.txt").write_text("not tried")
+    done = run("model", "check", str(folder), code=1)
+    assert done.stdout.count("Error  ") == 2
+    assert done.stderr == "error: 2 of 2 files cannot be used\n"
+    tried = json.loads(run("model", "check", str(folder), "--json", code=1).stdout)
+    assert [Path(each["file"]).name for each in tried] == ["a.gguf", "b.GGUF"]
+    assert "GGUF" in tried[0]["error"]
 
 
 @pytest.mark.model

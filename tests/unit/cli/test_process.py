@@ -103,3 +103,10 @@ def test_wallets(run: Any, run_json: Any) -> None:
     assert run("wallet", "list").stdout.splitlines()[1].split() == ["alice", address]
     assert "is taken" in run("wallet", "new", "alice", code=2).stderr
     assert "not a usable name" in run("wallet", "new", "a b", code=2).stderr
+
+
+def test_a_refused_spawn_leaves_nothing_behind(run: Any, run_json: Any, greeter: str) -> None:
+    before = run_json("processes")
+    run("spawn", "Greeter", "--name", "second", "--tag", "Refuse=1", code=1)
+    assert run_json("processes") == before
+    assert run_json("spawn", "Greeter", "--name", "second")["name"] == "second"

@@ -17,9 +17,14 @@ def answer(place):
     return Unanswered(f"answer {place}")
 
 
+def made(requests=REQUESTS):
+    model = SimpleNamespace(backoff=Backoff(), card=SimpleNamespace(name="tiny"))
+    return Call(model, requests, {})
+
+
 def run(bad, requests=REQUESTS, failure=DEATH, workers=2):
     """Play the children of a model that dies of some requests; the deaths, and what came of all."""
-    call = Call(SimpleNamespace(backoff=Backoff()), requests, {})
+    call = made(requests)
     deaths = 0
     while call.waits:
         share = call.take(workers)
@@ -29,7 +34,7 @@ def run(bad, requests=REQUESTS, failure=DEATH, workers=2):
         if fatal < len(share):
             call.died(share, failure)
             deaths += 1
-    return deaths, call.result() if bad else list(call.outcomes.values())
+    return deaths, call.result()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
@@ -67,6 +72,23 @@ def test_a_file_that_is_no_model_any_more_is_not_tried_again():
 def test_a_fault_of_the_program_is_raised():
     with pytest.raises(OSError, match="no room"):
         run({5}, failure=OSError("no room"))
+
+
+def test_what_ended_a_call_stays_its_reason():
+    call = made()
+    shares = [call.take(2), call.take(2)]
+    call.died(shares[0], OSError("no room"))
+    call.died(shares[1], DEATH)
+    assert not call.waits
+    with pytest.raises(OSError, match="no room"):
+        call.result()
+
+
+def test_a_call_that_is_closed_says_so_whatever_died_before():
+    call = made()
+    call.died(call.take(2), DEATH)
+    call.end()
+    assert {str(outcome) for outcome in call.result()} == {"tiny: the engine was closed"}
 
 
 def test_pauses_between_deaths_double_until_an_answer_comes(monkeypatch):

@@ -1,4 +1,5 @@
 import pytest
+from sqlalchemy import text
 
 from benchpool.ao.clock import GENESIS_MS, VirtualClock
 from benchpool.ao.message import Message
@@ -373,3 +374,32 @@ def test_tags_of_a_message_may_repeat(network):
     sent = network.send("adder", "Add", [("N", "1"), ("N", "2")])
     assert network.log("adder")[-1][0].tags == Tags([("Action", "Add"), ("N", "1"), ("N", "2")])
     assert sent.reply().tags["Total"] == "1"
+
+
+# -- spawns that are refused -------------------------------------------------------------------
+
+
+class Keeper(Process):
+    """Keeps a database, and refuses what it is told to."""
+
+    extensions = ("Database",)
+
+    def on_spawn(self, message: Message) -> None:
+        self.database.session.execute(text("CREATE TABLE kept (id INTEGER)"))
+        if message.tags.get("Refuse"):
+            raise HandlerError("Refuse was given")
+        self.send(self.owner, "Born")
+
+
+def test_a_refused_spawn_leaves_nothing_behind(make_network, tmp_path, everything):
+    def run(home, refuse):
+        network = make_network(Keeper, home=home, seed=1)
+        alice = network.new_wallet("alice")
+        if refuse:
+            with pytest.raises(HandlerError, match="was not spawned: Refuse was given"):
+                network.spawn("Keeper", {"Refuse": "1"}, name="keeper", sender=alice)
+        network.spawn("Keeper", name="keeper", sender=alice)
+        databases = [path.name for path in (home / "databases").glob("*.sqlite")]
+        return everything(network), databases
+
+    assert run(tmp_path / "refused", refuse=True) == run(tmp_path / "not", refuse=False)

@@ -164,3 +164,20 @@ def test_a_process_that_claims_to_be_another_is_not_heard(network):
     forged = network.send("a", "Shared", {"From-Process": network.resolve("b")})
     assert "not trusted" in forged.result.output
     assert heard(network, "a") == []
+
+
+def test_several_listeners_are_told_of_each_round(network):
+    told = {"one": [], "other": []}
+
+    def listen(name):
+        def listener(kind, messages, results, seconds):
+            told[name].append((kind, [each.action for each in messages], len(results)))
+
+        return network.messenger.observe(listener)
+
+    stop_one, _ = listen("one"), listen("other")
+    network.send("a", "Mail", {"To": "b"})
+    stop_one()
+    network.send("a", "Unknown")
+    mail, unknown = (("light", [action], 1) for action in ("Mail", "Unknown"))
+    assert told == {"one": [mail], "other": [mail, unknown]}
