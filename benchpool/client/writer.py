@@ -75,9 +75,7 @@ def signing(network: Network, writer: Writer, sender: Party | None = None) -> Wa
 
     Raises: UnknownProcess if there is none.
     """
-    if isinstance(sender, Wallet):
-        return sender
-    name = sender or DEFAULT_WALLET
-    if name == DEFAULT_WALLET and name not in network.names():
-        return writer.new_wallet(name)
-    return network.wallet(name)
+    party = sender or DEFAULT_WALLET
+    if party == DEFAULT_WALLET and DEFAULT_WALLET not in network.names():
+        return writer.new_wallet(DEFAULT_WALLET)
+    return network.wallet(party)

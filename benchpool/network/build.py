@@ -112,6 +112,9 @@ class Parts:
         )
         self.dispatch = Dispatch(
             store=store,
+            directory=self._directory,
+            compute=self.compute,
+            scheduler=self.scheduler,
             messenger=self.messenger,
             limits=self.limits,
             wire=keys.wire,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
@@ -13,9 +14,13 @@ from benchpool.ao.tags import Pair, Tags, TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.ao.wire import PROCESS, Wire, head_of
 from benchpool.errors import DuplicateMessage
+from benchpool.network.directory import Directory
 from benchpool.store import Store
+from benchpool.units.compute import ComputeUnit
+from benchpool.units.cron import parse_cron
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
+from benchpool.units.scheduler import SchedulerUnit
 
 _SENT = "sent"
 """The fact that keeps how many items have been sent."""
@@ -25,9 +30,21 @@ class Dispatch:
     """Gives each item the number of what was sent before it as Anchor, so that no two are alike."""
 
     def __init__(
-        self, *, store: Store, messenger: MessengerUnit, limits: Limits, wire: Wire, signed: bool
+        self,
+        *,
+        store: Store,
+        directory: Directory,
+        compute: ComputeUnit,
+        scheduler: SchedulerUnit,
+        messenger: MessengerUnit,
+        limits: Limits,
+        wire: Wire,
+        signed: bool,
     ) -> None:
         self._store = store
+        self._directory = directory
+        self._compute = compute
+        self._scheduler = scheduler
         self._messenger = messenger
         self._limits = limits
         self._wire = wire
@@ -56,11 +73,39 @@ class Dispatch:
         self._limits.check_item(item)
         return item
 
-    def process(self, tags: Sequence[Pair], data: Data, wallet: Wallet) -> Item:
-        """Make the item that creates a process of a wallet. Raises: as `message`."""
-        item = Item("", wallet.address, wallet.address, Tags(tags), data, type=PROCESS)
+    def process(
+        self, module: str, tags: TagsInput, name: str | None, data: Data, wallet: Wallet
+    ) -> Item:
+        """Make the item that creates a process of a wallet.
+
+        Raises: as `message`; UnknownModule; ConfigError for a bad name, or one that is taken.
+        """
+        self._compute.check_module(module)
+        pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
+        if name is not None:
+            self._directory.check_free(name)
+            if not Tags(pairs).get("Name"):
+                pairs.append(("Name", name))
+        pairs.append(("Authority", self._messenger.address))
+        item = Item("", wallet.address, wallet.address, Tags(pairs), data, type=PROCESS)
         self._limits.check_item(item)
         return item
+
+    @contextmanager
+    def rehearsed(
+        self, module: str, tags: TagsInput, name: str | None, data: Data, wallet: Wallet
+    ) -> Iterator[Callable[[str], None]]:
+        """Make sure that a process which is not there yet would not refuse its first message.
+
+        Gives what is to be called with the id of what is spawned of these arguments in the block,
+        see `ComputeUnit.rehearsed`. May be called from any thread.
+
+        Raises: as `process` and `ComputeUnit.rehearsed`.
+        """
+        item = self.process(module, tags, name, data, wallet)
+        parse_cron(item.tags)
+        with self._compute.rehearsed(*self._scheduler.preview_spawn(item)) as hand_over:
+            yield hand_over
 
     def post(self, item: Item, wallet: Wallet) -> Message:
         """Schedule a message, signed if the network or the wallet asks for it.
@@ -75,14 +120,17 @@ class Dispatch:
         self._store.add_item(made.id, head_of(made))
         return message
 
-    def spawn(self, item: Item, wallet: Wallet) -> ProcessInfo:
-        """Create a process, see `post`."""
+    def spawn(self, item: Item, wallet: Wallet, name: str | None) -> ProcessInfo:
+        """Create a process, see `post`, and give it its name."""
         numbered = self._number(item)
         made = self._sign(numbered, wallet)
         if made is None:
-            return self._messenger.spawn(numbered)
-        info = self._messenger.spawn(self._wire.read(made), made.id)
-        self._store.add_item(made.id, head_of(made))
+            info = self._messenger.spawn(numbered)
+        else:
+            info = self._messenger.spawn(self._wire.read(made), made.id)
+            self._store.add_item(made.id, head_of(made))
+        if name is not None:
+            self._directory.name_newborn(name, info.id)
         return info
 
     def _number(self, item: Item) -> Item:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchpool.ao.clock import Clock, parse_duration
 from benchpool.ao.dataitem import DataItem
 from benchpool.ao.message import Data, Item, Message, ProcessInfo, Result
-from benchpool.ao.tags import Pair, Tags, TagsInput
+from benchpool.ao.tags import TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.extensions.llama import InferenceProgress
@@ -17,7 +16,7 @@ from benchpool.network.build import Parts
 from benchpool.network.directory import DEFAULT_WALLET, Party
 from benchpool.network.sent import Sent
 from benchpool.process.module import ModuleProcess
-from benchpool.units.cron import Tick, parse_cron
+from benchpool.units.cron import Tick
 from benchpool.units.scheduler import SchedulerUnit
 
 
@@ -74,11 +73,13 @@ class Network(Parts):
         """Return the wallets in the order in which they were made."""
         return self._directory.wallets()
 
-    def wallet(self, name: str = DEFAULT_WALLET) -> Wallet:
+    def wallet(self, name: Party = DEFAULT_WALLET) -> Wallet:
         """Return a wallet by name or address; the default one is made when first asked for.
 
         Raises: UnknownProcess if there is none.
         """
+        if isinstance(name, Wallet):
+            return name
         if name == DEFAULT_WALLET and name not in self._directory.names():
             return self.new_wallet(name)
         return self._directory.wallet(name)
@@ -125,8 +126,8 @@ class Network(Parts):
             HandlerError: the process refused its first message: its tags are not what it needs.
         """
         with self._lock:
-            owner = self._sender(sender)
-            with self.rehearsed(module, tags, name=name, data=data, sender=owner) as hand_over:
+            owner = self.wallet(sender or DEFAULT_WALLET)
+            with self.dispatch.rehearsed(module, tags, name, data, owner) as hand_over:
                 process = self.post_spawn(module, tags, name=name, data=data, sender=owner)
                 hand_over(process)
             self.run()
@@ -144,40 +145,9 @@ class Network(Parts):
         """
         with self._lock:
             self._finish_interrupted()
-            wallet = self._sender(sender)
-            item = self._newborn(module, tags, name, data, wallet)
-            info = self.dispatch.spawn(item, wallet)
-            if name is not None:
-                self._directory.name_newborn(name, info.id)
-            return info.id
-
-    @contextmanager
-    def rehearsed(
-        self, module: str, tags: TagsInput, *, name: str | None, data: Data, sender: Party
-    ) -> Iterator[Callable[[str], None]]:
-        """Make sure that these arguments of `spawn` are not refused.
-
-        Gives what is to be called with the id of what is spawned of them in the block, see
-        `ComputeUnit.rehearsed`. May be called from any thread.
-
-        Raises: as `spawn`.
-        """
-        item = self._newborn(module, tags, name, data, self._sender(sender))
-        parse_cron(item.tags)
-        with self.compute.rehearsed(*self.scheduler.preview_spawn(item)) as hand_over:
-            yield hand_over
-
-    def _newborn(
-        self, module: str, tags: TagsInput, name: str | None, data: Data, wallet: Wallet
-    ) -> Item:
-        self.compute.check_module(module)
-        pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
-        if name is not None:
-            self._directory.check_free(name)
-            if not Tags(pairs).get("Name"):
-                pairs.append(("Name", name))
-        pairs.append(("Authority", self.messenger.address))
-        return self.dispatch.process(pairs, data, wallet)
+            wallet = self.wallet(sender or DEFAULT_WALLET)
+            item = self.dispatch.process(module, tags, name, data, wallet)
+            return self.dispatch.spawn(item, wallet, name).id
 
     def post(
         self,
@@ -197,7 +167,7 @@ class Network(Parts):
         with self._lock:
             self._finish_interrupted()
             target_id = self.resolve(target)
-            wallet = self._sender(sender)
+            wallet = self.wallet(sender or DEFAULT_WALLET)
             item = self.dispatch.message(target_id, action, tags, data, wallet)
             message = self.dispatch.post(item, wallet)
             return self.logs.sent(message.id, target_id, message.sender)
@@ -288,7 +258,7 @@ class Network(Parts):
             if sender is None and DEFAULT_WALLET not in self._directory.names():
                 wallet = self._directory.derive(DEFAULT_WALLET)
             else:
-                wallet = self._sender(sender)
+                wallet = self.wallet(sender or DEFAULT_WALLET)
             item = self.dispatch.message(target_id, action, tags, data, wallet)
             return self.compute.dry_run(self.scheduler.preview(item, target_id))
 
@@ -317,11 +287,6 @@ class Network(Parts):
     def pending(self) -> int:
         """How many messages wait for `run`."""
         return self.messenger.pending
-
-    def _sender(self, sender: Party | None) -> Wallet:
-        if isinstance(sender, Wallet):
-            return sender
-        return self.wallet(sender or DEFAULT_WALLET)
 
     def accept(self, item: DataItem, said: Item | None = None) -> Message:
         """Schedule a signed data item from outside, and leave it pending for `run`.
@@ -429,8 +394,5 @@ class Network(Parts):
         return self.data.put_file(path)
 
     def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
-        """Tell a listener how inference goes on: (process id, answered, asked), from any thread.
-
-        Returns: what ends that.
-        """
+        """Tell a listener (process id, answered, asked) from any thread; return what ends that."""
         return self.host.engines.on_progress(listener)

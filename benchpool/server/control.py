@@ -94,9 +94,8 @@ def routes(context: Context) -> APIRouter:
     async def spawn(request: Request) -> Response:
         """Spawn a process for one of the network's wallets, and wait for its first evaluation."""
         said: Said = await read(request, Said)
-        trial = network.rehearsed(
-            said.module, said.tags, name=said.name, data=said.data, sender=said.sender
-        )
+        owner = network.wallet(said.sender)
+        trial = network.dispatch.rehearsed(said.module, said.tags, said.name, said.data, owner)
         with ExitStack() as rehearsal:
             # Beside the network's own thread: a process may load a model.
             hand_over = await get_running_loop().run_in_executor(
@@ -105,7 +104,7 @@ def routes(context: Context) -> APIRouter:
 
             def work() -> str:
                 process = network.post_spawn(
-                    said.module, said.tags, name=said.name, data=said.data, sender=said.sender
+                    said.module, said.tags, name=said.name, data=said.data, sender=owner
                 )
                 hand_over(process)
                 return process
