@@ -191,7 +191,7 @@ def test_a_pool_from_funding_to_its_statement_by_commands(
     assert "model" in run("pool", "leaderboard", pool[:8]).stdout
     (shown,) = run_json("pool", "list")
     assert run_json("pool", "show", "First")["id"] == shown["id"] == pool
-    assert "status" in run("pool", "show", "First").stdout
+    assert "Status" in run("pool", "show", "First").stdout
     (report,) = run_json("pool", "report", "First")
     assert (report["correct"], report["computing"]["Quantization"]) == (6, "none")
     assert "6 of 6" in run("pool", "report", "First").stdout
