@@ -7,9 +7,7 @@ python benchmarks/bench_bus.py --quick     # a tenth of the work
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pykka
+from measure import machine, median, print_head, print_row, spread
 
 from benchpool import Message, Network, Process, State, handler
 
@@ -59,7 +58,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     count, rounds = (2_000, 1) if quick else (20_000, ROUNDS)
 
-    print(f"Python {platform.python_version()}, {platform.machine()}, {rounds} rounds, medians\n")
+    print(f"{machine()}, {rounds} rounds, medians\n")
     subjects: dict[str, Callable[[], float]] = {
         "benchpool in memory, transfers/s": lambda: transfers(count, None),
         "benchpool durable, transfers/s in one push": lambda: in_home(
@@ -75,19 +74,19 @@ def main() -> None:
     for _ in range(rounds):  # interleaved, so that a slow minute hits all alike
         for name, measure in subjects.items():
             rates[name].append(measure())
-    bare = statistics.median(rates["bare loop, transfers/s"])
-    print("| what | median | lowest | highest | of the bare loop |\n|---|---|---|---|---|")
+    bare = median(rates["bare loop, transfers/s"])
+    print_head("what", "median", "lowest", "highest", "of the bare loop")
     for name, values in rates.items():
-        middle = statistics.median(values)
-        share = f"{middle / bare:.1%}" if "transfers" in name else ""
-        print(f"| {name} | {middle:,.0f} | {min(values):,.0f} | {max(values):,.0f} | {share} |")
+        share = f"{median(values) / bare:.1%}" if "transfers" in name else ""
+        print_row(name, *spread(values), share)
 
-    print("\n| what | figure |\n|---|---|")
+    print()
+    print_head("what", "figure")
     for name, figure in memory(count):
-        print(f"| {name} | {figure} |")
-    print(f"| `benchpool --help` | {help_time(rounds):.2f} s |")
+        print_row(name, figure)
+    print_row("`benchpool --help`", f"{help_time(rounds):.2f} s")
     for name, figure in reopen(10_000 if quick else 100_000):
-        print(f"| {name} | {figure} |")
+        print_row(name, figure)
     settle(quick=quick)
 
 
@@ -242,7 +241,7 @@ def help_time(rounds: int) -> float:
             [sys.executable, "-m", "benchpool", "--help"], check=True, capture_output=True
         )
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return median(times)
 
 
 def reopen(messages: int) -> list[tuple[str, str]]:

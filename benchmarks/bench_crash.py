@@ -18,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from measure import print_head, print_row
+
 from benchpool import Network
 from benchpool.audit.replay import Replayer
 from benchpool.units import compute
@@ -69,8 +71,7 @@ def _print_kills(home: Path, kills: int) -> None:
         killed, ids = _kill_one(home, kind, random)
         acknowledged[kind] += ids
         kills_of[kind] += killed
-    print("| what was killed | kills | acknowledged before | lost |")
-    print("|---|---:|---:|---:|")
+    print_head("what was killed", "kills", "acknowledged before", "lost")
     with Network(home) as network:
         resumed = network.resumed
         network.run()
@@ -82,7 +83,7 @@ def _print_kills(home: Path, kills: int) -> None:
         replay = Replayer(network.store, network.data, registry=network.registry).run()
     named = {"commands": "`benchpool send`", "loops": "a program that calls `Network.send`"}
     for kind, ids in acknowledged.items():
-        print(f"| {named[kind]} | {kills_of[kind]} | {len(ids):,} | {lost[kind]} |")
+        print_row(named[kind], kills_of[kind], f"{len(ids):,}", lost[kind])
     verdict = "verifies" if replay.difference is None else f"differs: {replay.difference}"
     print(
         f"\n{moved:,} transfers are in the log and {held:,} winston moved; {resumed} messages were"
@@ -147,15 +148,12 @@ def _print_reopening(home: Path, count: int) -> None:
     again = time.perf_counter() - started
     if before != after:
         raise SystemExit("the state after the crash is another one")
-    print(f"| {count:,} messages since the last checkpoint | seconds | messages a second |")
-    print("|---|---:|---:|")
-    print(f"| sent and evaluated, durable | {first:.2f} | {count / first:,.0f} |")
-    print(f"| opened after the crash | {opened:.2f} | |")
-    print(
-        f"| opened, and the process folded to its last state | {folded:.2f} |"
-        f" {count / folded:,.0f} |"
-    )
-    print(f"| opened after a clean close, from the checkpoint | {again:.2f} | |")
+    print_head(f"{count:,} messages since the last checkpoint", "seconds", "messages a second")
+    print_row("sent and evaluated, durable", f"{first:.2f}", f"{count / first:,.0f}")
+    print_row("opened after the crash", f"{opened:.2f}", "")
+    folding = f"{folded:.2f}", f"{count / folded:,.0f}"
+    print_row("opened, and the process folded to its last state", *folding)
+    print_row("opened after a clean close, from the checkpoint", f"{again:.2f}", "")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import ctypes
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ import numpy as np
 from inference_figures import print_bus, print_full, print_workers, requests_of
 from inference_peers import LmEval, open_peers
 from llama_cpp import llama_cpp as native
+from measure import median, print_head, print_row
 
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import Sample, load_samples
@@ -161,8 +161,8 @@ def main() -> int:
     samples = everything[:questions]
     requests = requests_of(samples)
     print(f"{len(requests)} questions, medians of {rounds} rounds, each by turns\n")
-    print("| model | computed in | way | questions/s | of the limit | plain | plain, stored |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    columns = ("model", "computed in", "way", "questions/s", "of the limit")
+    print_head(*columns, "plain", "plain, stored")
     try:
         for model in options.model or MODELS:
             path = Catalogue().find(model)
@@ -242,14 +242,11 @@ def bench(  # noqa: PLR0917 - one for each thing that varies
                 # A server that takes seconds a question is asked once.
                 if not (way.rates and "gguf" in way.name):
                     way.measure(requests)
-    rates = {way.name: statistics.median(way.rates or [0.0]) for way in ways}
+    rates = {way.name: median(way.rates or [0.0]) for way in ways}
     limit, slowest = rates["limit of llama.cpp, 1 thread"], rates[ways[0].name]
     for name, rate in rates.items():
-        print(
-            f"| {model} | {precision} | {name} | {_figure(rate)} | {rate / limit:.0%} |"
-            f" {_figure(rate / slowest)} x | {_figure(rate / (base or slowest))} x |",
-            flush=True,
-        )
+        times = (f"{_figure(rate / plain)} x" for plain in (slowest, base or slowest))
+        print_row(model, precision, name, _figure(rate), f"{rate / limit:.0%}", *times)
     return base or slowest
 
 

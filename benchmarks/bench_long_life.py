@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import platform
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from bench_bus import Spender, resident
+from measure import machine, percentile, print_head, print_row
 
 from benchpool import Network
 
@@ -31,18 +31,15 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchpool-long-life-") as folder:
         home = Path(folder) / "home"
-        print(f"Python {platform.python_version()}, {platform.machine()}\n")
+        print(f"{machine()}\n")
         token = grow(home, given.messages, given.step)
         reopen(home, token)
 
 
 def grow(home: Path, messages: int, step: int) -> str:
     """Send transfers until there are so many messages; return the token's id."""
-    print(
-        "| messages | messages/s | messages per CPU second | commit p50, ms | commit p99, ms |"
-        " memory, MiB | disk, MiB | open again, s |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    columns = ("messages", "messages/s", "messages per CPU second", "commit p50, ms")
+    print_head(*columns, "commit p99, ms", "memory, MiB", "disk, MiB", "open again, s")
     network = Network(home, seed=1)
     commits = timed_commits(network)
     network.registry.add(Spender)
@@ -63,12 +60,10 @@ def grow(home: Path, messages: int, step: int) -> str:
             gc.collect()
             reopened = look(home, token)
             disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-            print(
-                f"| {count:,} | {rate:,.0f} | {cpu_rate:,.0f} | {percentile(commits, 50):.1f} |"
-                f" {percentile(commits, 99):.1f} | {resident() / MIB:,.0f} | {disk / MIB:,.0f} |"
-                f" {reopened:.3f} |",
-                flush=True,
-            )
+            slow = (f"{percentile(commits, share):.1f}" for share in (50, 99))
+            held = (f"{size / MIB:,.0f}" for size in (resident(), disk))
+            rates = f"{rate:,.0f}", f"{cpu_rate:,.0f}"
+            print_row(f"{count:,}", *rates, *slow, *held, f"{reopened:.3f}")
         assert count == network.store.count()
         start = time.perf_counter()
         network.compute.checkpoint(all_processes=True)
@@ -92,11 +87,6 @@ def timed_commits(network: Network) -> list[float]:
     return commits
 
 
-def percentile(values: list[float], share: int) -> float:
-    """Return the value that so many in a hundred do not exceed."""
-    return sorted(values)[min(len(values) - 1, len(values) * share // 100)]
-
-
 def look(home: Path, token: str) -> float:
     """Open the home a second time to look, and load the token; return the seconds."""
     start = time.perf_counter()
@@ -107,24 +97,25 @@ def look(home: Path, token: str) -> float:
 
 def reopen(home: Path, token: str) -> None:
     """Print how long the home takes to open, answer and count."""
-    print("\n| what | seconds |\n|---|---|")
+    print()
+    print_head("what", "seconds")
     start = time.perf_counter()
     with Network(home) as network:
         network.registry.add(Spender)
-        print(f"| open | {time.perf_counter() - start:.3f} |")
+        print_row("open", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
         network.dry_run(token, "Balance")
-        print(f"| answer the first question | {time.perf_counter() - start:.3f} |")
+        print_row("answer the first question", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
         network.send(token, "Balance")
-        print(f"| send the first message | {time.perf_counter() - start:.3f} |")
+        print_row("send the first message", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
         count = network.store.count()
-        print(f"| count {count:,} messages | {time.perf_counter() - start:.3f} |")
+        print_row(f"count {count:,} messages", f"{time.perf_counter() - start:.3f}")
         start = time.perf_counter()
         last = network.log(token, after=count)
         assert not last
-        print(f"| look behind the end of the token's log | {time.perf_counter() - start:.3f} |")
+        print_row("look behind the end of the token's log", f"{time.perf_counter() - start:.3f}")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ python benchmarks/bench_replay.py --quick     # a tenth of the work, one round
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from bench_bus import Spender
+from measure import machine, median, print_head, print_row, spread
 
 from benchpool import Network
 from benchpool.audit.export import export_home, import_file
@@ -75,15 +74,12 @@ def main() -> int:
             )
         for name, figure in figures.items():
             rates.setdefault(name, []).append(figure)
-    first = statistics.median(rates["first evaluation, durable"])
-    print(f"Python {platform.python_version()}, {platform.machine()}, {rounds} rounds, medians\n")
+    first = median(rates["first evaluation, durable"])
+    print(f"{machine()}, {rounds} rounds, medians\n")
     print(f"{3 * count + 1:,} messages of token transfers; messages a second\n")
-    print("| what | median | lowest | highest | of the first evaluation |")
-    print("|---|---|---|---|---|")
+    print_head("what", "median", "lowest", "highest", "of the first evaluation")
     for name, values in rates.items():
-        middle = statistics.median(values)
-        shown = f"{middle:,.0f} | {min(values):,.0f} | {max(values):,.0f}"
-        print(f"| {name} | {shown} | {middle / first:.2f} |")
+        print_row(name, *spread(values), f"{median(values) / first:.2f}")
     print(f"\nThe exported file has {exported.size / exported.entries:.0f} bytes a message.")
     return 0
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import time
 
+from measure import print_head, print_row
+
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import DAILY_REWARDS, DAILY_UPDATE
@@ -81,12 +83,12 @@ class InstantRouter(Process):
 
 def settle_curve(sizes: list[int]) -> None:
     """Print a table: pools, seconds for the tick that ends them all, microseconds an entry."""
-    print("\n| pools of 20 entries | messages in the tick | seconds | µs an entry |")
-    print("|---|---|---|---|")
+    print()
+    print_head("pools of 20 entries", "messages in the tick", "seconds", "µs an entry")
     for pools in sizes:
         messages, seconds = settle(pools)
         each = seconds / (pools * ENTRIES) * 1e6
-        print(f"| {pools:,} | {messages:,} | {seconds:.2f} | {each:,.0f} |")
+        print_row(f"{pools:,}", f"{messages:,}", f"{seconds:.2f}", f"{each:,.0f}")
 
 
 def settle(pools: int) -> tuple[int, float]:

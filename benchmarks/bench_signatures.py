@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from hashlib import sha256
-from statistics import median
 from time import perf_counter_ns
 from typing import TypeVar
+
+from measure import median
 
 from benchpool.ao.dataitem import decode, sign, verify
 from benchpool.ao.ids import encode_id

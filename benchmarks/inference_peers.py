@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,8 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from measure import free_port
 
 from benchpool.errors import PrerequisiteError
 from benchpool.inference import ChoicesRequest
@@ -97,9 +98,7 @@ class LmEval:
 @contextlib.contextmanager
 def served(python: Path, model: Path) -> Iterator[str]:
     """Serve a file with llama-cpp-python's server, on all cores; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(python), "-m", "llama_cpp.server", "--model", str(model), "--port", str(port)]
     options = ["--host", "127.0.0.1", "--logits_all", "true", "--n_ctx", "512"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

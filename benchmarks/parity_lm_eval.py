@@ -11,29 +11,24 @@ pulled model and the same questions, offline. Exits with 1 if they do not agree.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ctypes
-import json
 import math
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from harness import CONTEXT, Harness, Scores
 from llama_cpp import llama_cpp as native
+from measure import print_head, print_row
 
 from benchpool.errors import BenchpoolError, InferenceError, ModelFileError
 from benchpool.evaluation.metrics import accuracy
-from benchpool.evaluation.prompts import ClozePrompt, cloze
-from benchpool.evaluation.sample import Sample, load_samples, to_json
+from benchpool.evaluation.prompts import cloze
+from benchpool.evaluation.sample import Sample, load_samples
 from benchpool.evaluation.scorers import score_cloze
 from benchpool.inference import ChoicesAnswer, ChoicesRequest
 from benchpool.inference.files.catalogue import Catalogue
@@ -41,36 +36,12 @@ from benchpool.inference.isolated import IsolatedEngine
 
 DEV = Path(__file__).resolve().parents[2] / "shared/datasets/siqa/socialiqa-train-dev.zip"
 SAMPLE = Path(__file__).resolve().parents[1] / "datasets/siqa-sample.jsonl"
-TASK = "social_iqa_file"
 LIMIT_NATS = 0.03
-CONTEXT = 512
-LOADING_S = 120.0
-EVALUATING_S = 3600.0
 
 
 @native.llama_log_callback  # type: ignore[untyped-decorator]
 def _no_log(_level: int, _text: bytes, _data: object) -> None:
     """Keep llama.cpp's account of each tensor off the terminal."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one program says about the questions; [n_questions][n_choices] log-likelihoods."""
-
-    name: str
-    nats: list[tuple[float, ...]]
-    acc: float
-    acc_norm: float
-    seconds: float
-    """Of the whole run for lm-eval, with its imports and loading; of answering for benchpool."""
-
-    def predictions(self, samples: Sequence[Sample]) -> list[tuple[int, int]]:
-        """Best choice and best choice per character of each question."""
-        scores = [
-            score_cloze(nats, sample.choices)
-            for nats, sample in zip(self.nats, samples, strict=False)
-        ]
-        return [(one.prediction, one.prediction_per_character) for one in scores]
 
 
 @dataclass(frozen=True)
@@ -91,115 +62,6 @@ class Difference:
     def mean(self) -> float:
         """In nats."""
         return math.fsum(self.nats) / len(self.nats)
-
-
-class Harness:
-    """lm-evaluation-harness in its own environment."""
-
-    def __init__(self, python: Path, folder: Path, samples: Sequence[Sample]) -> None:
-        self._python = python
-        self._folder = folder
-        self._samples = samples
-        self._tasks = folder / "tasks"
-        self._tasks.mkdir()
-        data = folder / "questions.json"
-        data.write_text(to_json(samples), encoding="utf-8")
-        text = yaml.safe_dump(task(data), sort_keys=False)
-        (self._tasks / f"{TASK}.yaml").write_text(text, encoding="utf-8")
-        self._environment = {
-            **os.environ,
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1",
-            "HF_HOME": str(folder / "hf"),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        self._environment.pop("PYTHONPATH", None)
-
-    def versions(self) -> dict[str, str]:
-        """Versions of what takes part, without what is not installed."""
-        code = (
-            "import importlib.metadata as m, json\n"
-            "found = {}\n"
-            "for name in ('lm-eval', 'torch', 'transformers', 'gguf', 'llama-cpp-python'):\n"
-            "    try: found[name] = m.version(name)\n"
-            "    except m.PackageNotFoundError: pass\n"
-            "print(json.dumps(found))\n"
-        )
-        return dict(json.loads(self._run(["-c", code], "versions", LOADING_S)))
-
-    def hf(self, model: Path) -> Scores:
-        """Evaluate with the model type ``hf``: transformers reads the GGUF file into float32."""
-        arguments = f"pretrained={model.parent},gguf_file={model.name},dtype=float32"
-        options = ["--device", "cpu", "--batch_size", "1"]
-        return self._evaluate("hf", arguments, options)
-
-    def gguf(self, model: Path, questions: int) -> Scores:
-        """Evaluate with the model type ``gguf``, on a server of llama-cpp-python."""
-        with self._serve(model) as url:
-            return self._evaluate("gguf", f"base_url={url}", ["--limit", str(questions)])
-
-    def _evaluate(self, model_type: str, arguments: str, options: Sequence[str]) -> Scores:
-        out = self._folder / f"out-{model_type}"
-        command = ["-m", "lm_eval", "--model", model_type, "--model_args", arguments]
-        command += ["--tasks", TASK, "--include_path", str(self._tasks), "--log_samples"]
-        command += ["--output_path", str(out), *options]
-        start = time.perf_counter()
-        self._run(command, model_type, EVALUATING_S)
-        seconds = time.perf_counter() - start
-        total = json.loads(_only(out, "results_*.json").read_text(encoding="utf-8"))
-        lines = _only(out, f"samples_{TASK}_*.jsonl").read_text(encoding="utf-8").split("\n")
-        records = sorted((json.loads(line) for line in lines if line), key=lambda r: r["doc_id"])
-        for record, sample in zip(records, self._samples, strict=False):
-            _check_text(record, cloze(sample))
-        return Scores(
-            name=f"lm-eval `{model_type}`",
-            nats=[tuple(float(resps[0][0]) for resps in record["resps"]) for record in records],
-            acc=total["results"][TASK]["acc,none"],
-            acc_norm=total["results"][TASK]["acc_norm,none"],
-            seconds=seconds,
-        )
-
-    def _run(self, arguments: Sequence[str], name: str, timeout_s: float) -> str:
-        # The working folder is the temporary one: nothing there can stand in for a package.
-        try:
-            done = subprocess.run(
-                [self._python, *arguments],
-                cwd=self._folder,
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except OSError as error:
-            raise InferenceError(f"{self._python}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise InferenceError(f"lm-eval {name}: no end within {timeout_s:g} s") from error
-        if done.returncode != 0:
-            said = "\n  ".join(done.stderr.strip().splitlines()[-15:])
-            raise InferenceError(f"lm-eval {name} failed:\n  {said}")
-        return done.stdout
-
-    @contextlib.contextmanager
-    def _serve(self, model: Path) -> Iterator[str]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        command = [str(self._python), "-m", "llama_cpp.server", "--model", str(model)]
-        command += ["--host", "127.0.0.1", "--port", port, "--n_ctx", str(CONTEXT)]
-        command += ["--logits_all", "true"]
-        log = self._folder / "server.log"
-        with log.open("wb") as said:
-            server = subprocess.Popen(
-                command, cwd=self._folder, env=self._environment, stdout=said, stderr=said
-            )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/v1/models", server, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-            server.wait()
 
 
 def main() -> int:
@@ -269,27 +131,6 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
         asked = samples[: options.gguf_questions]
         print_gguf(harness.gguf(model, len(asked)), theirs, ours, asked)
     return 1 if failures else 0
-
-
-def task(data: Path) -> dict[str, object]:
-    """lm-eval's ``social_iqa``, reading a local file, with acc_norm beside acc."""
-    metrics = [
-        {"metric": metric, "aggregation": "mean", "higher_is_better": True}
-        for metric in ("acc", "acc_norm")
-    ]
-    return {
-        "task": TASK,
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"validation": str(data)}},
-        "output_type": "multiple_choice",
-        "validation_split": "validation",
-        "doc_to_text": "Q: {{context}} {{question}}\nA:",
-        "target_delimiter": " ",
-        "doc_to_choice": "{{[answerA, answerB, answerC]}}",
-        "doc_to_target": "{{ (label|int) - 1 }}",
-        "metric_list": metrics,
-        "metadata": {"version": 0.0},
-    }
 
 
 def transcode(source: Path, target: Path) -> None:
@@ -371,26 +212,21 @@ def find_failures(theirs: Scores, ours: Scores, difference: Difference) -> list[
 
 def print_scores(rows: Sequence[Scores]) -> None:
     """Print accuracies."""
-    print("| program | questions | acc | acc_norm | seconds |\n|---|---|---|---|---|")
-    for row in rows:
-        print(
-            f"| {row.name} | {len(row.nats)} | {row.acc:.4f} | {row.acc_norm:.4f} "
-            f"| {row.seconds:.1f} |"
-        )
+    print_head("program", "questions", "acc", "acc_norm", "seconds")
+    for one in rows:
+        shares = f"{one.acc:.4f}", f"{one.acc_norm:.4f}"
+        print_row(one.name, len(one.nats), *shares, f"{one.seconds:.1f}")
     print()
 
 
 def print_differences(rows: Mapping[str, Difference]) -> None:
     """Print distances."""
-    print(
-        "| between | log-likelihoods | largest, nats | mean, nats | predictions different ", end=""
-    )
-    print("| per character |\n|---|---|---|---|---|---|")
+    columns = ("between", "log-likelihoods", "largest, nats", "mean, nats")
+    print_head(*columns, "predictions different", "per character")
     for name, row in rows.items():
-        print(
-            f"| {name} | {len(row.nats)} | {row.largest:.4f} | {row.mean:.4f} "
-            f"| {row.predictions} | {row.predictions_per_character} |"
-        )
+        distances = f"{row.largest:.4f}", f"{row.mean:.4f}"
+        different = row.predictions, row.predictions_per_character
+        print_row(name, len(row.nats), *distances, *different)
     print()
 
 
@@ -402,35 +238,6 @@ def print_gguf(gguf: Scores, hf: Scores, ours: Scores, samples: Sequence[Sample]
     print_differences(differences)
     zeros = sum(nats == 0.0 for question in gguf.nats for nats in question)
     print(f"Log-likelihoods that are exactly 0 by `gguf`: {zeros}.")
-
-
-def _check_text(record: Mapping[str, object], prompt: ClozePrompt) -> None:
-    # Sum and length can agree by chance; what was asked must be the same text.
-    arguments = record["arguments"]
-    assert isinstance(arguments, dict)
-    asked = tuple((one["arg_0"], one["arg_1"]) for one in arguments.values())
-    if asked != tuple((prompt.prompt, one) for one in prompt.continuations):
-        raise InferenceError(f"lm-eval asked {asked} where benchpool asks {prompt}")
-
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = list(folder.rglob(pattern))
-    if len(found) != 1:
-        raise InferenceError(f"lm-eval wrote {len(found)} files {pattern}, not one")
-    return found[0]
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + LOADING_S
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        time.sleep(0.5)
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-10:]
-    raise InferenceError("the server did not start:\n  " + "\n  ".join(said))
 
 
 def _positive(text: str) -> int:

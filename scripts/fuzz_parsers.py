@@ -34,6 +34,7 @@ with atheris.instrument_imports(include=["benchpool", "processes", "yaml"]):
         verify,
     )
     from benchpool.ao.message import Item, Message, decode_message, decode_result, encode
+    from benchpool.ao.shapes import message_json
     from benchpool.ao.signers import Ed25519Signer
     from benchpool.ao.tags import Tags
     from benchpool.errors import BenchpoolError, DataItemError
@@ -57,7 +58,7 @@ def fuzz_message(data: bytes) -> None:
             continue
         assert decode(encode(value)) == value
         if isinstance(value, Message):
-            value.view()
+            message_json(value)
 
 
 def fuzz_tags(data: bytes) -> None:

@@ -6,11 +6,12 @@ So that the server is what is measured.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
+
+from measure import percentile, row
 
 
 class Refused(Exception):
@@ -27,13 +28,11 @@ class Figures(NamedTuple):
     @classmethod
     def of(cls, seconds: float, took: Sequence[float]) -> Figures:
         """Summarise a run; `took` is milliseconds a message."""
-        cuts = statistics.quantiles(took, n=100, method="inclusive")
-        return cls(len(took) / seconds, cuts[49], cuts[98])
+        return cls(len(took) / seconds, percentile(took, 50), percentile(took, 99))
 
     def row(self, *texts: object) -> str:
         """Write a row of the table."""
-        cells = [*map(str, texts), f"{self.rate:,.1f}", f"{self.p50:,.1f}", f"{self.p99:,.1f}"]
-        return "| " + " | ".join(cells) + " |"
+        return row(*texts, *(f"{figure:,.1f}" for figure in self))
 
 
 class Connection:

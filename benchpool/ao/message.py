@@ -102,28 +102,6 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
             return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
         return self.tags.last(name, default)
 
-    def view(self) -> dict[str, Any]:
-        """Show the message under AO's names, for people and for JSON."""
-        shown: dict[str, Any] = {
-            "Id": self.id,
-            "From": self.sender,
-            "Owner": self.owner,
-            "Target": self.target,
-            "Tags": [{"name": name, "value": value} for name, value in self.tags],
-            "Data": self.data if isinstance(self.data, str) else f"({len(self.data)} bytes)",
-            "Timestamp": self.timestamp,
-            "Block-Height": self.block_height,
-            "Nonce": self.nonce,
-            "Epoch": self.epoch,
-            "Hash-Chain": self.hash_chain,
-            "Cron": self.cron,
-        }
-        if self.reference:
-            shown["Reference"] = self.reference
-        if self.pushed_for:
-            shown["Pushed-For"] = self.pushed_for
-        return shown
-
 
 _ROOT_FIELDS = {
     "Id": "id",
@@ -150,15 +128,6 @@ class Outgoing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tags: Tags
     data: Data
     reference: int
-
-    def view(self) -> dict[str, Any]:
-        """Show it as a compute unit does: Target, Tags, Data, Anchor."""
-        return {
-            "Target": self.target,
-            "Tags": [{"name": name, "value": value} for name, value in self.tags],
-            "Data": self.data if isinstance(self.data, str) else f"({len(self.data)} bytes)",
-            "Anchor": f"{self.reference:032d}",
-        }
 
 
 class SpawnRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -188,28 +157,6 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     error: str = ""
     recorded: tuple[bytes, ...] = ()
     """Answers from outside (inference), in the order asked: they stand in for it in a replay."""
-
-    def view(self) -> dict[str, Any]:
-        """Show it in the shape of a compute unit's answer."""
-        shown: dict[str, Any] = {
-            "Messages": [message.view() for message in self.messages],
-            "Spawns": [
-                {
-                    "Module": spawn.module,
-                    "Tags": [{"name": name, "value": value} for name, value in spawn.tags],
-                    "Anchor": f"{spawn.reference:032d}",
-                }
-                for spawn in self.spawns
-            ],
-            "Assignments": [
-                {"Message": assign.message, "Processes": list(assign.processes)}
-                for assign in self.assignments
-            ],
-            "Output": self.output,
-        }
-        if self.error:
-            shown["Error"] = self.error
-        return shown
 
 
 EMPTY_RESULT = Result()

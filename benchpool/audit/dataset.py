@@ -113,7 +113,7 @@ class ModuleJudge:
 
 
 @dataclass(slots=True)
-class Asked:
+class AskedQuestion:
     """One question asked of one model under one protocol."""
 
     sample: Sample
@@ -153,9 +153,11 @@ class DatasetRecount:
     repeated: int = 0
     """Answers that came when none was awaited; they count nothing."""
     problems: list[str] = field(default_factory=list)
-    _rows: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
-    _asked: dict[tuple[str, str, tuple[str, ...], str], list[Asked]] = field(default_factory=dict)
-    _waiting: dict[str, Asked] = field(default_factory=dict)
+    _rows: dict[tuple[str, str], list[AskedQuestion]] = field(default_factory=dict)
+    _asked: dict[tuple[str, str, tuple[str, ...], str], list[AskedQuestion]] = field(
+        default_factory=dict
+    )
+    _waiting: dict[str, AskedQuestion] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
     _router: str = ""
     _token: str = ""
@@ -236,7 +238,7 @@ class DatasetRecount:
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
         method, precision = evaluation_protocol.Protocol.parse(protocol)
         for sample in samples:
-            row = Asked(sample, model, weights, method, precision)
+            row = AskedQuestion(sample, model, weights, method, precision)
             self._rows[model, protocol].append(row)
             key = (model, *self.judge.ask(sample, method), precision)
             self._asked.setdefault(key, []).append(row)
@@ -290,11 +292,11 @@ class DatasetRecount:
             return
         self._end(row, "done")
 
-    def _fail(self, row: Asked) -> None:
+    def _fail(self, row: AskedQuestion) -> None:
         row.failures += 1
         self._end(row, "unscored" if row.failures >= MAX_FAILURES else "pending")
 
-    def _end(self, row: Asked, status: str) -> None:
+    def _end(self, row: AskedQuestion, status: str) -> None:
         row.status = status
         del self._waiting[row.reference]
 

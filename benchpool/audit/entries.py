@@ -19,17 +19,23 @@ from benchpool.ao.message import (
 )
 from benchpool.ao.tags import Tags
 from benchpool.errors import StoreError
+from benchpool.store import Line, Store
 
 _MESSAGE_FIELDS: Final = Message.__struct_fields__
 _MESSAGE_DEFAULTS: Final = msgspec.structs.asdict(Message("", "", "", "", ""))
 _RESULT_DEFAULTS: Final = msgspec.structs.asdict(EMPTY_RESULT)
 
 
-def entry_fields(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]:
-    """Return a log entry as JSON that has all that it has."""
+def entry_fields(line: Line, signed: Store | None) -> dict[str, Any]:
+    """Return a log entry as JSON that has all that it has.
+
+    Args:
+        line: the entry.
+        signed: where the signatures of a signed network are kept; None without any.
+    """
     try:
-        message = decode_message(raw_message)
-        result = decode_result(raw_result) if raw_result else None
+        message = decode_message(line.message)
+        result = decode_result(line.result) if line.result else None
     except (ValueError, TypeError) as error:
         raise StoreError(
             f"a log entry cannot be read: {error}; see where with: benchpool replay --verify"
@@ -40,7 +46,7 @@ def entry_fields(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]
         if (value := getattr(message, name)) != _MESSAGE_DEFAULTS[name]
     }
     entry: dict[str, Any] = {"message": fields}
-    if raw_result is not None and result is None:
+    if line.result is not None and result is None:
         entry["mail"] = True
     if result is not None:
         entry["result"] = {
@@ -48,7 +54,26 @@ def entry_fields(raw_message: bytes, raw_result: bytes | None) -> dict[str, Any]
             for name, value in msgspec.structs.asdict(result).items()
             if value != _RESULT_DEFAULTS[name]
         }
+    if signed is not None:
+        entry |= _item(signed, message) | _assignment(signed, line)
     return entry
+
+
+def _item(store: Store, message: Message) -> dict[str, str]:
+    """Return what is kept of a signed message's item, once: not with what it was assigned to."""
+    head = store.item_head(message.id) if message.process == message.target else None
+    if head is None:
+        return {}
+    return {"item": _base64(head), "mark": store.item_mark(message.id)}
+
+
+def _assignment(store: Store, line: Line) -> dict[str, Any]:
+    """Return what the scheduler signed of an entry's assignment."""
+    signed = store.signed_assignment(line.process, line.position)
+    if signed is None:
+        return {}
+    excluded = {"exclude": signed.exclude} if signed.exclude else {}
+    return {"assignment": _base64(signed.signature), **excluded}
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 
 from benchpool import __version__
-from benchpool.ao.ids import is_id
+from benchpool.ao.ids import encode_id, is_id
 from benchpool.ao.message import ProcessInfo
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, SignedAssignment
@@ -29,9 +29,10 @@ from benchpool.audit.replay import Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
 from benchpool.audit.state_hashes import StateHash, kept_in
-from benchpool.errors import StoreError
+from benchpool.errors import ConfigError, StoreError
+from benchpool.extensions.outside import OLD_LOG_FACT, old_positions
 from benchpool.process.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Line, Store
+from benchpool.store import Checkpoint, DataStore, Store
 from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
@@ -45,6 +46,7 @@ CHUNK: Final = 2**20
 """Bytes of data that one line holds."""
 _COMMIT_ENTRIES: Final = 5_000
 _SEED_DIGEST: Final = "seed_digest"
+_FACTS: Final = ("clock", "messenger", "scheduler", SIGNED_FACT, SCHEDULER_KEY_FACT, "sent")
 _SECRET_FACTS: Final = frozenset({"seed"})
 """Every key is made from the seed."""
 
@@ -58,7 +60,7 @@ class Exported(NamedTuple):
     left_out: list[tuple[str, int]]
     """Data transactions that are only named: id and size."""
     hash: str
-    """The hash of the last line, which stands for the whole run."""
+    """SHA-256 of the entries, line by line: equal logs have equal ones, whatever else is held."""
 
 
 # -- writing ---------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ def export_home(
     *,
     with_keys: bool = False,
     with_data: bool = False,
+    overwrite: bool = False,
     on_progress: Callable[[int], None] = lambda _count: None,
 ) -> Exported:
     """Write a home to a file, whole or not at all.
@@ -80,10 +83,17 @@ def export_home(
         with_keys: include the seed and the secrets of the wallets; only the user can read the
             file then.
         with_data: include data transactions above `DATA_LIMIT` too.
+        overwrite: whether a file that is there may be replaced.
         on_progress: called with the number of log entries written.
 
-    Raises: StoreError if the home is damaged or the file cannot be written.
+    Raises:
+        ConfigError: the file is there already.
+        StoreError: the home is damaged, or the file cannot be written.
     """
+    if file.exists() and not overwrite:
+        raise ConfigError(
+            f"{file} is there already; name another file, or overwrite it with --force"
+        )
     with open_run(folder) as run:
         writer = None
         partial = file.with_name(f".{file.name}.partial")
@@ -94,12 +104,10 @@ def export_home(
             with os.fdopen(handle, "wb") as out:
                 writer = LineWriter(out)
                 left_out = _write_registers(writer, run, with_keys=with_keys, with_data=with_data)
-                entries, signed = 0, run.store.has_items()
+                entries, log = 0, sha256()
+                signed = run.store if run.store.has_items() else None
                 for line in run.store.lines():
-                    entry = entry_fields(line.message, line.result)
-                    if signed:
-                        entry |= _item(run.store, entry) | _assignment(run.store, line)
-                    writer.write("entry", **entry)
+                    log.update(writer.write("entry", **entry_fields(line, signed)))
                     entries += 1
                     if entries % _COMMIT_ENTRIES == 0:
                         on_progress(entries)
@@ -110,7 +118,7 @@ def export_home(
             raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
         finally:
             partial.unlink(missing_ok=True)
-    return Exported(writer.lines, entries, file.stat().st_size, left_out, writer.hash)
+    return Exported(writer.lines, entries, file.stat().st_size, left_out, encode_id(log.digest()))
 
 
 def _write_registers(
@@ -128,18 +136,12 @@ def _write_registers(
         seed_digest=seed_digest,
         with_keys=with_keys,
     )
-    for name in (
-        "clock",
-        "messenger",
-        "scheduler",
-        SIGNED_FACT,
-        SCHEDULER_KEY_FACT,
-        "sent",
-        *(_SECRET_FACTS if with_keys else ()),
-    ):
+    for name in (*_FACTS, *(_SECRET_FACTS if with_keys else ())):
         value = store.fact(name)
         if value is not None:
             writer.write("fact", name=name, value=value)
+    untyped = msgspec.json.encode(old_positions(store)).decode()
+    writer.write("fact", name=OLD_LOG_FACT, value=untyped)
     limits = home.folder / LIMITS_FILE
     if limits.exists():
         writer.write("limits", text=limits.read_text(encoding="utf-8"))
@@ -182,24 +184,6 @@ def _write_memories(writer: LineWriter, home: Home, store: Store) -> None:
         if memory is not None:
             position, state, tables = memory
             writer.write("state", process=info.id, position=position, state=state, tables=tables)
-
-
-def _item(store: Store, entry: dict[str, Any]) -> dict[str, str]:
-    """Return what is kept of a signed message's item, once: not with what it was assigned to."""
-    message = entry["message"]
-    head = store.item_head(message["id"]) if message["process"] == message["target"] else None
-    if head is None:
-        return {}
-    return {"item": b64encode(head).decode(), "mark": store.item_mark(message["id"])}
-
-
-def _assignment(store: Store, line: Line) -> dict[str, Any]:
-    """Return what the scheduler signed of an entry's assignment."""
-    signed = store.signed_assignment(line.process, line.position)
-    if signed is None:
-        return {}
-    excluded = {"exclude": signed.exclude} if signed.exclude else {}
-    return {"assignment": b64encode(signed.signature).decode(), **excluded}
 
 
 # -- reading ---------------------------------------------------------------------------------

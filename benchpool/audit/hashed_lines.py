@@ -58,8 +58,8 @@ class LineWriter:
         self.lines = 0
         self.hash = _ORIGIN
 
-    def write(self, kind: str, **fields: Any) -> None:
-        """Add a line."""
+    def write(self, kind: str, **fields: Any) -> bytes:
+        """Add a line; return it without its hash."""
         rest = b'",' + msgspec.json.encode({"kind": kind, **fields})[1:]
         self.hash = _chain(self.hash, rest)
         self._buffer.write(_PREFIX + self.hash.encode() + rest + b"\n")
@@ -67,6 +67,7 @@ class LineWriter:
         self._held += 1
         if self._held >= _FRAME_LINES or self._buffer.tell() > _FRAME_BYTES:
             self._flush()
+        return rest
 
     def _flush(self) -> None:
         if self._held:

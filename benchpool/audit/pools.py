@@ -21,7 +21,7 @@ MOST_FINAL_ASKS: Final = 7
 """Ticks at which final scores are asked for, before the last known ones count."""
 
 
-class Registration(NamedTuple):
+class KnownDataset(NamedTuple):
     """What a data set said of itself."""
 
     name: str
@@ -59,7 +59,7 @@ class RecountedEntry:
     final: bool = False
 
 
-class Payment(NamedTuple):
+class SentPayment(NamedTuple):
     """A Transfer that the Benchmark sent for a pool."""
 
     reference: str
@@ -92,7 +92,7 @@ class RecountedPool:
     """Ticks at which final scores were asked for."""
     settled: int = -1
     """Position of the message that settled it."""
-    payments: list[Payment] = field(default_factory=list)
+    payments: list[SentPayment] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     """References, in the token's outbox, of the Debit-Notices that came for its payments."""
     terms: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class RecountedPool:
         return given
 
 
-class Join(NamedTuple):
+class AskedJoin(NamedTuple):
     """A Join-Pool that waits for the router."""
 
     pool: str
@@ -136,9 +136,9 @@ class BenchmarkRecount:
     info: ProcessInfo
     token: str = ""
     pools: dict[str, RecountedPool] = field(default_factory=dict)
-    _datasets: dict[str, Registration] = field(default_factory=dict)
+    _datasets: dict[str, KnownDataset] = field(default_factory=dict)
     _running: dict[str, bool] = field(default_factory=dict)
-    _joins: dict[str, Join] = field(default_factory=dict)
+    _joins: dict[str, AskedJoin] = field(default_factory=dict)
     _board_asks: dict[str, tuple[str, str]] = field(default_factory=dict)
     _final_asks: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -150,7 +150,7 @@ class BenchmarkRecount:
         if message.type == "Process":
             self.token = tags.get("WrappedAR")
         elif action == "register-dataset":
-            facts = Registration(tags.get("Name"), tags.get("Chance"), tags.get("LlamaRouter"))
+            facts = KnownDataset(tags.get("Name"), tags.get("Chance"), tags.get("LlamaRouter"))
             self._datasets[message.sender] = facts
         elif action == "credit-notice":
             self._credit(message, result)
@@ -237,7 +237,7 @@ class BenchmarkRecount:
             if pool is None or tags.get("Action") != "Transfer" or outgoing.target != self.token:
                 continue
             pool.payments.append(
-                Payment(
+                SentPayment(
                     str(outgoing.reference),
                     tags.get("Recipient"),
                     int(tags.get("Quantity")),
@@ -263,7 +263,7 @@ class BenchmarkRecount:
         if asked is None:
             return
         wish = message.json()
-        self._joins[str(asked.reference)] = Join(
+        self._joins[str(asked.reference)] = AskedJoin(
             wish["dataset"], wish["model"], message.sender, asked.target, message.timestamp
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from benchpool.ao.ids import complete_id, id_key
 from benchpool.ao.message import (
@@ -39,9 +39,6 @@ from benchpool.units.compute import ComputeUnit
 from benchpool.units.folding import fold, out_of_time
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
-
-if TYPE_CHECKING:
-    from benchpool.network import Network
 
 REPORT_EVERY: Final = 5_000
 _TIME_BUDGET: Final = b" exceeded its time budget of "
@@ -302,22 +299,6 @@ def replay_home(
             return replayer.run(process_id, verify=verify, on_progress=on_progress)
         finally:
             replayer.close()
-
-
-def replay_network(network: Network, *, limits: Limits | None = None) -> Replay:
-    """Fold the logs of an open network and compare with its processes as they stand."""
-    compute = network.compute
-    replayer = Replayer(
-        network.store,
-        network.data,
-        registry=network.registry,
-        kept=lambda process: state_hash_of(compute.instance(process)),
-        limits=limits or network.limits,
-    )
-    try:
-        return replayer.run()
-    finally:
-        replayer.close()
 
 
 def _was_ended(message: Message, record: Result) -> bool:

@@ -148,7 +148,7 @@ def dryrun(
         owner = session.asker(network, sender)
         result = network.dry_run(target, action, tags, data=content.data, sender=owner)
         if as_json:
-            output.print_json(result.view())
+            output.print_json(view.result_json(result))
         else:
             _show_result(result, view.names(network))
         given = dict([("Action", action), *tags])
@@ -233,7 +233,7 @@ def result(
     with session.reading(home) as network:
         found = network.result(*_find(network, id, process))
         if as_json:
-            output.print_json(found.view())
+            output.print_json(view.result_json(found))
         else:
             _show_result(found, view.names(network))
 

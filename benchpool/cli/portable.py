@@ -20,6 +20,7 @@ def export(
     with_data: Annotated[
         bool, typer.Option("--with-data", help="Include data above 16 MiB, such as models.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -39,6 +40,7 @@ def export(
             file,
             with_keys=with_keys,
             with_data=with_data,
+            overwrite=force,
             on_progress=lambda count: report(count, total, "export"),
         )
     if as_json:

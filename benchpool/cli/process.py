@@ -155,6 +155,8 @@ def inspect(process: ProcessArgument, as_json: JsonOption = False, home: HomeOpt
 
 
 def _describe(network: Network, party: str) -> dict[str, Any]:
+    from benchpool.ao.shapes import tags_json
+
     info = network.info(party)
     process = network.process(info.id)
     return {
@@ -163,12 +165,12 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "module": info.module,
         "owner": info.owner,
         "created": info.created_ms,
-        "tags": [{"name": name, "value": value} for name, value in info.tags],
+        "tags": tags_json(info.tags),
         "extensions": list(process.extensions),
         "cron": [
             {
                 "interval": entry.text,
-                "tags": [{"name": name, "value": value} for name, value in entry.tags],
+                "tags": tags_json(entry.tags),
                 "due": due_ms,
             }
             for entry, due_ms in network.timeline.entries(info.id)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from benchpool.ao import shapes
 from benchpool.cli import output
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ def print_tree(root: Trace, name_of: NameOf) -> None:
 
 def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, Any]:
     """Show a message as JSON under AO's names, with the names of the parties where known."""
-    shown = {**message.view(), "Process": message.process, "Position": message.position}
+    shown = {
+        **shapes.message_json(message),
+        "Process": message.process,
+        "Position": message.position,
+    }
     if name_of is not None:
         for key, identity in (("From-Name", message.sender), ("Process-Name", message.process)):
             name = name_of(identity)
@@ -128,7 +133,7 @@ def message_json(message: Message, name_of: NameOf | None = None) -> dict[str, A
 
 def result_json(result: Result | None) -> dict[str, Any] | None:
     """Show a result as JSON; None for mail and for what is pending."""
-    return None if result is None else result.view()
+    return None if result is None else shapes.result_json(result)
 
 
 def tree_json(root: Trace, name_of: NameOf) -> dict[str, Any]:

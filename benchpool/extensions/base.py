@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from benchpool.errors import BenchpoolError, ReplayDivergence
-from benchpool.extensions.outside import Unavailable, encode_fact, read_fact
+from benchpool.extensions.outside import Absence, encode_fact, read_fact
 
 T = TypeVar("T")
 
@@ -92,13 +92,13 @@ class Recorder:
         Raises: the failure.
         """
         fact = read_fact(self._given[0]) if self._given else None
-        if self._given and isinstance(fact, Unavailable) and fact.what == what:
+        if self._given and isinstance(fact, Absence) and fact.what == what:
             self._taken.append(self._given.popleft())
             raise failure(fact.why)
         try:
             return question()
         except failure as error:
-            self._taken.append(encode_fact(Unavailable(what, str(error))))
+            self._taken.append(encode_fact(Absence(what, str(error))))
             raise
 
     def finish(self) -> tuple[bytes, ...]:

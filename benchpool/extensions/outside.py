@@ -15,7 +15,7 @@ OLD_LOG_FACT: Final = "outside_facts_untyped"
 """By process, up to which position a home was written before such facts were recorded typed."""
 
 
-class Unavailable(msgspec.Struct, frozen=True, array_like=True, tag="unavailable"):
+class Absence(msgspec.Struct, frozen=True, array_like=True, tag="unavailable"):
     """What was asked for could not be had then. What can be had is the same for ever."""
 
     what: str
@@ -28,7 +28,7 @@ class OutOfTime(msgspec.Struct, frozen=True, array_like=True, tag="out of time")
     seconds: float
 
 
-Fact = Unavailable | OutOfTime
+Fact = Absence | OutOfTime
 
 encode_fact = msgspec.msgpack.Encoder().encode
 _decode: Any = msgspec.msgpack.Decoder(Fact).decode

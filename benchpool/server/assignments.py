@@ -6,11 +6,11 @@ from typing import Any
 
 from benchpool.ao.dataitem import DataItem
 from benchpool.ao.message import Message
+from benchpool.ao.shapes import PROTOCOL, tags_json, text_of
 from benchpool.ao.signers import to_base64url
 from benchpool.ao.tags import Pair
 from benchpool.ao.wire import anchor_text, assignment_item
 from benchpool.network import Network
-from benchpool.server.shapes import PROTOCOL, tags_json, text_of
 
 
 class Assignments:

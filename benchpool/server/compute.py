@@ -12,12 +12,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Item, Message, ProcessInfo, Result
+from benchpool.ao.shapes import result_json
 from benchpool.ao.tags import Tags
 from benchpool.errors import UnknownProcess
 from benchpool.server import evaluations
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
-from benchpool.server.shapes import read_cursor, result_json
+from benchpool.server.cursors import read_cursor
 
 BUSY_AFTER_S = 5.0
 """How long a request waits for an evaluation before it is told to ask again."""

@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from benchpool.ao.message import Message, Result
+from benchpool.ao.shapes import result_json
 from benchpool.network import Network
-from benchpool.server.shapes import Cursor, place, result_json, write_cursor
+from benchpool.server.cursors import Cursor, place, write_cursor
 
 _PAGE = 200
 

@@ -11,6 +11,7 @@ from graphql import GraphQLError, build_schema, graphql_sync
 from graphql.type import GraphQLResolveInfo
 
 from benchpool.ao.ids import encode_id
+from benchpool.ao.shapes import tags_json
 from benchpool.server.transactions import Place, Transaction, Transactions, Wanted
 from benchpool.store import Store
 
@@ -127,7 +128,7 @@ def _node(transaction: Transaction) -> dict[str, Any]:
         "fee": nothing,
         "quantity": nothing,
         "data": {"size": str(transaction.data_size), "type": _type(transaction)},
-        "tags": [{"name": name, "value": value} for name, value in transaction.tags],
+        "tags": tags_json(transaction.tags),
         "block": {
             "id": _block_id(height),
             "timestamp": transaction.timestamp_ms // 1000,  # Arweave counts seconds

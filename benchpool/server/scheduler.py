@@ -12,10 +12,10 @@ from benchpool.ao.message import Message
 from benchpool.server.answers import Refused, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
+from benchpool.server.cursors import Cursor
 from benchpool.server.evaluations import backwards, forwards
 from benchpool.server.intake import check, excluded, schedule
 from benchpool.server.messenger import ITEM_BODY
-from benchpool.server.shapes import Cursor
 
 LIMIT = 100
 MOST = 1_000

@@ -14,12 +14,12 @@ from benchpool.ao.clock import block_height
 from benchpool.ao.dataitem import DataItem, decode
 from benchpool.ao.ids import encode_id, is_id, module_id
 from benchpool.ao.message import Message
+from benchpool.ao.shapes import PROTOCOL
 from benchpool.ao.signers import to_base64url
 from benchpool.ao.tags import Pair, Tags
 from benchpool.ao.wire import MESSAGE, PROCESS, data_of
 from benchpool.errors import BenchpoolError, DataNotFound
 from benchpool.server.assignments import message_tags
-from benchpool.server.shapes import PROTOCOL
 from benchpool.store import Search, Store
 from benchpool.store.uploads import Upload
 

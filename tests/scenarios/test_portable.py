@@ -17,7 +17,7 @@ from benchpool.audit.export import export_home, import_file
 from benchpool.audit.hashed_lines import DamagedFile, LineWriter, read_lines
 from benchpool.audit.replay import replay_home
 from benchpool.cli import app
-from benchpool.errors import ReplayDivergence, StoreError
+from benchpool.errors import ConfigError, ReplayDivergence, StoreError
 from benchpool.network import Network
 
 
@@ -150,6 +150,53 @@ def test_large_data_is_named_and_left_out(finished: Path, tmp_path: Path, monkey
     assert export_home(finished, tmp_path / "all.zst", with_data=True).left_out == []
     with pytest.raises(ReplayDivergence, match=r"no data with id"):
         import_file(tmp_path / "run.zst", tmp_path / "copy")
+
+
+def mint_and_move(home: Path, *, interrupted: bool) -> str:
+    """Write the same log in one go, or in several that end at other places; return its hash."""
+    network = Network(home, seed=7)
+    network.spawn("WrappedAR", name="WrappedAR")
+    network.spawn("WrappedAR", {"Cron-Interval": "1-hour", "Cron-Tag-Action": "Info"})
+    for quantity in range(1, 9):
+        network.send("WrappedAR", "Mint", {"Quantity": str(quantity)})
+        if interrupted and not quantity % 3:
+            network.close(abort=quantity == 6)
+            network = Network(home, seed=7)
+    network.advance("2h")
+    if interrupted:
+        network.advance("10m")  # no tick falls due
+        network.data.put(b"nobody asks for it")
+    network.close(abort=interrupted)
+    return export_home(home, home.parent / f"{home.name}.zst").hash
+
+
+def test_equal_logs_have_equal_hashes(tmp_path: Path):
+    one = mint_and_move(tmp_path / "one", interrupted=False)
+    assert mint_and_move(tmp_path / "other", interrupted=True) == one
+    with Network(tmp_path / "other", seed=7) as network:
+        network.send("WrappedAR", "Info")
+    assert export_home(tmp_path / "other", tmp_path / "longer.zst").hash != one
+
+
+def test_keys_data_and_limits_are_no_part_of_the_hash(finished: Path, tmp_path: Path):
+    plain = export_home(finished, tmp_path / "plain.zst").hash
+    (finished / "limits.toml").write_text("tags = 255\n")
+    full = export_home(finished, tmp_path / "full.zst", with_keys=True, with_data=True)
+    assert full.hash == plain
+
+
+def test_a_file_that_is_there_is_kept_unless_forced(finished: Path, tmp_path: Path):
+    file = tmp_path / "thesis.txt"
+    file.write_text("three years of work")
+    with pytest.raises(ConfigError, match=r"thesis.txt is there already"):
+        export_home(finished, file)
+    command = ["export", str(file), "--home", str(finished)]
+    run = CliRunner().invoke(app, command)
+    assert run.exit_code == 2
+    assert "name another file, or overwrite it with --force" in run.stderr
+    assert file.read_text() == "three years of work"
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert import_file(file, tmp_path / "copy").difference is None
 
 
 def test_the_commands(finished: Path, tmp_path: Path):

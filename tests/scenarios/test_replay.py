@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from pydantic import Field
+from replaying import replay_network
 from typer.testing import CliRunner
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.message import decode_message, decode_result, encode, encode_result
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.process.registry import Registry
 

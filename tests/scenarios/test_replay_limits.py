@@ -5,10 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from replaying import replay_network
 
 from benchpool import Message, Network, Process, handler
 from benchpool.ao.message import decode_message
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.errors import PushLimitExceeded, UnknownProcess
 from benchpool.process.registry import Registry
 from benchpool.units.limits import Limits

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -262,30 +260,3 @@ def test_of_a_tag_twice_the_last_counts_at_the_root_and_the_first_in_the_tags():
     assert (twice.action, twice.get("N")) == ("B", "2")
     assert (twice.tags["Action"], twice.tags.get("N"), twice.tags.last("n")) == ("A", "1", "2")
     assert message().action == ""
-
-
-def test_the_view_of_a_message_bears_ao_s_names_and_is_json():
-    shown = message(tags=Tags({"A": "1"}), data=b"12", reference="3", pushed_for="u").view()
-    assert json.loads(json.dumps(shown)) == shown
-    assert shown["From"] == "s"
-    assert shown["Data"] == "(2 bytes)"
-    assert shown["Reference"] == "3"
-    assert shown["Pushed-For"] == "u"
-    assert shown["Tags"] == [{"name": "A", "value": "1"}]
-    assert "Reference" not in message().view()
-
-
-def test_the_view_of_a_result_has_the_shape_of_a_compute_unit_s_answer():
-    shown = Result(
-        (Outgoing("t", Tags({"A": "1"}), b"1", 3),),
-        (SpawnRequest("M", Tags(), "", 4),),
-        (AssignRequest("m", ("p",)),),
-        "line",
-        "bad",
-    ).view()
-    assert json.loads(json.dumps(shown)) == shown
-    assert list(shown) == ["Messages", "Spawns", "Assignments", "Output", "Error"]
-    assert shown["Messages"][0]["Anchor"] == "0" * 31 + "3"
-    assert shown["Spawns"][0]["Module"] == "M"
-    assert shown["Assignments"] == [{"Message": "m", "Processes": ["p"]}]
-    assert "Error" not in Result().view()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replaying import replay_network
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.dataitem import decode, sign, verify
@@ -18,7 +19,7 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import Wire, assignment_item
 from benchpool.audit.export import export_home, import_file
-from benchpool.audit.replay import replay_home, replay_network
+from benchpool.audit.replay import replay_home
 from benchpool.errors import (
     ConfigError,
     DataItemError,
@@ -502,7 +503,7 @@ def test_an_export_carries_the_signatures(home, tmp_path):
         verify(net.logs.item(net.inbox("alice")[0].id))
     with pytest.raises(StoreError, match="not its keys"):
         network(copy, seed=None)
-    export_home(home, file, with_keys=True)
+    export_home(home, file, with_keys=True, overwrite=True)
     import_file(file, keyed, registry=registry())
     with network(keyed, seed=None) as net:
         verify(net.logs.item(net.send("first", "Ping", sender="alice").reply().id))

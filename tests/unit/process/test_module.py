@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from replaying import replay_network
 
 from benchpool.ao.message import Message, Outgoing, ProcessInfo
 from benchpool.ao.tags import Tags
-from benchpool.audit.replay import replay_network
 from benchpool.errors import HandlerError, UnknownModule
 from benchpool.network import Network
 from benchpool.process.process import Process, handler

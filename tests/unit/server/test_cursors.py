@@ -7,15 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchpool.ao.ids import module_id
-from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result, SpawnRequest
-from benchpool.ao.tags import Tags
+from benchpool.ao.message import Message
 from benchpool.errors import ConfigError
 from benchpool.process.registry import Registry
-from benchpool.server.shapes import Cursor, place, read_cursor, result_json, write_cursor
-
-INFO = ProcessInfo(
-    id="p" * 43, module="Token", owner="o", tags=Tags(), created_ms=0, created_height=0, order=0
-)
+from benchpool.server.cursors import Cursor, place, read_cursor, write_cursor
 
 
 @given(st.integers(0, 2**53), st.integers(0, 2**31), st.booleans())
@@ -35,25 +30,6 @@ def test_a_cursor_may_be_a_time():
 def test_what_is_no_cursor_is_refused_and_nothing_worse_happens(text):
     with suppress(ConfigError):
         read_cursor(text)
-
-
-def test_a_result_has_aos_shape_and_an_error_only_if_there_is_one():
-    result = Result(
-        (Outgoing("t", Tags({"Action": "Go"}), b"\xff", 4),),
-        (SpawnRequest("Token", Tags(), "", 5),),
-    )
-    shown = result_json(result, INFO)
-    assert set(shown) == {"Messages", "Assignments", "Spawns", "Output", "GasUsed"}
-    (message,) = shown["Messages"]
-    assert message["Anchor"] == "0" * 31 + "4"
-    assert message["Tags"][3:] == [
-        {"name": "Reference", "value": "4"},
-        {"name": "Action", "value": "Go"},
-    ]
-    (spawn,) = shown["Spawns"]
-    assert spawn["Data"] == "NODATA"
-    assert {"name": "From-Module", "value": module_id("Token")} in spawn["Tags"]
-    assert result_json(Result(error="no"), INFO)["Error"] == "no"
 
 
 def test_a_module_is_found_by_its_id():
