@@ -54,7 +54,7 @@ def up(
     Example: benchpool up --port 4000
     """
     from benchpool.errors import PrerequisiteError
-    from benchpool.store.home import find_home
+    from benchpool.store.home import Home, find_home
     from benchpool.store.server_file import refuse_served
 
     try:
@@ -67,11 +67,14 @@ def up(
 
     folder = find_home(home)
     refuse_served(folder)
-    if not go_live:
+    fresh = not Home(folder).exists()
+    if not (fresh or go_live):
         _ask_to_go_live(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
 
     def ready(addresses: Addresses, resumed: int) -> None:
+        if fresh:
+            output.note(f"a new network begins in {folder}")
         if resumed:
             output.note(f"resuming {output.count(resumed, 'message')} of an interrupted run")
         if as_json:
@@ -108,23 +111,22 @@ def _ask_to_go_live(folder: Path) -> None:
     from benchpool.ao.wire import SIGNED_FACT
     from benchpool.cli.view import moment
     from benchpool.errors import ConfigError
-    from benchpool.store.home import Home, open_run
+    from benchpool.store.home import open_run
 
-    if not Home(folder).exists():
-        output.note(f"a new network begins in {folder}")
-        return
     with open_run(folder) as run:
         if run.store.fact(SIGNED_FACT) is not None or not run.store.count():
             return
         now_ms = int(run.store.fact("clock") or 0)
-    output.note(
-        f"{folder} lives in virtual time, at {moment(now_ms)}. A server moves it to today: pools"
-        " that end before today are over, and from now on every message is signed. There is no"
-        " way back; to keep it as it is, copy the folder and serve the copy."
+    what = (
+        f"{folder} lives in virtual time, at {moment(now_ms)}. A server moves it to today for good:"
+        " pools that end before today are over, and every message is signed from then on"
     )
     if not (output.is_terminal(sys.stdin) and output.is_terminal(sys.stderr)):
-        raise ConfigError("nobody is here to agree to that; say --go-live, or name a new home")
-    if not typer.confirm("Move it to today?", err=True):
+        raise ConfigError(f"{what}; agree to that with --go-live, or serve a copy of the folder")
+    output.note(f"{what}. To keep it as it is, serve a copy of the folder.")
+    sys.stderr.write("Move it to today? [y/N]: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         output.note("nothing was changed")
         raise typer.Exit(1)
 

@@ -85,7 +85,7 @@ class Auction(Process):
         """Open another auction, which belongs to this one."""
         tags = {"Item": message.tags["Item"], "Token": self.state.token}
         reference = self.spawn("Auction", tags)
-        self.receive({"Action": "Spawned", "X-Reference": str(reference)}, self.opened)
+        self.receive({"Action": "Spawned", "Reference": str(reference)}, self.opened)
 
     def opened(self, message: Message) -> None:
         """Note the auction that was asked for. Once; then the wait is over."""

@@ -49,7 +49,7 @@ def test_a_script_must_say_so_and_nothing_is_changed_if_it_does_not(virtual: Pat
     done = begin(virtual, "--port", "0")
     assert done.returncode == 2
     assert "lives in virtual time, at 2025-01-02T12:00:00Z" in done.stderr
-    assert "--go-live" in done.stderr
+    assert ("--go-live" in done.stderr, len(done.stderr.splitlines())) == (True, 1)
     assert facts(virtual) == BEFORE
 
 
@@ -63,7 +63,7 @@ def test_a_script_that_says_so_goes_live(virtual: Path) -> None:
         assert addresses["gateway"]
 
 
-@pytest.mark.parametrize(("typed", "code"), [("n\n", 1), ("\n", 1), ("y\n", 0)])
+@pytest.mark.parametrize(("typed", "code"), [("n\n", 1), ("\n", 1), ("Ctrl-C", 130), ("y\n", 0)])
 def test_on_a_terminal_it_asks(virtual: Path, typed: str, code: int) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "benchpool", "up", "--home", str(virtual), "--port", "0"]
@@ -74,7 +74,10 @@ def test_on_a_terminal_it_asks(virtual: Path, typed: str, code: int) -> None:
         said = b""
         while b"[y/N]" not in said:
             said += os.read(ours, 1024)
-        os.write(ours, typed.encode())
+        if typed == "Ctrl-C":
+            program.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, typed.encode())
         if code == 0:
             assert program.stdout is not None
             assert "Messenger unit" in program.stdout.readline()
