@@ -80,3 +80,30 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path):
     )
     for (command, shown), printed in zip(steps, done.stdout.split("@@@\n"), strict=False):
         assert matches(shown, printed), f"{command}\n{printed}"
+
+
+@pytest.mark.parametrize(
+    ("printed", "same"),
+    [
+        ("Quantity=250 a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d\n", True),
+        ("Quantity=251 a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d\n", False),
+        ("Quantity=250 a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d4-a1b2c3d\nmore\n", False),
+        ("", False),
+    ],
+)
+def test_an_output_that_differs_is_noticed(printed: str, same: bool):
+    assert matches(["Quantity=250 xyzxyzxy…"], printed) is same
+    assert matches(["...", "Quantity=250 …"], f"first\nsecond\n{printed}") is same
+
+
+def test_every_path_that_a_page_names_is_there():
+    place = re.compile(
+        r"(?<![\w/.-])((?:benchpool|processes|benchmarks|scripts|tests|datasets|docs)/[\w./-]+)"
+    )
+    pages = [ROOT / "README.md", ROOT / "BENCHMARKS.md", *(ROOT / "docs").rglob("*.md")]
+    named = {
+        (page.name, path.rstrip("./")) for page in pages for path in place.findall(page.read_text())
+    }
+    lost = {(page, path) for page, path in named if not (ROOT / path).exists()}
+    assert len(named) > 50
+    assert lost == set()
