@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from benchpool.evaluation import prompts
 from benchpool.evaluation.sample import Sample, parse_samples
 from benchpool.evaluation.scorers import retrieve_letter
-from processes.counts import Counts, Figures, accuracy_figures
 from processes.dataset import DatasetProcess
 from processes.dataset.parts import DatasetCard, Prediction, generated_text, most_likely
 
@@ -38,11 +37,3 @@ class SiqaDataset(DatasetProcess):
         if protocol == "cloze":
             return most_likely(answer, sample)
         return Prediction(retrieve_letter(generated_text(answer)))
-
-    def is_correct(self, sample: Sample, choice: int) -> bool:
-        """Compare with the label."""
-        return choice == sample.gold
-
-    def calculate_score(self, counts: Counts) -> Figures:
-        """Report the accuracy over what was answered."""
-        return accuracy_figures(counts)

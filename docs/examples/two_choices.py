@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 from benchpool.errors import DatasetError
 from benchpool.evaluation.sample import Sample
 from processes.counts import Counts, Figures, accuracy_figures
-from processes.dataset import DatasetProcess
-from processes.dataset.parts import DatasetCard, Prediction, most_likely
+from processes.dataset import DatasetCard, DatasetProcess, Prediction, most_likely
 
 COLUMNS = ["goal", "first", "second", "right"]
 

@@ -31,11 +31,7 @@ class Outcome(NamedTuple):
 
 
 def report(outcomes: Iterable[Outcome], choices: int) -> dict[str, Any]:
-    """Sum rows up.
-
-    Args:
-        outcomes: all rows of one model under one protocol.
-        choices: how many each question has.
+    """Sum all rows of one model under one protocol up, where questions have so many choices.
 
     Returns: counts by letter of what was taken and what was right, margins in nats, tokens,
         runtimes with the number of answers of each, and reasons of rows without an answer.

@@ -10,8 +10,7 @@ from sqlalchemy import text
 
 from benchpool.evaluation.sample import Sample
 from benchpool.process.process import Process, handler
-from processes.dataset import DatasetProcess
-from processes.dataset.parts import DatasetCard
+from processes.dataset import DatasetCard, DatasetProcess
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "two_choices.py"
 CSV = "goal,first,second,right\nOpen a jar,twist the lid,sing to it,1\nCut bread,spoon,knife,2\n"
