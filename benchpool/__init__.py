@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchpool.version import VERSION
+
 if TYPE_CHECKING:
     from benchpool.network import Network, Sent
     from benchpool.process import Message, Process, State, handler
 
+__version__ = VERSION
 __all__ = ["Message", "Network", "Process", "Sent", "State", "handler"]
-__version__ = "0.1.0"
 
 _HOMES = {
     "Message": "benchpool.ao.message",

@@ -17,10 +17,10 @@ from typing import Any
 
 from benchpool import Network
 from benchpool.client.deployment import deploy, sample_path, upload_model
-from benchpool.client.pools import ask
 from benchpool.errors import BenchpoolError, HandlerError, PoolError
 from benchpool.evaluation.sample import load_samples, to_json
 from benchpool.inference.files.catalogue import Catalogue
+from benchpool.network import ask
 from benchpool.store.home import find_home
 
 DATASET = "SiqaDataset"

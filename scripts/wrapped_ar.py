@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchpool import Network
-from benchpool.client.pools import ask, supply
+from benchpool.client.pools import supply
 from benchpool.client.served import open_to_write
 from benchpool.client.writer import Writer, send
 from benchpool.errors import BenchpoolError, HandlerError
+from benchpool.network import ask
 from benchpool.store.home import find_home
 from benchpool.winston import format_war, parse_war
 

@@ -18,7 +18,6 @@ from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
-from benchpool import __version__
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.ao.message import ProcessInfo
 from benchpool.ao.wallet import Wallet
@@ -38,6 +37,7 @@ from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.uploads import UploadRecord
 from benchpool.units.limits import LIMITS_FILE, find_limits
+from benchpool.version import VERSION
 
 FORMAT: Final = 1
 DATA_LIMIT: Final = 16 * 2**20
@@ -130,7 +130,7 @@ def _write_registers(
     writer.write(
         "header",
         format=FORMAT,
-        benchpool=__version__,
+        benchpool=VERSION,
         schema=SCHEMA_VERSION,
         # The seed's own digest makes the keys, so only a digest of that is told.
         seed_digest=seed_digest,

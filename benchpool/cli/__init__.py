@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from benchpool import __version__
 from benchpool.cli import (
     audit,
     clock,
@@ -32,6 +31,7 @@ from benchpool.cli import (
 )
 from benchpool.cli.arguments import shield_ids
 from benchpool.errors import BenchpoolError
+from benchpool.version import VERSION
 
 __all__ = ["app", "main"]
 
@@ -98,7 +98,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        output.line(f"benchpool {__version__}")
+        output.line(f"benchpool {VERSION}")
         raise typer.Exit
 
 

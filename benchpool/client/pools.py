@@ -14,7 +14,7 @@ from benchpool.ao.wallet import Wallet, check_name
 from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
 from benchpool.inference.files.catalogue import Catalogue
-from benchpool.network import Network, Party, Sent
+from benchpool.network import Network, Party, Sent, ask
 
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
 _RANKING = "Update-Leaderboard"
@@ -25,21 +25,6 @@ _COUNTS = {
     "unscored": "Unscored",
     "total": "Total",
 }
-
-
-def ask(network: Network, target: Party, action: str, tags: TagsInput = ()) -> Outgoing:
-    """Ask a process by a dry run, which leaves no trace; return its answer.
-
-    Raises: UnknownProcess; PoolError with the reason if it refuses or is silent.
-    """
-    result = network.dry_run(target, action, tags)
-    name = network.name_of(network.resolve(target))
-    if result.error or not result.messages:
-        raise PoolError(f"{name} did not answer {action}: {result.error or 'no answer came'}")
-    answer = result.messages[0]
-    if answer.tags.get("Action").endswith("-Error"):
-        raise PoolError(f"{action}: {answer.tags.get('Error') or 'refused'}")
-    return answer
 
 
 def balance(network: Network, token: Party, account: Party) -> int:

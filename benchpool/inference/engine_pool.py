@@ -33,7 +33,8 @@ from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import usable_cores
 from benchpool.inference.recovery import Call
 from benchpool.inference.runs import Run
-from benchpool.inference.sharing import Memory, SharedModel, choose
+from benchpool.inference.shared_model import SharedModel
+from benchpool.inference.sharing import Memory, choose
 
 _CONTEXT_TOKENS = 4096
 _END_S = 5.0

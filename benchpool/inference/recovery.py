@@ -3,22 +3,19 @@
 What a child had not answered when it died is asked again in halves, after everything else of its
 call: other requests lose nothing, and a request that kills fails alone. A call of which several
 children die without an answer between them, or too many in all, ends: what is left of it fails.
-From the second death of a model in a row on, there is a pause before it is started again.
+From the second death of a model in a row on, there is a pause before it is started again; see
+`backoff`.
 """
 
 from __future__ import annotations
 
 import queue
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from benchpool.errors import InferenceError, ModelFileError
 from benchpool.inference.engine import Answer, ChoicesRequest, EngineStats, Outcome, Request
-
-if TYPE_CHECKING:
-    from benchpool.inference.sharing import SharedModel
+from benchpool.inference.shared_model import SharedModel
 
 MOST_SHARE = 32
 """Most requests of a share: enough to pack, few enough that all workers end together."""
@@ -27,32 +24,6 @@ _HOPELESS = 5
 """Deaths in a row, without an answer between them, that end a call."""
 _MOST_DEATHS = 16
 """Deaths in all that end a call."""
-_FIRST_PAUSE_S = 0.5
-_MOST_PAUSE_S = 30.0
-
-
-class Backoff:
-    """Counts deaths in a row: from the second one on there is a pause, which doubles."""
-
-    def __init__(self) -> None:
-        self._deaths = 0
-        self._died_at = 0.0
-
-    def died(self) -> None:
-        """Count a death."""
-        self._deaths += 1
-        self._died_at = time.monotonic()
-
-    def answered(self) -> None:
-        """An answer came: the deaths before it were not in a row with later ones."""
-        self._deaths = 0
-
-    def left_s(self) -> float:
-        """Time until the next start, in seconds."""
-        if self._deaths < 2:
-            return 0.0
-        pause_s: float = min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._deaths - 2))
-        return max(0.0, self._died_at + pause_s - time.monotonic())
 
 
 class Call:

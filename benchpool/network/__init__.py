@@ -17,11 +17,13 @@
     logs.py         what do the logs say?
     timeline.py     what time is it, and which cron ticks are due?
     live_mode.py    how do heavy processes run beside everything else?
+    asking.py       what does a process answer to a question?
     sent.py         what came of a message, for its sender?
 """
 
+from benchpool.network.asking import ask
 from benchpool.network.directory import DEFAULT_WALLET, Party
 from benchpool.network.network import Network
 from benchpool.network.sent import Sent
 
-__all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent"]
+__all__ = ["DEFAULT_WALLET", "Network", "Party", "Sent", "ask"]

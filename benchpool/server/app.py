@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from benchpool import __version__
 from benchpool.ao.ids import is_id
 from benchpool.errors import BenchpoolError
 from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
+from benchpool.version import VERSION
 
 UNITS: dict[str, Callable[[Context], APIRouter]] = {
     "mu": messenger.routes,
@@ -41,7 +41,7 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
     """
     app = FastAPI(
         title="benchpool",
-        version=__version__,
+        version=VERSION,
         description="A local AO network: messenger, scheduler and compute unit, and a gateway.",
     )
     if unit is None:

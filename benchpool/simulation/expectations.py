@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from benchpool.ao.message import Message
-from benchpool.client.pools import PoolClient, balance, supply
 from benchpool.errors import BenchpoolError, InvalidQuantity
-from benchpool.network import Network, Sent
+from benchpool.network import Network, Sent, ask
 from benchpool.simulation.scenario import (
     BoardPart,
     ExpectPart,
@@ -54,7 +54,7 @@ class Expectations:
         for name, wanted in expect.balances.items():
             yield from self._balance(expect.token, name, wanted)
         if expect.supply is not None:
-            found = supply(self._network, expect.token)
+            found = int(ask(self._network, expect.token, "Total-Supply").data)
             if found != expect.supply:
                 yield (
                     ("supply",),
@@ -100,7 +100,8 @@ class Expectations:
             return False
 
     def _balance(self, token: str, name: str, wanted: int) -> Iterator[Problem]:
-        found = balance(self._network, token, name)
+        account = {"Recipient": self._network.resolve(name)}
+        found = int(ask(self._network, token, "Balance", account).data)
         if found != wanted:
             yield (
                 ("balances", name),
@@ -109,7 +110,7 @@ class Expectations:
 
     def _pool(self, wanted: PoolPart) -> Iterator[Problem]:
         pool = self._resolve(wanted.pool)
-        facts = PoolClient(self._network, wanted.benchmark).get(pool).facts
+        facts = json.loads(ask(self._network, wanted.benchmark, "Get-Pool", {"Pool": pool}).data)
         for name, value in wanted.facts.items():
             if not self._same(name, value, facts.get(name)):
                 yield (
@@ -119,7 +120,7 @@ class Expectations:
 
     def _leaderboard(self, wanted: BoardPart) -> Iterator[Problem]:
         pool = self._resolve(wanted.pool)
-        rows = PoolClient(self._network, wanted.benchmark).leaderboard(pool)
+        rows = json.loads(ask(self._network, wanted.benchmark, "Leaderboard", {"Pool": pool}).data)
         if len(rows) != len(wanted.rows):
             yield (
                 ("leaderboard", "rows"),

@@ -7,7 +7,8 @@ import pytest
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.inference import ChoicesRequest, EngineStats, Unanswered
 from benchpool.inference import recovery as recovery_module
-from benchpool.inference.recovery import Backoff, Call
+from benchpool.inference.backoff import Backoff
+from benchpool.inference.recovery import Call
 
 REQUESTS = [ChoicesRequest(f"{n:03}", (" x",)) for n in range(100)]
 DEATH = ModelDied("gone")
