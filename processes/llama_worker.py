@@ -39,7 +39,7 @@ class Computing(State):
     layout: str
 
 
-class Loaded(State):
+class WorkerState(State):
     """The model in use and how it is asked."""
 
     router: str = ""
@@ -70,7 +70,7 @@ class LlamaWorker(Process):
     extensions: ClassVar[tuple[str, ...]] = ("WeaveDrive", "Llama")
     heavy: ClassVar[bool] = True
 
-    state: Loaded
+    state: WorkerState
     llama: Llama
     weavedrive: WeaveDrive
 

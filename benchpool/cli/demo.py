@@ -59,7 +59,7 @@ def demo(
     entrants = _entrants()
     samples = load_samples(data or _shipped())[:questions]
     folder = home or DEMO_HOME
-    listener = Listener(quiet=as_json)
+    listener = DemoPrinter(quiet=as_json)
     try:
         with _open(folder, seed, replace=home is None) as network, session.working(network):
             if network.resumed:
@@ -78,7 +78,7 @@ def demo(
         _show(result, folder)
 
 
-class Listener:
+class DemoPrinter:
     """Prints the story as it happens."""
 
     def __init__(self, *, quiet: bool) -> None:

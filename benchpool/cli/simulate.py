@@ -11,7 +11,7 @@ from benchpool.cli import completion, output
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.simulation.runner import Outcome
+    from benchpool.simulation.runner import ScenarioOutcome
 
 
 def simulate(
@@ -35,7 +35,7 @@ def simulate(
     from benchpool.simulation.scenario import load_scenario
 
     scenario = load_scenario(file)
-    failed: Outcome | None = None
+    failed: ScenarioOutcome | None = None
     outcomes = []
     if not as_json and scenario.title:
         output.line(output.paint(scenario.title, "strong"))
@@ -60,7 +60,7 @@ def simulate(
         raise typer.Exit(1)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ScenarioOutcome) -> None:
     mark = output.paint("✗", "error") if outcome.failures else output.paint("✓", "good")
     output.line(output.clean(outcome.title), f"{mark} {outcome.time:>8}  ", " " * 12)
     for failure in outcome.failures:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import deploy, upload_model
-from benchpool.client.pools import Pool, PoolClient, balance, supply
+from benchpool.client.pools import PoolClient, PoolFacts, balance, supply
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
@@ -105,7 +105,7 @@ def finished(network: Network) -> bool:
     return pool is not None and pool.text("status") in SETTLED
 
 
-def _pool(network: Network) -> Pool | None:
+def _pool(network: Network) -> PoolFacts | None:
     return next((pool for pool in PoolClient(network).pools() if pool.title == TITLE), None)
 
 

@@ -38,7 +38,7 @@ def supply(network: Network, token: Party) -> int:
     return int(ask(network, token, "Total-Supply").data)
 
 
-class Watch(Protocol):
+class PoolWatch(Protocol):
     """Who is told what a client asks and sends."""
 
     def say(self, text: str) -> None:
@@ -49,7 +49,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolFacts:
     """A pool as its Benchmark tells of it."""
 
     facts: dict[str, Any]
@@ -99,7 +99,7 @@ class PoolClient:
         benchmark: Party = "Benchmark",
         *,
         writer: Writer | None = None,
-        watch: Watch | None = None,
+        watch: PoolWatch | None = None,
     ) -> None:
         self._network = network
         self._writer = writer or network
@@ -108,13 +108,15 @@ class PoolClient:
 
     # -- looking -----------------------------------------------------------------------------
 
-    def pools(self) -> list[Pool]:
+    def pools(self) -> list[PoolFacts]:
         """Return every pool."""
-        return [Pool(facts) for facts in json.loads(self._ask(self._benchmark, "Get-Pools").data)]
+        return [
+            PoolFacts(facts) for facts in json.loads(self._ask(self._benchmark, "Get-Pools").data)
+        ]
 
-    def get(self, pool: str) -> Pool:
+    def get(self, pool: str) -> PoolFacts:
         """Return one pool with all its facts. Raises: PoolError."""
-        return Pool(json.loads(self._ask(self._benchmark, "Get-Pool", {"Pool": pool}).data))
+        return PoolFacts(json.loads(self._ask(self._benchmark, "Get-Pool", {"Pool": pool}).data))
 
     def leaderboard(self, pool: str) -> list[dict[str, Any]]:
         """Return a pool's ranked entries. Raises: PoolError."""
@@ -169,7 +171,7 @@ class PoolClient:
         known = {name: tags.get(name) for name in ("Quantization", "Chat-Template")}
         return known | {name: value for name, value in tags if name.startswith("Runtime-")}
 
-    def find(self, text: str) -> Pool:
+    def find(self, text: str) -> PoolFacts:
         """Find a pool by its id, the beginning of it, or its title.
 
         Raises: PoolError if there is none; AmbiguousId if several are meant.
@@ -201,7 +203,7 @@ class PoolClient:
         data = json.dumps({"dataset": pool, "model": model})
         return _wanted(self._send(self._benchmark, "Join-Pool", {}, data, owner), "Joined-Pool")
 
-    def worker(self, model: str, pool: Pool, *, router: str | None, owner: Wallet) -> str:
+    def worker(self, model: str, pool: PoolFacts, *, router: str | None, owner: Wallet) -> str:
         """Return the process of a model: one that is there, else a new LlamaWorker.
 
         Args:
@@ -231,7 +233,7 @@ class PoolClient:
             self._watch.sent(network.logs.sent(worker, worker, owner.address))
         return worker
 
-    def _router_of(self, pool: Pool) -> str:
+    def _router_of(self, pool: PoolFacts) -> str:
         return self._ask(pool.dataset, "Info").tags.get("LlamaRouter") or self._network.resolve(
             "LlamaRouter"
         )

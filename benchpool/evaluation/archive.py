@@ -34,7 +34,7 @@ _DAMAGE: Final = (
 )
 
 
-class Pair(NamedTuple):
+class QuestionFiles(NamedTuple):
     """Questions and labels as they stand in their files, and what errors call those files."""
 
     questions: bytes
@@ -48,7 +48,7 @@ def is_archive(data: bytes) -> bool:
     return data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def read_archive(data: bytes, name: str, split: Split) -> Pair:
+def read_archive(data: bytes, name: str, split: Split) -> QuestionFiles:
     """Take a split's two files out of a zip archive, whatever folder they stand in.
 
     Raises:
@@ -59,7 +59,7 @@ def read_archive(data: bytes, name: str, split: Split) -> Pair:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
             questions_member = _find_member(opened, questions, name)
             labels_member = _find_member(opened, labels, name)
-            return Pair(
+            return QuestionFiles(
                 _read_member(opened, questions_member, name),
                 f"{name}/{questions_member.filename}",
                 _read_member(opened, labels_member, name),
@@ -69,7 +69,7 @@ def read_archive(data: bytes, name: str, split: Split) -> Pair:
         raise DatasetError(f"is a damaged archive: {error}", path=name) from error
 
 
-def read_folder(folder: Path, split: Split) -> Pair:
+def read_folder(folder: Path, split: Split) -> QuestionFiles:
     """Read a split's two files from a folder, or from the one folder inside it that has them.
 
     Raises:
@@ -87,7 +87,7 @@ def read_folder(folder: Path, split: Split) -> Pair:
             if not (found[0] / labels).is_file():
                 raise DatasetError(f"has {questions} but no {labels} beside it", path=found[0])
             questions_path, labels_path = found[0] / questions, found[0] / labels
-            return Pair(
+            return QuestionFiles(
                 questions_path.read_bytes(),
                 str(questions_path),
                 labels_path.read_bytes(),

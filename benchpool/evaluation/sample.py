@@ -93,7 +93,7 @@ def to_json(samples: Sequence[Sample]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _parse_pair(pair: archive.Pair) -> list[Sample]:
+def _parse_pair(pair: archive.QuestionFiles) -> list[Sample]:
     labels = _parse_lines(pair.labels, pair.labels_name, lambda line: _label(line.strip()))
     rows = _parse_lines(pair.questions, pair.questions_name, lambda line: _texts(_decode(line)))
     if len(labels) != len(rows):

@@ -24,7 +24,7 @@ ERROR_SCHEMA: dict[str, Any] = {
 }
 
 
-class Refused(BenchpoolError):
+class RefusedRequest(BenchpoolError):
     """A request that is answered with a text, and a status if it is not the unit's usual one."""
 
     def __init__(self, text: str, status: int | None = None, *, detail: str = "") -> None:
@@ -54,7 +54,7 @@ def refusal(error: Exception, status: int = 500) -> Response:
     """
     if isinstance(error, ProcessBusy):
         return answer({"message": str(error)}, 202)
-    if isinstance(error, Refused):
+    if isinstance(error, RefusedRequest):
         status = error.status or status
         if error.detail:
             return answer({"error": str(error), "detail": error.detail}, status)

@@ -19,7 +19,7 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wire import MESSAGE, PROCESS, PROTOCOL
 from benchpool.errors import DataItemError, Unavailable
 from benchpool.inference.files.gguf_header import MAGIC
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import Context
 from benchpool.server.messenger import ITEM_BODY
 from benchpool.store.uploads import Incoming, Upload
@@ -41,13 +41,15 @@ def routes(context: Context) -> APIRouter:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(context.threads, work, *given)
         except DataItemError as error:
-            raise Refused(f"Invalid Data Item! {error}", 400) from None
+            raise RefusedRequest(f"Invalid Data Item! {error}", 400) from None
         except OSError as error:
             raise Unavailable(f"the upload cannot be written: {error.strerror}") from None
 
     async def take(request: Request, incoming: Incoming) -> DataItem:
         """Take the body in. Raises: Refused; ClientDisconnect if it was cut off."""
-        too_large = Refused(f"the data item is larger than {most:,} bytes (upload_bytes)", 413)
+        too_large = RefusedRequest(
+            f"the data item is larger than {most:,} bytes (upload_bytes)", 413
+        )
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > most:
             raise too_large
@@ -98,7 +100,7 @@ def check(item: DataItem) -> None:
     """Accept an item that is no message, which nobody would get. Raises: Refused."""
     tags = Tags(item.tags)
     if PROTOCOL in tags.all("Data-Protocol") and tags.get("Type") in {MESSAGE, PROCESS}:
-        raise Refused("a message or process goes to the messenger unit: POST /mu", 400)
+        raise RefusedRequest("a message or process goes to the messenger unit: POST /mu", 400)
 
 
 def receipt(context: Context, upload: Upload) -> dict[str, object]:

@@ -16,7 +16,7 @@ from benchpool.ao.shapes import result_json
 from benchpool.ao.tags import Tags
 from benchpool.errors import UnknownProcess
 from benchpool.server import evaluations
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.cursors import read_cursor
 
@@ -153,7 +153,7 @@ def routes(context: Context) -> APIRouter:
             if moment is not None:
                 position = evaluations.position_at(network, info.id, moment)
                 if position < 0:
-                    raise Refused(f"process {info.id} was not there yet at {moment}")
+                    raise RefusedRequest(f"process {info.id} was not there yet at {moment}")
                 position = past_only(position, info.id)
             if position is None:
                 found, position = (
@@ -185,7 +185,7 @@ def read_page(from_: str, to: str, limit: str, sort: str, *, default: int) -> ev
     given = (start.sort if start else "") or sort
     order = given.upper()
     if order not in ("ASC", "DESC"):
-        raise Refused(f"'sort': must be ASC or DESC, not {given[:20]!r}")
+        raise RefusedRequest(f"'sort': must be ASC or DESC, not {given[:20]!r}")
     return evaluations.Page(start, end, read_limit(limit, default), order)
 
 
@@ -194,7 +194,7 @@ def read_limit(text: str, default: int, most: int = MOST_RESULTS) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise Refused(f"'limit': must be a whole number above 0, not {text[:20]!r}")
+        raise RefusedRequest(f"'limit': must be a whole number above 0, not {text[:20]!r}")
     return min(int(text), most)
 
 
@@ -203,9 +203,9 @@ def read_message(body: bytes) -> dict[str, Any]:
     try:
         message = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refused(f"the body must be the JSON of a message: {error}") from None
+        raise RefusedRequest(f"the body must be the JSON of a message: {error}") from None
     if not isinstance(message, dict):
-        raise Refused("the body must be the JSON of a message")
+        raise RefusedRequest("the body must be the JSON of a message")
     return message
 
 
@@ -216,7 +216,7 @@ def dry_item(body: dict[str, Any], process: str) -> Item:
         isinstance(tag, dict) and isinstance(tag.get("name"), str) and "value" in tag
         for tag in tags
     ):
-        raise Refused("'Tags': must be a list of objects with name and value")
+        raise RefusedRequest("'Tags': must be a list of objects with name and value")
     pairs = Tags([(tag["name"], str(tag["value"])) for tag in tags])
     owner = str(body.get("Owner") or encode_id(bytes(32)))
     data = body.get("Data")

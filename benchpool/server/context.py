@@ -11,7 +11,7 @@ from fastapi import Request
 
 from benchpool.errors import ConfigError
 from benchpool.network import Network
-from benchpool.server.answers import Refused
+from benchpool.server.answers import RefusedRequest
 from benchpool.server.assignments import Assignments
 from benchpool.server.bus import Bus
 from benchpool.server.lookups import Lookups
@@ -75,7 +75,7 @@ class Context:
 
 async def read_body(request: Request, most: int) -> bytes:
     """Read a request's body. Raises: Refused with status 413 if it is too large."""
-    too_large = Refused(f"the body is larger than {most:,} bytes", 413)
+    too_large = RefusedRequest(f"the body is larger than {most:,} bytes", 413)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise too_large

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import ConfigError, HandlerError
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 
 BODY_BYTES = 2 * MU_BODY_BYTES
@@ -52,7 +52,7 @@ class Said(msgspec.Struct):
             raise ConfigError("'base64': is none") from None
 
 
-class Wanted(msgspec.Struct):
+class WantedWallet(msgspec.Struct):
     """A wallet to be made, or taken in by its key."""
 
     name: str
@@ -67,7 +67,7 @@ def routes(context: Context) -> APIRouter:
     async def allowed(authorization: Annotated[str, Header()] = "") -> None:
         given = authorization.removeprefix("Bearer ").encode()
         if not hmac.compare_digest(given, context.token.encode()):
-            raise Refused("the token of this server's server.json is missing", 401)
+            raise RefusedRequest("the token of this server's server.json is missing", 401)
 
     router = APIRouter(tags=["control"], dependencies=[Depends(allowed)], include_in_schema=False)
 
@@ -75,7 +75,7 @@ def routes(context: Context) -> APIRouter:
         try:
             return msgspec.json.decode(await read_body(request, BODY_BYTES), type=kind)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise Refused(str(error), 400) from None
+            raise RefusedRequest(str(error), 400) from None
 
     @router.post("/messages", responses=documented(400))
     async def send(request: Request) -> Response:
@@ -132,7 +132,7 @@ def routes(context: Context) -> APIRouter:
     @router.post("/wallets", responses=documented(400))
     async def new_wallet(request: Request) -> Response:
         """Make a wallet, or take one in."""
-        wanted: Wanted = await read(request, Wanted)
+        wanted: WantedWallet = await read(request, WantedWallet)
 
         def work() -> Wallet:
             if wanted.jwk is None:

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from benchpool.ao.clock import block_height
 from benchpool.ao.ids import encode_id
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.graphql import execute
 from benchpool.server.transactions import Transactions, transaction_json
@@ -67,9 +67,9 @@ def routes(context: Context) -> APIRouter:
             asked = msgspec.json.decode(await read_body(request, CU_BODY_BYTES))
             query, variables = asked["query"], asked.get("variables") or {}
         except (msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
-            raise Refused("the body must be JSON with a GraphQL query", 400) from None
+            raise RefusedRequest("the body must be JSON with a GraphQL query", 400) from None
         if not isinstance(query, str) or not isinstance(variables, dict):
-            raise Refused("'query' must be a text and 'variables' an object", 400)
+            raise RefusedRequest("'query' must be a text and 'variables' an object", 400)
         return answer(
             await context.lookups.read(lambda store: execute(transactions, store, query, variables))
         )
@@ -79,7 +79,7 @@ def routes(context: Context) -> APIRouter:
         """Describe a transaction, its tags in base64url as Arweave's nodes write them."""
         found = await context.lookups.read(lambda store: transactions.find(store, txid))
         if found is None:
-            raise Refused("Not Found", 404)
+            raise RefusedRequest("Not Found", 404)
         return answer(transaction_json(found))
 
     @router.get("/raw/{txid}", responses=documented(404, media="application/octet-stream"))
@@ -90,7 +90,7 @@ def routes(context: Context) -> APIRouter:
         """Return the data of a transaction: a module, a data item, or stored data."""
         found = await context.lookups.read(lambda store: transactions.raw(store, txid))
         if found is None:
-            raise Refused("Not Found", 404)
+            raise RefusedRequest("Not Found", 404)
         data, kind = found
         if isinstance(data, bytes):
             return Response(data, media_type=kind)

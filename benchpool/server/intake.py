@@ -10,7 +10,7 @@ from benchpool.ao.message import Item, Message
 from benchpool.ao.wire import PROCESS
 from benchpool.errors import DataItemError, ItemRefused, MessageError, UnknownProcess
 from benchpool.network import Network
-from benchpool.server.answers import Refused
+from benchpool.server.answers import RefusedRequest
 from benchpool.server.context import Context
 
 NO_ITEM = "'body': A valid and signed data item must be provided as the body."
@@ -41,9 +41,9 @@ def _check(network: Network, raw: bytes) -> Checked:
         item = decode(raw)
         return Checked(item, network.reception.check(item))
     except DataItemError as error:
-        raise Refused(NO_ITEM, detail=str(error)) from None
+        raise RefusedRequest(NO_ITEM, detail=str(error)) from None
     except ItemRefused as error:
-        raise Refused(str(error)) from None
+        raise RefusedRequest(str(error)) from None
 
 
 def schedule(network: Network, checked: Checked) -> Message:
@@ -53,9 +53,9 @@ def schedule(network: Network, checked: Checked) -> Message:
     return network.accept(checked.item, checked.said)
 
 
-def as_scheduler_said(error: MessageError) -> Refused:
+def as_scheduler_said(error: MessageError) -> RefusedRequest:
     """Write a refusal as the messenger passes on what its scheduler says."""
-    return Refused(f'400: {{"error":"{error}"}}')
+    return RefusedRequest(f'400: {{"error":"{error}"}}')
 
 
 def check_target(network: Network, target: str) -> None:

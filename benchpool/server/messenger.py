@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from benchpool.ao.dataitem import decode, verify
 from benchpool.ao.wire import PROCESS
 from benchpool.errors import DataItemError, DuplicateMessage
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 from benchpool.server.intake import (
     NO_ITEM,
@@ -81,9 +81,9 @@ def routes(context: Context) -> APIRouter:
         """Take a signed data item, or assign a message; both are committed when this answers."""
         if process_id is not None or assign is not None:
             if not (process_id and assign):
-                raise Refused("'process-id' and 'assign' must both be given", 400)
+                raise RefusedRequest("'process-id' and 'assign' must both be given", 400)
             if base_layer is not None:
-                raise Refused("'base-layer': there is no base layer here to assign from")
+                raise RefusedRequest("'base-layer': there is no base layer here to assign from")
             return await assigned(assign, process_id, excluded(exclude))
         return await post_item(request)
 
@@ -109,7 +109,7 @@ def routes(context: Context) -> APIRouter:
             check_target(network, target)
             known = context.monitors()
             if target in known:
-                raise Refused("Process already being monitored")
+                raise RefusedRequest("Process already being monitored")
             context.set_monitors([*known, target])
 
         await bus.write(work)
@@ -127,7 +127,7 @@ def routes(context: Context) -> APIRouter:
         def work() -> None:
             known = context.monitors()
             if target not in known:
-                raise Refused("Process monitor not found")
+                raise RefusedRequest("Process monitor not found")
             context.set_monitors([each for each in known if each != target])
 
         await bus.write(work)
@@ -140,9 +140,9 @@ def routes(context: Context) -> APIRouter:
             item = decode(raw)
             verify(item)
         except DataItemError as error:
-            raise Refused(NO_ITEM, detail=str(error)) from None
+            raise RefusedRequest(NO_ITEM, detail=str(error)) from None
         if not item.target:
-            raise Refused("the item has no target, which is the process to be monitored")
+            raise RefusedRequest("the item has no target, which is the process to be monitored")
         return item.target
 
     @router.post(
@@ -157,12 +157,12 @@ def routes(context: Context) -> APIRouter:
     ) -> Response:
         """Push the n-th message of a result again, if it has not been delivered."""
         if not (number.isascii() and number.isdigit() and len(number) <= LONGEST_NUMBER):
-            raise Refused("'number' parameter must be a valid number", 400)
+            raise RefusedRequest("'number' parameter must be a valid number", 400)
 
         def work() -> None:
             check_target(network, process_id)
             if network.logs.entry(message, process_id) is None:
-                raise Refused("Message id not found on the scheduler with a valid block.")
+                raise RefusedRequest("Message id not found on the scheduler with a valid block.")
             network.push_again(message, process_id, int(number))
 
         await bus.write(work)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from benchpool.ao.clock import block_height
 from benchpool.ao.message import Message
-from benchpool.server.answers import Refused, answer, documented
+from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 from benchpool.server.cursors import Cursor
@@ -117,7 +117,7 @@ def routes(context: Context) -> APIRouter:
                 count = min(number(limit, "limit") or LIMIT, MOST)
                 return messages(id, start, end, count, by_nonce=by_nonce)
             if not process_id:
-                raise Refused("'process-id': which process's log is meant?", 400)
+                raise RefusedRequest("'process-id': which process's log is meant?", 400)
             known(process_id)
             return context.assignments.node(find(id, process_id))
 
@@ -158,7 +158,7 @@ def routes(context: Context) -> APIRouter:
         message = network.logs.assigned(id_)
         if message is not None and message.process == process:
             return message
-        raise Refused("Message or Process not found", 400)
+        raise RefusedRequest("Message or Process not found", 400)
 
     def first_of(process: str) -> Message:
         known(process)
@@ -166,7 +166,7 @@ def routes(context: Context) -> APIRouter:
 
     def known(process: str) -> None:
         if network.logs.find_process(process) is None:
-            raise Refused("Message or Process not found", 400)
+            raise RefusedRequest("Message or Process not found", 400)
 
     return router
 
@@ -176,5 +176,5 @@ def number(text: str, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise Refused(f"'{name}': must be a whole number, not {text[:20]!r}", 400)
+        raise RefusedRequest(f"'{name}': must be a whole number, not {text[:20]!r}", 400)
     return int(text)

@@ -32,7 +32,7 @@ _ONLY_CHECK = ExpectPart()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScenarioOutcome:
     """How a step went."""
 
     line: int
@@ -48,7 +48,7 @@ class Outcome:
 
 def run_scenario(
     scenario: Scenario, *, home: Path | None = None, registry: Registry | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[ScenarioOutcome]:
     """Run a scenario, one outcome a step; stops after the first step that fails.
 
     Args:
@@ -64,7 +64,7 @@ def run_scenario(
     with Network(
         home, seed=scenario.file.seed, registry=registry, engine_factory=engines
     ) as network:
-        run = Run(scenario, network, engines)
+        run = ScenarioRun(scenario, network, engines)
         run.set_up()
         for place in range(len(scenario.file.steps)):
             outcome = run.step(place)
@@ -73,7 +73,7 @@ def run_scenario(
                 return
 
 
-class Run:
+class ScenarioRun:
     """A scenario on its network."""
 
     def __init__(self, scenario: Scenario, network: Network, engines: ScriptedEngines) -> None:
@@ -188,7 +188,7 @@ class Run:
 
     # -- the steps ---------------------------------------------------------------------------
 
-    def step(self, place: int) -> Outcome:
+    def step(self, place: int) -> ScenarioOutcome:
         """Take a step and check what it expects."""
         step = self._file.steps[place]
         failures: list[Failure] = []
@@ -203,7 +203,7 @@ class Run:
                 self._save(step, sent)
         except BenchpoolError as error:
             failures.append(Failure(self._scenario.line("steps", place), str(error)))
-        return Outcome(
+        return ScenarioOutcome(
             self._scenario.line("steps", place),
             step.describe(),
             self._elapsed(),

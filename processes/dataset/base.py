@@ -14,7 +14,7 @@ from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, Process, State
 from benchpool.winston import Winston
-from processes.dataset.evaluations import Evaluations, Model, statements
+from processes.dataset.evaluations import Evaluations, ModelRow, statements
 from processes.dataset.parts import DatasetParts
 
 
@@ -70,7 +70,7 @@ class DatasetBase(DatasetParts, Process):
             )
         return protocol
 
-    def _known(self, message: Message, error: str) -> Model | None:
+    def _known(self, message: Message, error: str) -> ModelRow | None:
         """Return the model that a message asks about; else reply with an error."""
         named = message.tags.get("Protocol") or self.card.protocols[0]
         try:

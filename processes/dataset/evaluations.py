@@ -26,14 +26,14 @@ from sqlalchemy.orm import Session
 
 from benchpool.evaluation.sample import Sample
 from processes.counts import Counts
-from processes.dataset.reports import Outcome
+from processes.dataset.reports import ReportRow
 from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""
 
 
-class Model(NamedTuple):
+class ModelRow(NamedTuple):
     """A model that is evaluated, under one protocol."""
 
     id: int
@@ -148,7 +148,7 @@ class Evaluations:
         """Count the questions."""
         return self._session.scalar(select(func.count()).select_from(self._tables.datasets)) or 0
 
-    def add_model(self, name: str, process: str, weights: str, protocol: str) -> Model:
+    def add_model(self, name: str, process: str, weights: str, protocol: str) -> ModelRow:
         """Append a model."""
         values = {
             "name": name,
@@ -159,14 +159,16 @@ class Evaluations:
         result = self._session.execute(
             insert(self._tables.models).returning(self._tables.models.c.id), values
         )
-        return Model(result.scalar_one(), **values)
+        return ModelRow(result.scalar_one(), **values)
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[ModelRow]:
         """Return every model, in the order in which they came."""
         models = self._tables.models
-        return [Model(*row) for row in self._session.execute(select(models).order_by(models.c.id))]
+        return [
+            ModelRow(*row) for row in self._session.execute(select(models).order_by(models.c.id))
+        ]
 
-    def find_model(self, process: str, protocol: str) -> Model | None:
+    def find_model(self, process: str, protocol: str) -> ModelRow | None:
         """Return a model, or None."""
         models = self._tables.models
         row = self._session.execute(
@@ -174,12 +176,12 @@ class Evaluations:
                 models.c.inference_process == process, models.c.protocol == protocol
             )
         ).first()
-        return None if row is None else Model(*row)
+        return None if row is None else ModelRow(*row)
 
     # -- rows of evaluation ------------------------------------------------------------------
 
     def add_rows(
-        self, model: Model, questions: Sequence[tuple[int, Sample]], prompts: Sequence[str]
+        self, model: ModelRow, questions: Sequence[tuple[int, Sample]], prompts: Sequence[str]
     ) -> None:
         """Append one pending row for each question."""
         if not questions:
@@ -262,7 +264,7 @@ class Evaluations:
         status = UNSCORED if failures >= MAX_FAILURES else PENDING
         self._set(task, {"status": status, "failures": failures, "error": reason})
 
-    def revive(self, model: Model) -> None:
+    def revive(self, model: ModelRow) -> None:
         """Put a model's rows back that were given up."""
         rows = self._tables.evaluations.c
         self._session.execute(
@@ -271,14 +273,14 @@ class Evaluations:
             .values(status=PENDING, failures=0)
         )
 
-    def counts(self, model: Model) -> Counts:
+    def counts(self, model: ModelRow) -> Counts:
         """Count a model's rows."""
         total, evaluated, unscored, correct, per_character = self._session.execute(
             self._statements.counts, {"model_id": model.id}
         ).one()
         return Counts(correct, evaluated, unscored, total, per_character)
 
-    def outcomes(self, model: Model) -> Iterator[Outcome]:
+    def outcomes(self, model: ModelRow) -> Iterator[ReportRow]:
         """Go through a model's rows, in the order of the questions."""
         rows = self._tables.evaluations.c
         found = self._session.execute(
@@ -293,7 +295,7 @@ class Evaluations:
             .where(rows.model_id == model.id)
             .order_by(rows.dataset_id)
         )
-        return (Outcome(*row) for row in found)
+        return (ReportRow(*row) for row in found)
 
     def _set(self, task: Task, values: Mapping[str, Any]) -> None:
         table = self._tables.evaluations

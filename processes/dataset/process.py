@@ -6,8 +6,8 @@ docs/build-a-dataset.md.
 
 from processes.dataset.answering import Answering
 from processes.dataset.asking import Asking
-from processes.dataset.registration import Registration
+from processes.dataset.registration import DatasetRegistration
 
 
-class DatasetProcess(Answering, Asking, Registration):
+class DatasetProcess(Answering, Asking, DatasetRegistration):
     """Loads questions, asks models, keeps scores. Its six parts are those of `DatasetParts`."""

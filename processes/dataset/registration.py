@@ -12,12 +12,12 @@ from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.sample import Sample
 from benchpool.process import Message, handler
 from processes.dataset.base import DatasetBase
-from processes.dataset.evaluations import Model
+from processes.dataset.evaluations import ModelRow
 from processes.dataset.tables import tables
 from processes.tag_values import duration_ms
 
 
-class Registration(DatasetBase):
+class DatasetRegistration(DatasetBase):
     """Takes questions and models up, and says what it has."""
 
     def on_spawn(self, message: Message) -> None:
@@ -163,7 +163,7 @@ class Registration(DatasetBase):
         self.state.loaded[data_id] = len(samples)
         return len(samples)
 
-    def _add_rows(self, model: Model, questions: Sequence[tuple[int, Sample]]) -> None:
+    def _add_rows(self, model: ModelRow, questions: Sequence[tuple[int, Sample]]) -> None:
         method = Protocol.parse(model.protocol).method
         prompts = [self.build_request(sample, method)["prompt"] for _, sample in questions]
         self._records().add_rows(model, questions, prompts)

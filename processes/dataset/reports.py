@@ -18,7 +18,7 @@ MOST_REASONS: Final = 20
 _NO_CHOICE: Final = "none"
 
 
-class Outcome(NamedTuple):
+class ReportRow(NamedTuple):
     """A row of evaluation as a report reads it."""
 
     status: str
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     answer: dict[str, Any] | None
 
 
-def report(outcomes: Iterable[Outcome], choices: int) -> dict[str, Any]:
+def report(outcomes: Iterable[ReportRow], choices: int) -> dict[str, Any]:
     """Sum all rows of one model under one protocol up, where questions have so many choices.
 
     Returns: counts by letter of what was taken and what was right, margins in nats, tokens,

@@ -49,7 +49,7 @@ class Worker(State):
     """What it was asked and has not answered, by the reference of the message that asked it."""
 
 
-class Model(State):
+class ServedModel(State):
     """A model, known from its first worker on. Its weights never change."""
 
     name: str
@@ -66,7 +66,7 @@ class Roster(State):
     """The workers by id, the models by the id of the model process."""
 
     workers: dict[str, Worker] = Field(default_factory=dict)
-    models: dict[str, Model] = Field(default_factory=dict)
+    models: dict[str, ServedModel] = Field(default_factory=dict)
     lease_ms: int = 0
 
 
@@ -75,7 +75,7 @@ def rank(work: Work) -> tuple[Fraction, int]:
     return -Fraction(work.multiplier), work.arrived
 
 
-def has_hope(work: Work, model: Model) -> bool:
+def has_hope(work: Work, model: ServedModel) -> bool:
     """Tell whether a worker may yet answer, now or when it has time."""
     # A model without workers may get one again; one whose every worker has failed on it may not.
     return not model.workers or any(worker not in work.failed for worker in model.workers)

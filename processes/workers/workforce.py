@@ -15,7 +15,7 @@ from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.process import Message, Process, handler
 from benchpool.process.handlers import Verdict
 from processes.tag_values import check_address, duration_ms, whole_number
-from processes.workers.roster import Model, Roster, Work, Worker, has_hope, rank
+from processes.workers.roster import Roster, ServedModel, Work, Worker, has_hope, rank
 
 
 def _every_message(_: Message) -> Verdict:
@@ -84,7 +84,7 @@ class Workforce(Process):
                 " are another model, with a process of its own"
             )
         if model is None:
-            state.models[model_id] = Model(name=name, weights=weights)
+            state.models[model_id] = ServedModel(name=name, weights=weights)
         if worker is None:
             state.workers[worker_id] = Worker(
                 id=worker_id, model=model_id, name=name, weights=weights, capacity=capacity
@@ -196,7 +196,7 @@ class Workforce(Process):
         else:
             self.give_up(work)
 
-    def _least_busy(self, model: Model, work: Work) -> Worker | None:
+    def _least_busy(self, model: ServedModel, work: Work) -> Worker | None:
         best: Worker | None = None
         for worker_id in model.workers:
             worker = self.state.workers[worker_id]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 Tokenize = Callable[[str], list[int]]
 
 
-class Pair(NamedTuple):
+class TokenPair(NamedTuple):
     """A prompt and one choice as tokens."""
 
     prompt: list[int]
@@ -43,7 +43,7 @@ class Layout(NamedTuple):
     predicted: list[list[tuple[int, int]]]
 
 
-def split_pair(prompt: str, choice: str, *, tokenize: Tokenize, start: list[int]) -> Pair:
+def split_pair(prompt: str, choice: str, *, tokenize: Tokenize, start: list[int]) -> TokenPair:
     """Tokenize a prompt and its continuation as the reference harness does.
 
     White space at the end of the prompt belongs to the choice; both are tokenized as one text,
@@ -56,10 +56,10 @@ def split_pair(prompt: str, choice: str, *, tokenize: Tokenize, start: list[int]
     choice = prompt[len(stripped) :] + choice
     prompt_tokens = start + (tokenize(stripped) if stripped else [])
     whole = start + tokenize(stripped + choice)
-    return Pair(prompt_tokens, whole[len(prompt_tokens) :])
+    return TokenPair(prompt_tokens, whole[len(prompt_tokens) :])
 
 
-def plan(pairs: Sequence[Pair], *, first: int = 0) -> Layout:
+def plan(pairs: Sequence[TokenPair], *, first: int = 0) -> Layout:
     """Merge sequences, of one question or of several, into a trie.
 
     Args:

@@ -25,12 +25,12 @@ from benchpool.inference.engine import (
     Unanswered,
 )
 from benchpool.inference.llama.chat import ChatTemplate, TemplateRefusedError
-from benchpool.inference.llama.cloze import Node, Pair, plan, split_pair
+from benchpool.inference.llama.cloze import Node, TokenPair, plan, split_pair
 from benchpool.inference.llama.packing import (
     CHOICES_TOKENS,
     MAX_SEQUENCES,
     TURNS_TOKENS,
-    Item,
+    TokenItem,
     batches,
     common_prefix,
     fillers,
@@ -46,10 +46,10 @@ _NON_FINITE = "model gave non-finite logits"
 
 Numbered = tuple[int, Answer]
 _Stream = Iterator[list[Numbered]]
-_Answer = Callable[[Sequence[Item], int], list[Numbered]]
+_Answer = Callable[[Sequence[TokenItem], int], list[Numbered]]
 
 
-class Model(Protocol):
+class DecodingModel(Protocol):
     """Evaluates tokens on a cache of sequences."""
 
     context_tokens: int
@@ -88,14 +88,14 @@ class Model(Protocol):
 class _Writer(NamedTuple):
     """A generation in progress."""
 
-    item: Item
+    item: TokenItem
     pieces: list[bytes]
 
 
 class Evaluator:
     """Answers requests with one model, in the order that suits the model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: DecodingModel) -> None:
         self._model = model
         self._filled = 0
         self._held: list[int] = []
@@ -105,14 +105,14 @@ class Evaluator:
 
     def stream(self, requests: Sequence[Request]) -> _Stream:
         """Answer every request, a few at a time, each with its place in the list."""
-        choices: list[Item] = []
-        texts: list[Item] = []
+        choices: list[TokenItem] = []
+        texts: list[TokenItem] = []
         for number, request in enumerate(requests):
             if isinstance(request, ChoicesRequest):
                 read, items = self._read_choices(number, request), choices
             else:
                 read, items = self._read_turn(number, request), texts
-            if isinstance(read, Item):
+            if isinstance(read, TokenItem):
                 items.append(read)
             else:
                 self.stats.answered += 1
@@ -126,7 +126,7 @@ class Evaluator:
         """Whether made-up requests get the same bits alone and together, on this very build."""
         words = iter(range(3, 1000))
         pairs = [
-            Pair([next(words) % 200 + 3 for _ in range(length)], [5, 7 + length])
+            TokenPair([next(words) % 200 + 3 for _ in range(length)], [5, 7 + length])
             for length in (4, 20, 42)
         ]
         alone = []
@@ -138,12 +138,12 @@ class Evaluator:
         self.stats = EngineStats()
         return alone == together
 
-    def _evaluate(self, items: Sequence[Item], answer: _Answer, tokens_each: int) -> _Stream:
+    def _evaluate(self, items: Sequence[TokenItem], answer: _Answer, tokens_each: int) -> _Stream:
         start = time.perf_counter()
         prefix = shared_prefix(items) if self._model.packs else 0
         tokens = items[0].pairs[0].prompt[:prefix] if prefix else []
         self._hold(tokens)
-        groups: Iterator[list[Item]] = iter([item] for item in items)
+        groups: Iterator[list[TokenItem]] = iter([item] for item in items)
         if self._model.packs:
             room = self._model.context_tokens - prefix
             own = [item.after(prefix) for item in items]
@@ -157,7 +157,7 @@ class Evaluator:
             yield answers
             start = time.perf_counter()
 
-    def _read_choices(self, number: int, request: ChoicesRequest) -> Item | Unanswered:
+    def _read_choices(self, number: int, request: ChoicesRequest) -> TokenItem | Unanswered:
         if not 1 <= len(request.choices) <= MAX_CHOICES:
             return Unanswered(f"{len(request.choices)} choices; 1 to {MAX_CHOICES} can be scored")
         model = self._model
@@ -181,9 +181,9 @@ class Evaluator:
         tokens = max(len(plan(group).nodes) for group in groups)
         if tokens > model.context_tokens:
             return self._too_long(tokens)
-        return Item(number, pairs, tokens, sum(len(pair.choice) for pair in pairs))
+        return TokenItem(number, pairs, tokens, sum(len(pair.choice) for pair in pairs))
 
-    def _read_turn(self, number: int, request: GenerateRequest) -> Item | Unanswered:
+    def _read_turn(self, number: int, request: GenerateRequest) -> TokenItem | Unanswered:
         if request.max_tokens < 1:
             return Unanswered(f"max_tokens is {request.max_tokens}")
         model = self._model
@@ -198,12 +198,14 @@ class Evaluator:
             return Unanswered("the prompt is empty")
         if len(prompt) + request.max_tokens > model.context_tokens:
             return self._too_long(len(prompt) + request.max_tokens)
-        return Item(number, [Pair(prompt, [-1])], len(prompt), 1, reserve=request.max_tokens)
+        return TokenItem(
+            number, [TokenPair(prompt, [-1])], len(prompt), 1, reserve=request.max_tokens
+        )
 
     def _too_long(self, tokens: int) -> Unanswered:
         return Unanswered(f"{tokens} tokens; the context has {self._model.context_tokens}")
 
-    def _score(self, group: Sequence[Item], prefix: int) -> list[Numbered]:
+    def _score(self, group: Sequence[TokenItem], prefix: int) -> list[Numbered]:
         pairs = [pair for item in group for pair in item.pairs]
         together = [pairs] if self._model.shares_prompt else [[pair] for pair in pairs]
         scores: list[LogLikelihood] = []
@@ -221,7 +223,7 @@ class Evaluator:
         self._forget(answers)
         return answers
 
-    def _log_likelihoods(self, pairs: Sequence[Pair], prefix: int) -> list[LogLikelihood]:
+    def _log_likelihoods(self, pairs: Sequence[TokenPair], prefix: int) -> list[LogLikelihood]:
         layout = plan(pairs, first=prefix)
         targets: dict[int, list[tuple[int, int]]] = {}
         nats = [[0.0] * len(predicted) for predicted in layout.predicted]
@@ -240,7 +242,7 @@ class Evaluator:
         self._join(range(len(pairs)), prefix)
         return [LogLikelihood(sum(terms), len(terms)) for terms in nats]
 
-    def _write(self, group: Sequence[Item], prefix: int) -> list[Numbered]:
+    def _write(self, group: Sequence[TokenItem], prefix: int) -> list[Numbered]:
         if not prefix:
             self._clear()
         sequences = range(len(group))

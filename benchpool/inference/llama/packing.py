@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from benchpool.inference.llama.cloze import Node, Pair
+from benchpool.inference.llama.cloze import Node, TokenPair
 
 PIECE_TOKENS = 256  # one piece is one llama_decode; the fastest size measured
 PIECE_ROWS = 128  # bounds the logits buffer: rows x vocabulary x 4 bytes
@@ -27,12 +27,12 @@ TURNS_TOKENS = 4 * PIECE_TOKENS  # more texts at a time: they grow by one token 
 _LEAST_PREFIX = 8
 
 
-class Item(NamedTuple):
+class TokenItem(NamedTuple):
     """One request as tokens: several choices, or one generation with an empty choice."""
 
     number: int
     """Place in the list of requests."""
-    pairs: list[Pair]
+    pairs: list[TokenPair]
     tokens: int
     """Nodes of its own trie."""
     rows: int
@@ -40,15 +40,15 @@ class Item(NamedTuple):
     reserve: int = 0
     """Tokens that a generation may add."""
 
-    def after(self, prefix: int) -> Item:
+    def after(self, prefix: int) -> TokenItem:
         """The same item without the first tokens of its prompt, which all items share."""
-        pairs = [Pair(pair.prompt[prefix:], pair.choice) for pair in self.pairs]
+        pairs = [TokenPair(pair.prompt[prefix:], pair.choice) for pair in self.pairs]
         return self._replace(pairs=pairs, tokens=self.tokens - prefix)
 
 
 def batches(
-    items: Sequence[Item], *, tokens_each: int, room: int, sequences: int
-) -> Iterator[list[Item]]:
+    items: Sequence[TokenItem], *, tokens_each: int, room: int, sequences: int
+) -> Iterator[list[TokenItem]]:
     """Group items that are evaluated together; every item comes once.
 
     Args:
@@ -57,7 +57,7 @@ def batches(
         room: Tokens of the context.
         sequences: How many choices the context can hold beside each other.
     """
-    batch: list[Item] = []
+    batch: list[TokenItem] = []
     tokens = rows = reserve = choices = 0
     for item in sorted(items, key=lambda item: (item.pairs[0].prompt, item.number)):
         own = item.tokens
@@ -87,7 +87,7 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def shared_prefix(items: Sequence[Item]) -> int:
+def shared_prefix(items: Sequence[TokenItem]) -> int:
     """How many tokens are worth evaluating once for all items.
 
     The last token of a prompt stays with its item, whose first prediction comes from there.

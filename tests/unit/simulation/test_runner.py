@@ -8,7 +8,7 @@ import pytest
 from benchpool import Message, Process, handler
 from benchpool.errors import ConfigError, ScenarioError
 from benchpool.process.registry import Registry
-from benchpool.simulation.runner import Outcome, run_scenario
+from benchpool.simulation.runner import ScenarioOutcome, run_scenario
 from benchpool.simulation.scenario import load_scenario
 
 HEAD = """\
@@ -26,7 +26,7 @@ class Echo(Process):
         self.reply(message, "Said", {"What": message.tags["What"], "Key": "k-1"}, data=message.data)
 
 
-def run(folder: Path, steps: str, head: str = HEAD, **options: Any) -> list[Outcome]:
+def run(folder: Path, steps: str, head: str = HEAD, **options: Any) -> list[ScenarioOutcome]:
     file = folder / "scenario.yaml"
     file.write_text(head + steps)
     registry = Registry()
@@ -34,7 +34,7 @@ def run(folder: Path, steps: str, head: str = HEAD, **options: Any) -> list[Outc
     return list(run_scenario(load_scenario(file), registry=registry, **options))
 
 
-def failure(outcomes: list[Outcome]) -> tuple[int, str]:
+def failure(outcomes: list[ScenarioOutcome]) -> tuple[int, str]:
     first = outcomes[-1].failures[0]
     return first.line, first.text
 

@@ -1,4 +1,4 @@
-from benchpool.inference.llama.cloze import Pair, plan, split_pair
+from benchpool.inference.llama.cloze import TokenPair, plan, split_pair
 
 
 def _bytes(text: str) -> list[int]:
@@ -16,7 +16,9 @@ def _words(text: str) -> list[int]:
 
 
 def test_each_token_is_evaluated_once_and_last_tokens_never():
-    layout = plan([Pair([1, 2], [3, 4, 5]), Pair([1, 2], [3, 4, 6]), Pair([1, 2], [7])])
+    layout = plan(
+        [TokenPair([1, 2], [3, 4, 5]), TokenPair([1, 2], [3, 4, 6]), TokenPair([1, 2], [7])]
+    )
     assert [(node.token, node.position, node.sequences) for node in layout.nodes] == [
         (1, 0, (0, 1, 2)),
         (2, 1, (0, 1, 2)),
@@ -28,19 +30,19 @@ def test_each_token_is_evaluated_once_and_last_tokens_never():
 
 
 def test_equal_choices_share_everything():
-    layout = plan([Pair([1], [2, 3]), Pair([1], [2, 3])])
+    layout = plan([TokenPair([1], [2, 3]), TokenPair([1], [2, 3])])
     assert layout.predicted[0] == layout.predicted[1]
     assert [node.sequences for node in layout.nodes] == [(0, 1), (0, 1)]
 
 
 def test_a_choice_that_begins_another_is_scored_inside_it():
-    layout = plan([Pair([1], [2, 3]), Pair([1], [2])])
+    layout = plan([TokenPair([1], [2, 3]), TokenPair([1], [2])])
     assert layout.predicted == [[(0, 2), (1, 3)], [(0, 2)]]
     assert [node.sequences for node in layout.nodes] == [(0, 1), (0,)]
 
 
 def test_prompts_that_differ_part_where_they_differ():
-    layout = plan([Pair([1, 2], [3]), Pair([1, 4], [3])])
+    layout = plan([TokenPair([1, 2], [3]), TokenPair([1, 4], [3])])
     assert [(node.token, node.position, node.sequences) for node in layout.nodes] == [
         (1, 0, (0, 1)),
         (2, 1, (0,)),
@@ -50,13 +52,13 @@ def test_prompts_that_differ_part_where_they_differ():
 
 def test_white_space_at_the_end_of_the_prompt_belongs_to_the_choice():
     pair = split_pair("ab ", "c", tokenize=_bytes, start=[0])
-    assert pair == Pair([0, *b"ab"], [*b" c"])
+    assert pair == TokenPair([0, *b"ab"], [*b" c"])
 
 
 def test_a_merge_across_the_boundary_counts_the_prompts_own_tokens():
-    assert split_pair("a", "b", tokenize=_words, start=[]) == Pair([1], [])
-    assert split_pair("a", "ba", tokenize=_words, start=[]) == Pair([1], [1])
+    assert split_pair("a", "b", tokenize=_words, start=[]) == TokenPair([1], [])
+    assert split_pair("a", "ba", tokenize=_words, start=[]) == TokenPair([1], [1])
 
 
 def test_an_empty_prompt_is_the_start_token_alone():
-    assert split_pair("", "a", tokenize=_bytes, start=[9]) == Pair([9], [97])
+    assert split_pair("", "a", tokenize=_bytes, start=[9]) == TokenPair([9], [97])

@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchpool.inference.llama.cloze import Node, Pair, plan
+from benchpool.inference.llama.cloze import Node, TokenPair, plan
 from benchpool.inference.llama.packing import (
     CHOICES_TOKENS,
     PIECE_ROWS,
     PIECE_TOKENS,
     ROUND_TO,
-    Item,
+    TokenItem,
     batches,
     fillers,
     pieces,
@@ -21,9 +21,9 @@ PAIRS = st.lists(st.tuples(TOKENS, st.lists(TOKENS, min_size=1, max_size=4)), mi
 def _items(questions):
     items = []
     for number, (prompt, choices) in enumerate(questions):
-        pairs = [Pair(prompt, choice) for choice in choices]
+        pairs = [TokenPair(prompt, choice) for choice in choices]
         rows = sum(map(len, choices))
-        items.append(Item(number, pairs, len(plan(pairs).nodes), rows))
+        items.append(TokenItem(number, pairs, len(plan(pairs).nodes), rows))
     return items
 
 
