@@ -89,9 +89,9 @@ class Call:
             or self._deaths >= _MOST_DEATHS
         ):
             self.stop()
-        elif len(left) > 1:
+        elif len(share) > 1:  # what is left may be one request, and innocent: it was not alone
             middle = len(left) // 2
-            self._again += left[:middle], left[middle:]
+            self._again += filter(None, (left[:middle], left[middle:]))
         elif left:
             self.outcomes[left[0]] = failure
             self.events.put(len(self.outcomes))

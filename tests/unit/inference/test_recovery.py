@@ -6,7 +6,7 @@ import pytest
 
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.inference import ChoicesRequest, EngineStats, Unanswered
-from benchpool.inference import recovery as recovery_module
+from benchpool.inference import backoff as backoff_module
 from benchpool.inference.backoff import Backoff
 from benchpool.inference.recovery import Call
 
@@ -46,6 +46,16 @@ def test_what_kills_fails_alone(bad, workers):
     _, outcomes = run(bad, workers=workers)
     for place, outcome in enumerate(outcomes):
         assert outcome == (DEATH if place in bad else answer(place))
+
+
+def test_the_last_of_a_share_is_asked_again_alone():
+    call = made(REQUESTS[:8])  # all in one share
+    share = call.take(1)
+    call.answered({place: answer(place) for place in share[:-1]}, EngineStats())
+    call.died(share, DEATH)
+    assert call.take(1) == share[-1:]
+    call.answered({share[-1]: answer(share[-1])}, EngineStats())
+    assert call.result() == [answer(place) for place in range(8)]
 
 
 def test_a_single_request_that_kills_is_not_asked_again():
@@ -93,7 +103,7 @@ def test_a_call_that_is_closed_says_so_whatever_died_before():
 
 
 def test_pauses_between_deaths_double_until_an_answer_comes(monkeypatch):
-    monkeypatch.setattr(recovery_module.time, "monotonic", lambda: 7.0)
+    monkeypatch.setattr(backoff_module.time, "monotonic", lambda: 7.0)
     backoff, pauses = Backoff(), []
     for _ in range(10):
         backoff.died()
