@@ -8,14 +8,15 @@ back; and a settled pool pays out exactly what came in.
 from __future__ import annotations
 
 from benchpool.ao.tags import Pair
-from benchpool.errors import BenchpoolError
+from benchpool.errors import BenchpoolError, NotAuthorized
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
 from processes.pool.joining import Joining
 from processes.pool.payments import Payment
-from processes.pool.pool import Pool, read_registration, read_terms
+from processes.pool.pool import Pool
 from processes.pool.settling import Settling
-from processes.tag_values import check_address
+from processes.pool.terms import Registration, questions_of, read_registration, read_terms
+from processes.tag_values import DATASET, check_address, is_module, module_names
 
 
 class Benchmark(Settling, Joining):
@@ -24,15 +25,52 @@ class Benchmark(Settling, Joining):
     def on_spawn(self, message: Message) -> None:
         """Take the token, the only one whose notices count. Raises: HandlerError without one."""
         self.state.token = check_address(message.tags.get("WrappedAR"), "WrappedAR")
+        if self.edition > 1:
+            self.state.dataset_modules = module_names(message.tags, "Dataset-Modules", default="")
 
     # -- data sets and pools -----------------------------------------------------------------
 
     @handler("Register-Dataset")
     def register_dataset(self, message: Message) -> None:
         """Let pools be made for the sender; again, its facts are new for pools to come."""
-        registration = read_registration(message.tags)
+        if self.edition > 1:
+            self._check_dataset(message)
+        registration = read_registration(message, first=self.edition == 1)
         self.state.datasets[message.sender] = registration
         self.reply(message, "Register-Dataset-Response", {"Name": registration.name})
+        for pool_id in list(self.state.running):
+            pool = self.state.pools[pool_id]
+            if pool.is_sealed and pool.dataset == message.sender:
+                self._reveal(pool, registration, message.timestamp)
+
+    def _check_dataset(self, message: Message) -> None:
+        """Let only processes in whose code nobody has a hand be data sets. Raises: NotAuthorized.
+
+        The data set says who is right: a wallet, or code that its owner can change, could say so
+        of anybody.
+        """
+        module, admitted = message.from_module, self.state.dataset_modules
+        if admitted:
+            known, named = is_module(module, admitted), ", ".join(admitted)
+        else:
+            known = bool(module) and self.modules.serves(module, DATASET)
+            named = "a data set's module that is installed here"
+        if not known:
+            raise NotAuthorized(f"data sets are processes of {named}, and {message.sender} is none")
+
+    def _reveal(self, pool: Pool, registration: Registration, now_ms: int) -> None:
+        """Let the entries of a sealed pool be evaluated, if these are the questions it sealed."""
+        if not registration.samples:
+            return
+        if now_ms < pool.join_until:
+            self._give_back(pool, "the sealed questions were revealed while models could join")
+        elif registration.seal != pool.sealed:
+            self._give_back(pool, "the questions revealed are not those that were sealed")
+        else:
+            for name, value in questions_of(registration).items():
+                setattr(pool, name, value)
+            for entry in pool.models.values():
+                self._evaluate(pool, entry)
 
     @handler("Credit-Notice", name="Create-Pool")
     def create_pool(self, message: Message) -> None:
@@ -50,6 +88,8 @@ class Benchmark(Settling, Joining):
         try:
             if "X-Pool" in tags:
                 self._top_up(message, sender, quantity)
+            elif "X-Join-Pool" in tags and self.edition > 1:
+                self._join_paid(message, quantity)
             else:
                 self._open_pool(message, sender, quantity)
         except BenchpoolError as error:
@@ -71,16 +111,16 @@ class Benchmark(Settling, Joining):
         listed = [pool.summary(now_ms) for pool in self.state.pools.values()]
         self.reply(message, "Get-Pools-Response", data=listed)
 
-    @handler("Get-Pool", requires=("Pool",))
+    @handler("Get-Pool")
     def get_pool(self, message: Message) -> None:
-        """Describe a pool with its entries."""
+        """Describe a pool with its entries. The pool is named by a tag, or is the Data."""
         pool = self._find_pool(message, "Get-Pool-Error")
         if pool is not None:
             self.reply(message, "Get-Pool-Response", data=pool.view(message.timestamp))
 
-    @handler("Leaderboard", requires=("Pool",))
+    @handler("Leaderboard")
     def leaderboard(self, message: Message) -> None:
-        """Rank a pool's entries by the numbers that came last."""
+        """Rank a pool's entries by the numbers that came last; it is named as in Get-Pool."""
         pool = self._find_pool(message, "Leaderboard-Error")
         if pool is not None:
             self.reply(message, "Leaderboard-Response", data=pool.leaderboard())
@@ -103,14 +143,17 @@ class Benchmark(Settling, Joining):
     # -- money -------------------------------------------------------------------------------
 
     def _open_pool(self, notice: Message, funder: str, quantity: int) -> None:
-        terms = read_terms(notice.tags, self.state.datasets, notice.timestamp)
+        terms = read_terms(
+            notice.tags, self.state.datasets, notice.timestamp, first=self.edition == 1
+        )._asdict()
         pool = Pool(
             id=notice.id,
             funder=funder,
             funds=quantity,
             contributions={funder: quantity},
-            chance=self.state.datasets[terms.dataset].chance,
-            **terms._asdict(),
+            chance=self.state.datasets[terms["dataset"]].chance,
+            **terms.pop("more"),
+            **terms,
         )
         self.state.pools[pool.id] = pool
         self.state.running[pool.id] = True
@@ -119,6 +162,7 @@ class Benchmark(Settling, Joining):
             ("Dataset", pool.dataset),
             ("Start-Time", str(pool.start_time)),
             ("End-Time", str(pool.end_time)),
+            *pool.binding().items(),
         ]
         self._confirm(notice, "Pool-Created", pool, facts)
 
@@ -126,6 +170,8 @@ class Benchmark(Settling, Joining):
         pool = self._open(notice.tags["X-Pool"], notice.timestamp)
         pool.funds += quantity
         pool.contributions[sender] = pool.contributions.get(sender, 0) + quantity
+        if not pool.first:
+            self.send(pool.dataset, "Pool-Funds", {"Pool": pool.id, "Funds": str(pool.funds)})
         self._confirm(notice, "Pool-Funded", pool, [])
 
     def _confirm(self, notice: Message, action: str, pool: Pool, facts: list[Pair]) -> None:

@@ -6,11 +6,15 @@ decimals are computed from integers: the same counts give the same text on every
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import isqrt
-from typing import Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import HandlerError
+from benchpool.pools.copies import Answer
 
 _SCALE: Final = 10**6
 _MAX_DIGITS: Final = 12
@@ -59,11 +63,16 @@ def decimal_error(correct: int, n: int) -> str:
 
 
 def accuracy_figures(counts: Counts) -> Figures:
-    """Compute the accuracy over the answered questions, with its error and the progress."""
+    """Compute the accuracy over all questions, with its error, and the progress.
+
+    A question without an answer is not correct: else a model that answers only what it knows
+    would be as sure as one that knows everything.
+    """
+    few = counts.evaluated < 2
     return Figures(
-        score=decimal(counts.correct, counts.evaluated),
+        score=decimal(counts.correct, counts.total),
         progress=decimal(counts.evaluated, counts.total),
-        standard_error=decimal_error(counts.correct, counts.evaluated),
+        standard_error="" if few else decimal_error(counts.correct, counts.total),
     )
 
 
@@ -100,6 +109,29 @@ def read_counts(tags: Tags) -> Counts:
     if not counts.correct <= counts.evaluated <= counts.total - counts.unscored:
         raise HandlerError(f"impossible counts: {counts}")
     return counts
+
+
+def write_answers(answers: Iterable[tuple[int, bool, Sequence[float]]]) -> list[list[Any]]:
+    """Write answers as the Data of a final Score-Response: a list of [n, right, log-likelihoods].
+
+    Args:
+        answers: the number of the question, whether it was right, nats of each choice.
+    """
+    return [[number, int(right), list(nats)] for number, right, nats in answers]
+
+
+def read_answers(data: str) -> dict[int, Answer]:
+    """Read the Data of a final Score-Response; no text, no answers.
+
+    Raises: HandlerError if it is of another form.
+    """
+    if not data:
+        return {}
+    try:
+        rows = msgspec.json.decode(data, type=list[tuple[int, Literal[0, 1], list[float]]])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HandlerError(f"not a list of answers: {error}") from None
+    return {number: Answer(bool(right), tuple(nats)) for number, right, nats in rows}
 
 
 def _count(tags: Tags, name: str, default: str = "") -> int:

@@ -14,6 +14,9 @@ from benchpool.errors import ConfigError, HandlerError
 LARGEST: Final = 10**15
 """What a whole number may be at most, where a tag says nothing narrower."""
 
+DATASET: Final = "dataset"
+"""The role, as in `Process.roles`, of modules whose processes hold the questions of pools."""
+
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 

@@ -7,7 +7,8 @@ pool that silently skips questions pays for a different benchmark than the one i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -91,6 +92,26 @@ def to_json(samples: Sequence[Sample]) -> str:
         row = {"context": sample.context, "question": sample.question, **answers}
         rows.append({**row, "label": str(sample.gold)})
     return msgspec.json.encode(rows).decode()
+
+
+def samples_hash(samples: Iterable[Sample]) -> str:
+    """Return the SHA-256 of questions, 64 hexadecimal digits, whatever file they came in.
+
+    Of the JSON list, without spaces, of ``[context, question, [choice, ...], gold]``.
+    """
+    return sha256(_canonical(samples)).hexdigest()
+
+
+def seal(salt: str, samples: Iterable[Sample]) -> str:
+    """Return what commits to questions without telling them: the SHA-256 of salt and questions.
+
+    Of the salt, a line feed, and what ``samples_hash`` hashes.
+    """
+    return sha256(salt.encode() + b"\n" + _canonical(samples)).hexdigest()
+
+
+def _canonical(samples: Iterable[Sample]) -> bytes:
+    return msgspec.json.encode([(s.context, s.question, s.choices, s.gold) for s in samples])
 
 
 def _parse_pair(pair: archive.QuestionFiles) -> list[Sample]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from benchpool.errors import PrerequisiteError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.llama import EngineHost, Llama
+from benchpool.extensions.modules import Modules
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.inference.engines import EngineFactory, Engines, MadeEngines
+from benchpool.process.registry import Registry
 from benchpool.store import DataStore
 
-EXTENSIONS = ("Database", "Llama", "WeaveDrive")
+EXTENSIONS = ("Database", "Llama", "Modules", "WeaveDrive")
 
 
 class ExtensionHost:
@@ -23,9 +25,11 @@ class ExtensionHost:
         folder: Path | None,
         *,
         engine_factory: Engines | EngineFactory,
+        registry: Registry | None = None,
         read_only: bool = False,
     ) -> None:
         self.data = data
+        self._registry = registry
         self.backend = (
             engine_factory if isinstance(engine_factory, Engines) else MadeEngines(engine_factory)
         )
@@ -61,6 +65,8 @@ class ExtensionHost:
             return WeaveDrive(self.data, recorder)
         if name == "Llama":
             return Llama(process, self.engines, recorder)
+        if name == "Modules":
+            return Modules(self._registry, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
         path = self._folder / f"{process}.sqlite" if kept and self._folder is not None else None

@@ -81,6 +81,7 @@ class Parts:
             self.data,
             None if self.home is None else self.home.databases,
             engine_factory=engine_factory or self._engines(),
+            registry=self.registry,
             read_only=self._read_only,
         )
         self.compute = ComputeUnit(

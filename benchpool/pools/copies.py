@@ -42,11 +42,13 @@ class Contender:
         answers: By question, those that it answered. May be empty where only counts are known:
             then no copy can be found, and no tier be drawn.
         committed_at: When its weights were committed to, milliseconds; None: when it joined.
+        weights: The hash of its file; empty where nobody knows it.
     """
 
     standing: Standing
     answers: Mapping[int, Answer] = field(default_factory=dict)
     committed_at: int | None = None
+    weights: str = ""
 
     @property
     def entry(self) -> str:
@@ -71,7 +73,7 @@ class Likeness(NamedTuple):
 
     original: str
     questions: int
-    """On how many questions the answers were compared and found so."""
+    """On how many questions the answers were compared and found so; 0 if the files are one."""
     correlation: float
     """1.0 of a copy, bit for bit."""
 
@@ -86,10 +88,10 @@ class Copies(NamedTuple):
 def find_copies(contenders: Sequence[Contender], *, merge_near: bool = False) -> Copies:
     """Find the entries that answer as an earlier one does.
 
-    A copy has the same log-likelihoods, bit for bit, on 20 or more questions, whatever it
-    answers to others. A near copy has log-likelihoods that correlate by 0.99 or more over all
-    questions that both answered, 20 or more; those of each question are taken relative to their
-    mean, which mostly tells how long the question is.
+    A copy has the same weights; or the same log-likelihoods, bit for bit, on 20 or more questions,
+    whatever it answers to others. A near copy has log-likelihoods that correlate by 0.99 or more
+    over all questions that both answered, 20 or more; those of each question are taken relative
+    to their mean, which mostly tells how long the question is.
 
     Args:
         contenders: In any order.
@@ -116,6 +118,7 @@ class _Behaviour:
 
     def __init__(self, contender: Contender) -> None:
         self._entry = contender.entry
+        self._weights = contender.weights
         usable = {
             key: answer.log_likelihoods
             for key, answer in contender.answers.items()
@@ -125,6 +128,8 @@ class _Behaviour:
         self._centred = {key: _centre(nats) for key, nats in usable.items()}
 
     def identity(self, original: _Behaviour) -> Likeness | None:
+        if self._weights and self._weights == original._weights:
+            return Likeness(original._entry, 0, 1.0)
         shared = len(self._exact & original._exact)
         return Likeness(original._entry, shared, 1.0) if shared >= FEWEST_QUESTIONS else None
 

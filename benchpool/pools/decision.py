@@ -102,7 +102,9 @@ class Grounds:
         )
 
     def _copy(self, entry: str, likeness: Likeness) -> str:
-        if entry in self.copies.identical:
+        if entry in self.copies.identical and not likeness.questions:
+            how = "the same weights"
+        elif entry in self.copies.identical:
             how = f"the same log-likelihoods, bit for bit, on {likeness.questions} questions"
         else:
             how = f"{_likeness(likeness)}, and this pool merges near copies"

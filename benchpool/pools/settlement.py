@@ -82,7 +82,7 @@ def settle(
         placed = [each for each in running if grounds.tests[each.entry].passed]
     total = sum(funds.values())
     decisions = [grounds.explain(each, total) for each in _place(_tie(placed, terms), total, terms)]
-    refunds = _give_back(total - sum(each.winston for each in decisions), funds)
+    refunds = give_back(total - sum(each.winston for each in decisions), funds)
     taken = {each.entry for each in placed}
     board = rank([each.standing for each in contenders])
     decisions += [grounds.exclude(each.entry) for each in board if each.entry not in taken]
@@ -165,7 +165,8 @@ def _place(groups: Sequence[Sequence[Ranked]], total: int, terms: PayoutTerms) -
     return decisions
 
 
-def _give_back(amount: int, funds: Mapping[str, int]) -> dict[str, int]:
+def give_back(amount: int, funds: Mapping[str, int]) -> dict[str, int]:
+    """Divide an amount among contributors by what each gave; who gets nothing is left out."""
     givers = sorted(funds, key=lambda giver: (-funds[giver], giver))
     back = split(amount, [funds[giver] for giver in givers])
     return {giver: part for giver, part in zip(givers, back, strict=True) if part}

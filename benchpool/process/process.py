@@ -106,6 +106,8 @@ class Process(Outbox):
     """The extensions this module needs; each is set as an attribute of that name in lower case."""
     heavy: ClassVar[bool] = False
     """Evaluated on an executor beside other heavy processes; `prepare` sees its pending batch."""
+    roles: ClassVar[tuple[str, ...]] = ()
+    """What its processes are for, such as "dataset": others may ask before they trust one."""
     assignable: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     """Tag tables of messages that others may assign to this process; by default none."""
     inbox_limit: ClassVar[int] = 10_000

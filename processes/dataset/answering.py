@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
-from processes.counts import write_counts
+from processes.counts import Counts, decimal, write_answers, write_counts
 from processes.dataset.base import DatasetBase, model_tags
-from processes.dataset.evaluations import Task
+from processes.dataset.evaluations import ModelRow, Task
+from processes.dataset.parts import log_likelihoods
 from processes.dataset.reports import report
 
 
@@ -59,22 +61,53 @@ class Answering(DatasetBase):
     def score(self, message: Message) -> None:
         """Report how far a model is."""
         model = self._known(message, "Score-Error")
-        if model is not None:
-            counts = self._records().counts(model)
-            numbers = write_counts(counts, self.calculate_score(counts))
-            self.reply(message, "Score-Response", [*model_tags(message, model.protocol), *numbers])
+        if model is None:
+            return
+        tags, counts = self._score(message, model)
+        data: list[Any] | str = ""
+        if "Answers" in message.tags and self._is_told_all(message):
+            data = self._answers(model, counts.total)
+        self.reply(message, "Score-Response", tags, data)
 
     @handler("Get-Report", requires=("Model",))
     def get_report(self, message: Message) -> None:
         """Report what a model's answers show beside their score."""
         model = self._known(message, "Get-Report-Error")
         if model is not None:
-            rows = self._records()
+            tags, _ = self._score(message, model)
+            tags.insert(2, ("Weights", model.data_tx))
+            rows = self._records().outcomes(model, told=self.edition > 1)
+            self.reply(message, "Get-Report-Response", tags, report(rows, self.card.choices))
+
+    def _is_told_all(self, message: Message) -> bool:
+        """Tell whether a message may learn how far a model is now, and not only at the last board.
+
+        Else whoever asks after each answer learns which are right. A dry run may claim any sender.
+        """
+        asker = message.sender in (self.state.benchmark, self.owner)
+        return self.edition == 1 or (asker and not message.read_only)
+
+    def _score(self, message: Message, model: ModelRow) -> tuple[list[Pair], Counts]:
+        """Return the tags that tell how far a model is, and its counts."""
+        rows = self._records()
+        tags = model_tags(message, model.protocol)
+        if self.edition == 1:
             counts = rows.counts(model)
-            numbers = write_counts(counts, self.calculate_score(counts))
-            shown = report(rows.outcomes(model), self.card.choices)
-            tags = [*model_tags(message, model.protocol), ("Weights", model.data_tx), *numbers]
-            self.reply(message, "Get-Report-Response", tags, shown)
+            # Its scores are of what was answered.
+            figures = self.calculate_score(counts._replace(total=counts.evaluated))
+            figures = figures._replace(progress=decimal(counts.evaluated, counts.total))
+            return [*tags, *write_counts(counts, figures)], counts
+        asked = message.tags.get("Samples-SHA-256")
+        known = asked if asked in self.state.samples else self._samples_hash()
+        if self._is_told_all(message):
+            rows.tell(model)
+        counts = rows.counts(model, self.state.samples.get(known), told=True)
+        numbers = write_counts(counts, self.calculate_score(counts))
+        return [*tags, ("Samples-SHA-256", known), *numbers], counts
+
+    def _answers(self, model: ModelRow, most: int) -> list[Any]:
+        rows = self._records().answers(model, most)
+        return write_answers((number, right, log_likelihoods(said)) for number, right, said in rows)
 
     def _answered(self, message: Message) -> Task | None:
         if not self.state.router or message.sender != self.state.router:

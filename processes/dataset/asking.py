@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from benchpool.errors import HandlerError
+from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
 from processes.dataset.base import DatasetBase
 from processes.dataset.evaluations import Task
+from processes.dataset.shares import Claim, share_out
 
 PER_TICK: Final = 1000
 """Inferences that one Evaluate asks for at most, across all models."""
@@ -25,7 +26,11 @@ class Asking(DatasetBase):
 
     @handler("Evaluate", owner_only=True)
     def evaluate(self, message: Message) -> None:
-        """Ask for the next inferences: at most `PER_TICK`, oldest first."""
+        """Ask for the next inferences: at most `PER_TICK`, shared among pools by their funds.
+
+        Within a pool they are asked question by question, so that its entries have answered the
+        same ones whenever it ends.
+        """
         if not self.state.router:
             raise HandlerError("there is no LlamaRouter to ask; name one with Init")
         rows = self._records()
@@ -36,8 +41,19 @@ class Asking(DatasetBase):
             self._ask_fees()
             self.log("The herder has not told its fees yet; nothing was asked")
             return
-        ask = self._buy if self.state.herder else self._ask
-        rows.start([ask(task) for task in rows.take_pending(PER_TICK)], message.timestamp)
+        if self.edition == 1:
+            self._start(rows.take_pending(PER_TICK), message)
+            return
+        # The richest first: they take what a division leaves over, and what others do not need.
+        shares = sorted(self.state.shares.values(), key=lambda share: -share.funds)
+        within = [(list(share.models), share.samples) for share in shares]
+        claims = [
+            Claim(share.funds, rows.pending_count(*each))
+            for share, each in zip(shares, within, strict=True)
+        ]
+        for each, part in zip(within, share_out(PER_TICK, claims), strict=True):
+            # A row that another pool has just started is not taken a second time.
+            self._start(rows.take_share(*each, part), message)
 
     @handler("Transfer-Error", name="LlamaHerder.Transfer-Error")
     def transfer_error(self, message: Message) -> None:
@@ -68,9 +84,25 @@ class Asking(DatasetBase):
             # It was paid enough, so it came back because it could not be answered.
             self._records().fail(task, tags["X-Error"][:500])
 
+    @handler("Pool-Funds", requires=("Pool", "Funds"))
+    def pool_funds(self, message: Message) -> None:
+        """Take note of what a pool has now, or that it is settled and has nothing to ask."""
+        if message.sender != self.state.benchmark:
+            raise NotAuthorized(f"Pool-Funds is for the Benchmark process, not {message.sender}")
+        share = self.state.shares.get(message.tags["Pool"])
+        funds = message.tags["Funds"]
+        if share is not None and funds != "0":
+            share.funds = parse_quantity(funds)
+        elif share is not None:
+            del self.state.shares[message.tags["Pool"]]
+
     @handler("Debit-Notice", "Register-Dataset-Response")
     def take_note(self, message: Message) -> None:
         """Take what needs no answer; else it would fill the inbox."""
+
+    def _start(self, tasks: list[Task], message: Message) -> None:
+        ask = self._buy if self.state.herder else self._ask
+        self._records().start([ask(task) for task in tasks], message.timestamp)
 
     def _request(self, task: Task) -> dict[str, Any]:
         protocol = Protocol.parse(task.protocol)

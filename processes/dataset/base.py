@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,12 +11,25 @@ from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import DatasetError, HandlerError
 from benchpool.evaluation.protocol import PRECISIONS, Protocol
+from benchpool.evaluation.sample import samples_hash
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, Process, State
 from benchpool.winston import Winston
 from processes.dataset.evaluations import Evaluations, ModelRow, statements
 from processes.dataset.parts import DatasetParts
+from processes.tag_values import DATASET
+
+
+class Share(State):
+    """What a pool has a right to of the inferences of a tick."""
+
+    funds: Winston
+    """Its weight against other pools."""
+    samples: int
+    """Its questions are those up to this number."""
+    models: list[int]
+    """The rows of its entries, in the order in which they came."""
 
 
 class DatasetState(State):
@@ -35,12 +49,19 @@ class DatasetState(State):
     """Reference of the last Info that was sent to the herder."""
     base_fee: Winston | None = None
     token_fee: Winston = 0
+    samples: dict[str, int] = Field(default_factory=dict, exclude_if=operator.not_)
+    """SHA-256 of the questions there were to their number: a pool keeps those it was made with."""
+    seal: str = Field(default="", exclude_if=operator.not_)
+    """SHA-256 of salt and questions, if the questions were a secret before."""
+    shares: dict[str, Share] = Field(default_factory=dict, exclude_if=operator.not_)
+    """By pool; those of models that the owner has evaluated stand under no name."""
 
 
 class DatasetBase(DatasetParts, Process):
     """A data set process without its handlers."""
 
     extensions: ClassVar[tuple[str, ...]] = ("Database", "WeaveDrive")
+    roles: ClassVar[tuple[str, ...]] = (DATASET,)
     state: DatasetState
     database: Database
     weavedrive: WeaveDrive
@@ -49,6 +70,10 @@ class DatasetBase(DatasetParts, Process):
     def system_prompt(self) -> str:  # type: ignore[override]
         """What SystemPrompt said last."""
         return self.state.system_prompt
+
+    def _samples_hash(self) -> str:
+        """Return the SHA-256 of all questions; the newest stands last."""
+        return next(reversed(self.state.samples), samples_hash(()))
 
     def _records(self) -> Evaluations:
         return Evaluations(statements(self.card.choices), self.database.session)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     literal_column,
@@ -28,6 +29,7 @@ from benchpool.evaluation.sample import Sample
 from processes.counts import Counts
 from processes.dataset.reports import ReportRow
 from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
+from processes.tag_values import LARGEST
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""
@@ -75,6 +77,22 @@ class Statements:
         )
 
     @cached_property
+    def pending_of(self) -> Select[Any]:
+        """The same of some models and questions, question by question."""
+        rows = self._rows
+        return (
+            self._task()
+            .where(rows.status == PENDING, *self._within())
+            .order_by(rows.attempts, rows.dataset_id, rows.model_id)
+            .limit(bindparam("limit"))
+        )
+
+    @cached_property
+    def pending_count(self) -> Select[Any]:
+        """How many there are of them."""
+        return select(func.count()).where(self._rows.status == PENDING, *self._within())
+
+    @cached_property
     def by_reference(self) -> Select[Any]:
         """The row that waits for an answer to a reference."""
         rows = self._rows
@@ -85,14 +103,50 @@ class Statements:
     @cached_property
     def counts(self) -> Select[Any]:
         """How many rows a model has by status, and how many of them are correct."""
+        return self._counts(self._rows.status)
+
+    @cached_property
+    def counts_of_first(self) -> Select[Any]:
+        """The same of the questions up to a number."""
+        return self.counts.where(self._rows.dataset_id <= bindparam("most"))
+
+    @cached_property
+    def counts_told(self) -> Select[Any]:
+        """The same as far as it was told."""
+        told = self.tables.told.c.evaluation_id
+        status = case((told.is_not(None), self._rows.status), else_=PENDING)
+        return (
+            self._counts(status)
+            .where(self._rows.dataset_id <= bindparam("most"))
+            .join_from(
+                self.tables.evaluations, self.tables.told, told == self._rows.id, isouter=True
+            )
+        )
+
+    @cached_property
+    def untold(self) -> Select[Any]:
+        """The rows of a model that are decided and that nobody was told of."""
+        rows, told = self._rows, self.tables.told.c.evaluation_id
+        return select(rows.id).where(
+            rows.model_id == bindparam("model_id"),
+            rows.status.in_((DONE, UNSCORED)),
+            ~exists().where(told == rows.id),
+        )
+
+    def _counts(self, status: Any) -> Select[Any]:
         rows = self._rows
         return select(
             func.count(),
-            _count(rows.status == DONE),
-            _count(rows.status == UNSCORED),
-            _count(and_(rows.status == DONE, rows.correct)),
-            _count(and_(rows.status == DONE, rows.correct_per_character)),
+            _count(status == DONE),
+            _count(status == UNSCORED),
+            _count(and_(status == DONE, rows.correct)),
+            _count(and_(status == DONE, rows.correct_per_character)),
         ).where(rows.model_id == bindparam("model_id"))
+
+    def _within(self) -> tuple[Any, Any]:
+        rows = self._rows
+        models = rows.model_id.in_(bindparam("models", expanding=True))
+        return models, rows.dataset_id <= bindparam("most")
 
     def _task(self) -> Select[Any]:
         rows, models = self._rows, self.tables.models.c
@@ -207,6 +261,18 @@ class Evaluations:
         rows = self._session.execute(self._statements.pending, {"limit": limit})
         return [self._read(row) for row in rows]
 
+    def take_share(self, models: Sequence[int], most: int, limit: int) -> list[Task]:
+        """Return the next rows of some models, of the questions up to a number."""
+        values = {"models": models, "most": most, "limit": limit}
+        return [
+            self._read(row) for row in self._session.execute(self._statements.pending_of, values)
+        ]
+
+    def pending_count(self, models: Sequence[int], most: int) -> int:
+        """Count the rows that `take_share` could return."""
+        values = {"models": models, "most": most}
+        return self._session.scalar(self._statements.pending_count, values) or 0
+
     def start(self, asked: Sequence[tuple[Task, int, int | None]], now_ms: int) -> None:
         """Mark rows as started, each with its reference and what the request cost."""
         if not asked:
@@ -273,16 +339,35 @@ class Evaluations:
             .values(status=PENDING, failures=0)
         )
 
-    def counts(self, model: ModelRow) -> Counts:
-        """Count a model's rows."""
+    def counts(self, model: ModelRow, most: int | None = None, *, told: bool = False) -> Counts:
+        """Count a model's rows: of the questions up to a number, as far as they were told."""
+        statement = self._statements.counts if most is None else self._statements.counts_of_first
+        if told:
+            statement, most = self._statements.counts_told, LARGEST if most is None else most
         total, evaluated, unscored, correct, per_character = self._session.execute(
-            self._statements.counts, {"model_id": model.id}
+            statement, {"model_id": model.id, "most": most}
         ).one()
         return Counts(correct, evaluated, unscored, total, per_character)
 
-    def outcomes(self, model: ModelRow) -> Iterator[ReportRow]:
-        """Go through a model's rows, in the order of the questions."""
+    def tell(self, model: ModelRow) -> None:
+        """Let everybody know what is decided of a model up to now."""
+        told = insert(self._tables.told).from_select(["evaluation_id"], self._statements.untold)
+        self._session.execute(told, {"model_id": model.id})
+
+    def answers(self, model: ModelRow, most: int) -> Iterator[tuple[int, bool, Any]]:
+        """Go through a model's answers: the number of the question, whether right, the answer."""
         rows = self._tables.evaluations.c
+        found = self._session.execute(
+            select(rows.dataset_id, rows.correct, rows.answer)
+            .where(rows.model_id == model.id, rows.status == DONE, rows.dataset_id <= most)
+            .order_by(rows.dataset_id)
+        )
+        return ((number, bool(correct), answer) for number, correct, answer in found)
+
+    def outcomes(self, model: ModelRow, *, told: bool = False) -> Iterator[ReportRow]:
+        """Go through a model's rows, in the order of the questions; or through those told."""
+        rows = self._tables.evaluations.c
+        known = [rows.id.in_(select(self._tables.told.c.evaluation_id))] if told else []
         found = self._session.execute(
             select(
                 rows.status,
@@ -292,7 +377,7 @@ class Evaluations:
                 rows.error,
                 rows.answer,
             )
-            .where(rows.model_id == model.id)
+            .where(rows.model_id == model.id, *known)
             .order_by(rows.dataset_id)
         )
         return (ReportRow(*row) for row in found)

@@ -90,6 +90,11 @@ def most_likely(answer: dict[str, Any], sample: Sample) -> Prediction:
         ) from None
 
 
+def log_likelihoods(answer: dict[str, Any]) -> list[float]:
+    """Return the log-likelihood of each choice, in nats; none of an answer that holds a text."""
+    return [float(each["nats"]) for each in answer.get("log_likelihoods", ())]
+
+
 def generated_text(answer: dict[str, Any]) -> str:
     """Return the text of an answer. Raises: InferenceError if it has none."""
     text = answer.get("text")

@@ -9,9 +9,10 @@ from benchpool.ao.ids import encode_id
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.evaluation.protocol import Protocol
-from benchpool.evaluation.sample import Sample
+from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.process import Message, handler
-from processes.dataset.base import DatasetBase
+from benchpool.winston import parse_quantity
+from processes.dataset.base import DatasetBase, Share
 from processes.dataset.evaluations import ModelRow
 from processes.dataset.tables import tables
 from processes.tag_values import duration_ms
@@ -22,26 +23,37 @@ class DatasetRegistration(DatasetBase):
 
     def on_spawn(self, message: Message) -> None:
         """Make the tables and read the spawn tags."""
-        self.database.create(tables(self.card.choices).metadata)
+        self._create_tables()
         self._configure(message.tags)
 
     @handler("Init", owner_only=True)
     def init(self, message: Message) -> None:
-        """Read the same tags again; those that are missing stay as they are."""
-        self.database.create(tables(self.card.choices).metadata)
+        """Read the same tags again; those that are missing stay as they are.
+
+        Once pools may count on them, how questions are asked cannot change any more.
+        """
+        self._check_fixed(message.tags)
+        self._create_tables()
         self._configure(message.tags)
         self.reply(message, "Init-Response", {"Samples": self._records().sample_count()})
 
     @handler("Load-Data", owner_only=True)
     def load_data(self, message: Message) -> None:
-        """Append questions, from Data or from a data transaction; all of them or none."""
-        data_id = message.tags.get("DataTxID")
+        """Append questions, from Data or from a data transaction; all of them or none.
+
+        They are for pools to come. With `Salt` they reveal what was sealed.
+        """
+        data_id, salt = message.tags.get("DataTxID"), message.tags.get("Salt")
+        if salt and self.edition > 1 and self.state.samples:
+            raise HandlerError("only a data set without questions can reveal what was sealed")
         if data_id:
             count = self._load(data_id, self.weavedrive.read(data_id))
             self.state.data_tx_id = data_id
         else:
             data = message.data.encode() if isinstance(message.data, str) else message.data
             count = self._load(encode_id(sha256(data).digest()), data, name="Data")
+        if salt and self.edition > 1:
+            self.state.seal = seal(salt, (each for _, each in self._records().samples()))
         self._announce()
         total = self._records().sample_count()
         self.reply(message, "Load-Data-Response", {"Samples": count, "Total": total})
@@ -53,19 +65,18 @@ class DatasetRegistration(DatasetBase):
             # Never answered: two processes that describe themselves to each other would not end.
             self._take_fees(message)
             return
-        self.reply(
-            message,
-            "Info",
-            {
-                "Name": self.card.name,
-                "Samples": self._records().sample_count(),
-                "Chance": self.card.chance,
-                "Protocols": self._protocols(),
-                "LlamaRouter": self.state.router,
-                "DataTxID": self.state.data_tx_id,
-                "Models": len(self._records().models()),
-            },
-        )
+        facts = {
+            "Name": self.card.name,
+            "Samples": self._records().sample_count(),
+            "Chance": self.card.chance,
+            "Protocols": self._protocols(),
+            "LlamaRouter": self.state.router,
+            "DataTxID": self.state.data_tx_id,
+            "Models": len(self._records().models()),
+        }
+        if self.edition > 1:
+            facts["Samples-SHA-256"] = self._samples_hash()
+        self.reply(message, "Info", facts)
 
     @handler("Get-Models")
     def get_models(self, message: Message) -> None:
@@ -73,7 +84,7 @@ class DatasetRegistration(DatasetBase):
         rows = self._records()
         listed = []
         for model in rows.models():
-            counts = rows.counts(model)
+            counts = rows.counts(model, told=self.edition > 1)
             shown = model._asdict()
             del shown["id"]
             shown |= {
@@ -99,17 +110,64 @@ class DatasetRegistration(DatasetBase):
         if model is None:
             name = tags.get("Name") or tags["Model"]
             model = rows.add_model(name, tags["Model"], tags.get("Weights"), protocol)
-            self._add_rows(model, rows.samples())
+            if self.edition == 1:
+                self._add_rows(model, rows.samples())
         else:
             if tags.get("Weights") not in ("", model.data_tx):
                 raise HandlerError(f"model {model.inference_process} has other weights here")
             rows.revive(model)
+        if self.edition > 1:
+            self._enter(message, model)
         total = rows.counts(model).total
         self.reply(
             message,
             "Benchmark-Response",
             {"Model": model.inference_process, "Protocol": protocol, "Total": total},
         )
+
+    def _enter(self, message: Message, model: ModelRow) -> None:
+        """Let a model answer a pool's questions; only a Benchmark speaks for pools."""
+        state, tags, rows = self.state, message.tags, self._records()
+        pool, funds, most = "", 0, rows.sample_count()
+        if message.sender == state.benchmark:
+            pool, funds = tags.get("Pool"), parse_quantity(tags.get("Funds"))
+            known = state.samples.get(tags.get("Samples-SHA-256"))
+            if known is None:
+                raise HandlerError("there never were such questions here")
+            most = known
+        share = state.shares.get(pool)
+        if share is None:
+            state.shares[pool] = share = Share(funds=funds, samples=most, models=[])
+        share.funds, share.samples = funds, most
+        if model.id not in share.models:
+            share.models.append(model.id)
+        present = rows.counts(model).total
+        self._add_rows(model, rows.samples()[present:most])
+
+    def _create_tables(self) -> None:
+        made = tables(self.card.choices)
+        self.database.create(made.metadata)
+        if self.edition > 1:
+            self.database.create(made.told.metadata)
+
+    def _check_fixed(self, tags: Tags) -> None:
+        """Refuse to change what pools were made with. Raises: HandlerError."""
+        state = self.state
+        if self.edition == 1 or not (state.benchmark and state.router):
+            return
+        fixed = {
+            "LlamaRouter": state.router,
+            "Herder": "true" if state.herder else "false",
+            "WrappedAR": state.token,
+            "SystemPrompt": state.system_prompt,
+            "Benchmark": state.benchmark,
+        }
+        for name, value in fixed.items():
+            told = tags.get(name, value)
+            if (told.lower() if name == "Herder" else told) != value:
+                raise HandlerError(
+                    f"{name} is fixed, for pools may have been made with it: spawn another data set"
+                )
 
     def _configure(self, tags: Tags) -> None:
         state = self.state
@@ -134,17 +192,18 @@ class DatasetRegistration(DatasetBase):
 
     def _announce(self) -> None:
         if self.state.benchmark:
-            self.send(
-                self.state.benchmark,
-                "Register-Dataset",
-                {
-                    "Name": self.card.name,
-                    "Samples": self._records().sample_count(),
-                    "Chance": self.card.chance,
-                    "Protocols": self._protocols(),
-                    "LlamaRouter": self.state.router,
-                },
-            )
+            facts = {
+                "Name": self.card.name,
+                "Samples": self._records().sample_count(),
+                "Chance": self.card.chance,
+                "Protocols": self._protocols(),
+                "LlamaRouter": self.state.router,
+            }
+            if self.edition > 1:
+                facts |= {"Owner": self.owner, "Samples-SHA-256": self._samples_hash()}
+            if self.state.seal:
+                facts["Seal"] = self.state.seal
+            self.send(self.state.benchmark, "Register-Dataset", facts)
 
     def _load(self, data_id: str, data: bytes, *, name: str = "") -> int:
         if data_id in self.state.loaded:
@@ -158,8 +217,12 @@ class DatasetRegistration(DatasetBase):
                 )
         rows = self._records()
         numbered = rows.add_samples(samples)
-        for model in rows.models():
-            self._add_rows(model, numbered)
+        if self.edition == 1:
+            for model in rows.models():
+                self._add_rows(model, numbered)
+        else:
+            known = [sample for _, sample in rows.samples()]
+            self.state.samples[samples_hash(known)] = len(known)
         self.state.loaded[data_id] = len(samples)
         return len(samples)
 

@@ -12,8 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     JSON,
+    Column,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     Table,
     Text,
@@ -112,6 +114,9 @@ class Tables(NamedTuple):
     datasets: Table
     models: Table
     evaluations: Table
+    told: Table
+    """Rows that a Score has told of: all that strangers are told of. It has metadata of its own,
+    for data sets of the first edition have no such table."""
     choices: tuple[str, ...]
     """The names of the columns of the choices."""
 
@@ -150,4 +155,5 @@ def tables(choices: int) -> Tables:
     type("Model", (ModelColumns, Base), {})
     type("Evaluation", (EvaluationColumns, Base), {})
     made = Base.metadata.tables
-    return Tables(Base.metadata, made["datasets"], made["models"], made["evaluations"], names)
+    told = Table("told", MetaData(), Column("evaluation_id", Integer, primary_key=True))
+    return Tables(Base.metadata, made["datasets"], made["models"], made["evaluations"], told, names)

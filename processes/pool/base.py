@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
+from typing import ClassVar
+
 from pydantic import Field
 
-from benchpool.errors import PoolError
+from benchpool.errors import HandlerError, PoolError
+from benchpool.extensions.modules import Modules
 from benchpool.process import Message, Process, State
 from benchpool.winston import Winston
 from processes.pool.join_request import Join
 from processes.pool.payments import Payment
-from processes.pool.pool import Pool, Registration
+from processes.pool.pool import Pool
+from processes.pool.terms import Registration
 
 
 class BenchmarkState(State):
@@ -32,12 +37,18 @@ class BenchmarkState(State):
     """References of payments that the token refused."""
     kept: Winston = 0
     """What came in as a refund, which is never sent back."""
+    dataset_modules: list[str] = Field(default_factory=list, exclude_if=operator.not_)
+    """Modules whose processes may register; without any, those installed as data sets."""
+    commitments: dict[str, int] = Field(default_factory=dict, exclude_if=operator.not_)
+    """To weights; by their hash, when they were made."""
 
 
 class BenchmarkBase(Process):
     """A Benchmark without its handlers."""
 
+    extensions: ClassVar[tuple[str, ...]] = ("Modules",)
     state: BenchmarkState
+    modules: Modules
 
     def _from_token(self, message: Message) -> bool:
         if message.sender == self.state.token:
@@ -46,10 +57,13 @@ class BenchmarkBase(Process):
         return False
 
     def _find_pool(self, message: Message, error: str) -> Pool | None:
-        pool = self.state.pools.get(message.tags["Pool"])
+        named = message.tags.get("Pool") or (message.text.strip() if self.edition > 1 else "")
+        if not named:
+            raise HandlerError("Pool is required!")
+        pool = self.state.pools.get(named)
         if pool is None:
-            reason = f"there is no pool {message.tags['Pool'][:60]!r}"
-            self.reply(message, error, {"Pool": message.tags["Pool"], "Error": reason})
+            reason = f"there is no pool {named[:60]!r}"
+            self.reply(message, error, {"Pool": named, "Error": reason})
         return pool
 
     def _open(self, pool_id: str, now_ms: int) -> Pool:

@@ -1,13 +1,18 @@
-"""Join-Pool between the question to the router and its answer."""
+"""How a model asks to join, between the question to the router and its answer."""
 
 from __future__ import annotations
 
+import operator
+from hashlib import sha256
 from typing import Any, Final, NamedTuple, Self
 
+from pydantic import Field
+
 from benchpool.ao.clock import DAY_MS
-from benchpool.ao.tags import Pair
+from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import HandlerError
 from benchpool.process import Message, State
+from benchpool.winston import Winston
 from processes.tag_values import check_address
 
 LONGEST_ID: Final = 128
@@ -16,14 +21,16 @@ PATIENCE_MS: Final = DAY_MS
 
 
 class Wish(NamedTuple):
-    """What the Data of Join-Pool says."""
+    """What somebody wants to join what with."""
 
     pool: str
     model: str
+    salt: str = ""
+    """Reveals a commitment; empty if there was none."""
 
 
 class Join(State):
-    """A Join-Pool that waits for the router's word on the model."""
+    """A wish that waits for the router's word on the model."""
 
     pool: str
     model: str
@@ -33,18 +40,38 @@ class Join(State):
     reference: str
     """What the participant's message bore; the answer bears it too."""
     asked_at: int
+    salt: str = Field(default="", exclude_if=operator.not_)
+    bond: Winston = Field(default=0, exclude_if=operator.not_)
+    """What came with the wish, and goes back if it cannot be granted."""
 
     @classmethod
-    def of(cls, message: Message, pool: str, model: str, router: str) -> Self:
+    def of(cls, message: Message, wish: Wish, router: str) -> Self:
         """Note who wants to join what, and who was asked."""
         return cls(
-            pool=pool,
-            model=model,
+            pool=wish.pool,
+            model=wish.model,
             participant=message.sender,
             router=router,
             reply_to=message.tags.get("Reply-To") or message.sender,
             reference=message.tags.get("X-Reference") or message.reference,
             asked_at=message.timestamp,
+            salt=wish.salt,
+        )
+
+    @classmethod
+    def paid(cls, notice: Message, wish: Wish, router: str, bond: int) -> Self:
+        """The same of a wish that came with money; whoever sent the money joins."""
+        sender = notice.tags["Sender"]
+        return cls(
+            pool=wish.pool,
+            model=wish.model,
+            participant=sender,
+            router=router,
+            reply_to=sender,
+            reference=notice.tags.get("X-Reference"),
+            asked_at=notice.timestamp,
+            salt=wish.salt,
+            bond=bond,
         )
 
     def is_silent(self, now_ms: int) -> bool:
@@ -59,12 +86,27 @@ class Join(State):
         return pairs
 
 
+def commitment(salt: str, participant: str, weights: str) -> str:
+    """Return the SHA-256 that commits to weights, 64 hexadecimal digits.
+
+    Of salt, participant and weights id, with colons between; the last two hold none.
+    """
+    return sha256(f"{salt}:{participant}:{weights}".encode()).hexdigest()
+
+
 def read_join(message: Message) -> Wish:
     """Read the Data of a Join-Pool. Raises: HandlerError if it is malformed."""
     data: Any = message.json()
     if not isinstance(data, dict):
         raise HandlerError('Data must be {"dataset": pool id, "model": model process id}')
-    return Wish(_id(data, "dataset"), check_address(_id(data, "model"), "model"))
+    salt = _id(data, "salt") if data.get("salt") else ""
+    return Wish(_id(data, "dataset"), check_address(_id(data, "model"), "model"), salt)
+
+
+def read_paid_join(tags: Tags) -> Wish:
+    """Read the X- tags of a notice. Raises: HandlerError if one is missing or malformed."""
+    pool, model = (check_address(tags.get(name), name) for name in ("X-Join-Pool", "X-Model"))
+    return Wish(pool, model, tags.get("X-Salt"))
 
 
 def _id(data: dict[str, Any], name: str) -> str:

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from benchpool.errors import BenchpoolError, PoolError
+import re
+from typing import Final
+
+from benchpool.errors import BenchpoolError, HandlerError, PoolError
 from benchpool.process import Message, handler
 from processes.pool.base import BenchmarkBase
-from processes.pool.join_request import Join, read_join
-from processes.pool.pool import Entry
+from processes.pool.join_request import Join, Wish, commitment, read_join, read_paid_join
+from processes.pool.payments import Payment
+from processes.pool.pool import Entry, Pool
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Joining(BenchmarkBase):
     """Lets models join."""
 
+    @handler("Commit-Entry", requires=("Commitment",))
+    def commit_entry(self, message: Message) -> None:
+        """Note when somebody committed to weights that nobody has seen; the first time counts."""
+        made = message.tags["Commitment"].lower()
+        if not _SHA256.fullmatch(made):
+            raise HandlerError(
+                "Commitment must be the SHA-256 of salt, participant and weights id, 64"
+                " hexadecimal digits"
+            )
+        since = self.state.commitments.setdefault(made, message.timestamp)
+        facts = {"Commitment": made, "Committed-At": str(since)}
+        self.reply(message, "Commit-Entry-Response", facts)
+
     @handler("Join-Pool")
     def join_pool(self, message: Message) -> None:
         """Ask the data set's router for the model; the answer decides."""
-        pool_id, model = "", ""
+        wish = Wish("", "")
         try:
-            pool_id, model = read_join(message)
-            router = self._check_join(pool_id, model, "", message.timestamp)
+            wish = read_join(message)
+            router = self._check_join(wish, "", message.timestamp, bond=0)
         except BenchpoolError as error:
-            named = {"Pool": pool_id, "Model": model, "Error": str(error)}
+            named = {"Pool": wish.pool, "Model": wish.model, "Error": str(error)}
             self.reply(message, "Join-Pool-Error", named)
             return
-        reference = self.send(router, "Get-Model", {"Model": model})
-        self.state.joins[str(reference)] = Join.of(message, pool_id, model, router)
+        reference = self.send(router, "Get-Model", {"Model": wish.model})
+        self.state.joins[str(reference)] = Join.of(message, wish, router)
+
+    def _join_paid(self, notice: Message, bond: int) -> None:
+        """Do the same for a wish that came with money. Raises: BenchpoolError."""
+        wish = read_paid_join(notice.tags)
+        router = self._check_join(wish, "", notice.timestamp, bond=bond)
+        reference = self.send(router, "Get-Model", {"Model": wish.model})
+        self.state.joins[str(reference)] = Join.paid(notice, wish, router, bond)
 
     @handler("Get-Model-Response", "Get-Model-Error")
     def model_described(self, message: Message) -> None:
@@ -35,10 +61,15 @@ class Joining(BenchmarkBase):
             self.log(f"Ignored {message.action} from {message.sender}: nobody waits for it")
             return
         del self.state.joins[reference]
+        wish, weights = Wish(join.pool, join.model, join.salt), tags.get("Weights")
         try:
             if message.action.lower() == "get-model-error":
                 raise PoolError(f"unknown model: {tags.get('Error') or 'the router knows it not'}")
-            self._check_join(join.pool, join.model, tags.get("Weights"), message.timestamp)
+            committed_at = self._committed_at(join, weights)
+            held_since = committed_at or message.timestamp
+            self._check_join(
+                wish, weights, message.timestamp, bond=join.bond, held_since=held_since
+            )
             self._check_owner(join, tags.get("Owner"))
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
@@ -48,36 +79,68 @@ class Joining(BenchmarkBase):
             model=join.model,
             participant=join.participant,
             name=tags.get("Name") or join.model,
-            weights=tags.get("Weights"),
+            weights=weights,
             joined_at=message.timestamp,
             order=len(pool.models),
+            committed_at=committed_at,
+            bond=join.bond,
         )
         pool.models[entry.model] = entry
         if entry.weights:
             pool.weights[entry.weights] = entry.model
         self.send(join.reply_to, "Joined-Pool", join.answer_tags("Name", entry.name))
-        self.send(
-            pool.dataset,
-            "Benchmark",
-            {
-                "Model": entry.model,
-                "Name": entry.name,
-                "Weights": entry.weights,
-                "Protocol": pool.protocol,
-            },
-        )
+        if not pool.is_sealed:
+            self._evaluate(pool, entry)
 
-    def _check_join(self, pool_id: str, model: str, weights: str, now_ms: int) -> str:
+    def _evaluate(self, pool: Pool, entry: Entry) -> None:
+        """Have the data set evaluate an entry."""
+        facts = {
+            "Model": entry.model,
+            "Name": entry.name,
+            "Weights": entry.weights,
+            "Protocol": pool.protocol,
+        }
+        if not pool.first:
+            facts |= {
+                "Pool": pool.id,
+                "Funds": str(pool.funds),
+                "Samples-SHA-256": pool.samples_hash,
+            }
+        self.send(pool.dataset, "Benchmark", facts)
+
+    def _check_join(
+        self, wish: Wish, weights: str, now_ms: int, *, bond: int, held_since: int | None = None
+    ) -> str:
         """Return the router to ask. Raises: PoolError if this model may not join."""
-        pool = self._open(pool_id, now_ms)
-        if model in pool.models:
-            raise PoolError(f"model {model} is in the pool already")
-        if weights and weights in pool.weights:
-            raise PoolError(f"the same weights are in the pool as model {pool.weights[weights]}")
-        router = self.state.datasets[pool.dataset].router
+        pool = self._open(wish.pool, now_ms)
+        if not pool.admits(now_ms):
+            raise PoolError(f"pool {pool.id} takes no more entries")
+        if wish.model in pool.models:
+            raise PoolError(f"model {wish.model} is in the pool already")
+        if bond != pool.bond:
+            raise PoolError(_bond_error(pool, bond))
+        holder = pool.models.get(pool.weights.get(weights, "")) if weights else None
+        if holder is not None and (held_since is None or holder.held_since <= held_since):
+            raise PoolError(f"the same weights are in the pool as model {holder.model}")
+        router = pool.router or self.state.datasets[pool.dataset].router
         if not router:
             raise PoolError("the pool's data set has no router that knows any model")
         return router
+
+    def _committed_at(self, join: Join, weights: str) -> int:
+        """Return when the commitment that a salt reveals was made; 0 without a salt.
+
+        Raises: PoolError if there is no such commitment.
+        """
+        if not join.salt or self.edition == 1:
+            return 0
+        made = commitment(join.salt, join.participant, weights)
+        since = self.state.commitments.get(made)
+        if since is None:
+            raise PoolError(
+                f"nobody has committed to weights {weights} for {join.participant} with this salt"
+            )
+        return since
 
     def _check_owner(self, join: Join, owner: str) -> None:
         """Check that a model is entered by its owner. Raises: PoolError."""
@@ -90,8 +153,22 @@ class Joining(BenchmarkBase):
 
     def _refuse_join(self, join: Join, reason: str) -> None:
         self.send(join.reply_to, "Join-Pool-Error", join.answer_tags("Error", reason))
+        if join.bond:
+            back = {"recipient": join.participant, "quantity": join.bond, "echo": join.reference}
+            self._pay(Payment(**back, reason=reason[:500]))
 
     def _end_silent_joins(self, now_ms: int) -> None:
         silent = [key for key, join in self.state.joins.items() if join.is_silent(now_ms)]
         for key in silent:
             self._refuse_join(self.state.joins.pop(key), "the router did not answer")
+
+
+def _bond_error(pool: Pool, bond: int) -> str:
+    if not pool.bond:
+        return f"pool {pool.id} asks no bond: join it with Join-Pool"
+    if not bond:
+        return (
+            f"pool {pool.id} asks a bond: join it by a Transfer of {pool.bond} winston to the"
+            " Benchmark with X-Join-Pool and X-Model"
+        )
+    return f"the bond of pool {pool.id} is {pool.bond} winston, not {bond}"

@@ -6,7 +6,10 @@ only after the token refused that very transfer.
 
 from __future__ import annotations
 
+import operator
 from typing import Literal
+
+from pydantic import Field
 
 from benchpool.ao.tags import Pair, Tags
 from benchpool.process import State
@@ -29,6 +32,8 @@ class Payment(State):
     """Why a refund is one."""
     echo: str = ""
     """The X-Reference of the notice that is refunded."""
+    bond: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether it gives the bond of a model back."""
     status: PaymentStatus = "sent"
     """`due` after the token refused it; `resent` when another payment took its place."""
 
@@ -42,7 +47,9 @@ class Payment(State):
         ]
         if self.pool:
             pairs.append(("X-Pool", self.pool))
-        if self.model:
+        if self.bond:
+            pairs += [("X-Model", self.model), ("X-Bond", "returned")]
+        elif self.model:
             pairs += [("X-Model", self.model), ("X-Rank", str(self.rank))]
         if self.reason:
             pairs.append(("X-Error", self.reason))

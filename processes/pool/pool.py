@@ -1,48 +1,35 @@
 """A pool and its entries: what Benchmark keeps, shows and decides of them, without a message.
 
-A pool is open from its funding to the first Allocate-Rewards after its end, then settling until
-every payout or refund is confirmed by the token, then paid or refunded.
+A pool is open from its funding until it is settled or, if entries are not evaluated yet when it
+takes no more of them, settling; then until every payout or refund is confirmed by the token; then
+paid or refunded.
 """
 
 from __future__ import annotations
 
-import re
+import operator
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from benchpool.ao.clock import DAY_MS, parse_duration
-from benchpool.ao.tags import Tags
-from benchpool.errors import HandlerError, PoolError
-from benchpool.evaluation.protocol import Protocol
-from benchpool.pools.allocation import Payout, allocate, find_rule
+from benchpool.ao.clock import DAY_MS
+from benchpool.pools.copies import Contender
+from benchpool.pools.decision import Decision
 from benchpool.pools.ranking import Ranked, Standing, rank
+from benchpool.pools.settlement import Settlement, settle
+from benchpool.pools.terms import PayoutTerms
 from benchpool.process import State
 from benchpool.winston import Winston
-from processes.counts import Counts, decimal
+from processes.counts import Counts, decimal, read_answers
 
 MOST_FINAL_ASKS: Final = 7
-"""Daily ticks at which a settling pool asks for the final scores that are missing."""
+"""Daily ticks at which a pool of the first edition asks for the final scores that are missing."""
+PATIENCE_MS: Final = 7 * DAY_MS
+"""How long after its end a pool waits for entries that are not evaluated."""
 
 PoolStatus = Literal["open", "settling", "paid", "refunded"]
-
-DEFAULT_PROTOCOL: Final = "cloze"
-DEFAULT_DURATION: Final = "30d"
-LONGEST_MS: Final = 3650 * DAY_MS
-LONGEST_TITLE: Final = 200
-_CHANCE: Final = re.compile(r"0|[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
-
-
-class Registration(State):
-    """A data set process that can be benchmarked on."""
-
-    name: str
-    samples: int
-    chance: str
-    """The score of a blind guess, such as 1/3."""
-    protocols: list[str]
-    router: str
 
 
 class Entry(State):
@@ -58,20 +45,43 @@ class Entry(State):
     joined_at: int
     order: int
     """Its place in the order of joining."""
+    committed_at: int = Field(default=0, exclude_if=operator.not_)
+    """When the participant committed to the weights; 0: when it joined."""
+    bond: Winston = Field(default=0, exclude_if=operator.not_)
+    """What was given for joining."""
     correct: int = 0
     evaluated: int = 0
     unscored: int = 0
     total: int = 0
     correct_per_character: int = 0
     standard_error: str = ""
+    answers: str = Field(default="", exclude_if=operator.not_)
+    """What it answered, as the data set wrote it, until the pool is settled."""
     asked: str = ""
     """Reference of the Score that the data set has not answered yet."""
     final: bool = False
     """Whether its numbers are those that the pool is settled by."""
     rank: int = 0
     """Its final rank; 0 until then."""
+    place: int = Field(default=0, exclude_if=operator.not_)
+    """The first of the places that it is paid for; 0 if it has none."""
+    last_place: int = Field(default=0, exclude_if=operator.not_)
+    fate: str = Field(default="", exclude_if=operator.not_)
+    """What became of it, once the pool is settled; see `Decision`."""
+    why: list[str] = Field(default_factory=list, exclude_if=operator.not_)
+    """Why, a sentence a step."""
     reward: Winston = 0
     paid: bool = False
+
+    @property
+    def held_since(self) -> int:
+        """Since when it holds its weights."""
+        return self.committed_at or self.joined_at
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether every question is answered or given up."""
+        return 0 < self.total <= self.evaluated + self.unscored
 
     def take(self, counts: Counts, standard_error: str) -> None:
         """Take over what the data set reports."""
@@ -88,6 +98,26 @@ class Entry(State):
             self.model, self.correct, self.evaluated, self.total, self.joined_at, self.order
         )
 
+    def contender(self) -> Contender:
+        """Return what its payout depends on."""
+        return Contender(
+            self.standing(), read_answers(self.answers), self.committed_at or None, self.weights
+        )
+
+    def decide(self, decision: Decision, *, first: bool) -> None:
+        """Take over what became of it; the first edition keeps the reward alone."""
+        self.reward = decision.winston
+        self.answers = ""
+        if not first:
+            self.fate, self.why = decision.fate, list(decision.why)
+            self.place, self.last_place = decision.rank, decision.last_place
+
+    @property
+    def forfeits(self) -> bool:
+        """Whether its bond is lost: it is a copy, a guesser, or failed at every question."""
+        failed = self.fate == "no answers" and bool(self.unscored)
+        return failed or self.fate in ("copy", "not above chance")
+
 
 class Pool(State):
     """Funds, and the models that compete for them."""
@@ -100,6 +130,22 @@ class Pool(State):
     contributions: dict[str, Winston]
     """Who gave how much: each gets that back if nobody can be paid."""
     dataset: str
+    dataset_module: str = Field(default="", exclude_if=operator.not_)
+    """The code of the data set. Empty in the first edition, as are the following."""
+    dataset_owner: str = Field(default="", exclude_if=operator.not_)
+    router: str = Field(default="", exclude_if=operator.not_)
+    """Whom the data set asks, and who knows the models that can join."""
+    samples: int = Field(default=0, exclude_if=operator.not_)
+    """How many questions it has; those that came later are of later pools."""
+    samples_hash: str = Field(default="", exclude_if=operator.not_)
+    """Their SHA-256."""
+    sealed: str = Field(default="", exclude_if=operator.not_)
+    """SHA-256 of salt and questions, if these are revealed only when nobody can join any more."""
+    payout: dict[str, str] = Field(default_factory=dict, exclude_if=operator.not_)
+    """The tags that say how it is paid out."""
+    bond: Winston = Field(default=0, exclude_if=operator.not_)
+    """What joining takes."""
+    join_until: int = Field(default=0, exclude_if=operator.not_)
     allocation: str
     protocol: str
     chance: str
@@ -114,63 +160,101 @@ class Pool(State):
     final_asks: int = 0
     """Ticks at which it asked for final scores."""
     reason: str = ""
-    """Why it was settled without the final scores; empty if they all came."""
+    """Why it was settled without the final scores, or refunded; empty if they all came."""
     unpaid: int = 0
     """Transfers that the token has not confirmed."""
+
+    @property
+    def first(self) -> bool:
+        """Whether it goes by the rules of the first edition."""
+        return not self.payout
 
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and funds may still come."""
         return self.status == "open" and now_ms < self.end_time
 
+    def admits(self, now_ms: int) -> bool:
+        """Tell whether models may still come."""
+        return self.takes_part(now_ms) and now_ms < (self.join_until or self.end_time)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its questions are a secret still."""
+        return bool(self.sealed and not self.samples_hash)
+
+    def gives_up(self, now_ms: int) -> bool:
+        """Tell whether it waits no longer for the final scores that are missing."""
+        if self.first:
+            return self.final_asks >= MOST_FINAL_ASKS
+        return now_ms >= self.end_time + PATIENCE_MS
+
     def give_up_waiting(self) -> None:
-        """Settle by the numbers that are known: the data set has stopped answering."""
-        silent = [entry for entry in self.models.values() if not entry.final]
+        """Settle by the numbers that are known."""
+        late = [entry for entry in self.models.values() if not entry.final]
         counted = any(entry.evaluated for entry in self.models.values())
+        what = (
+            f"the data set did not answer {MOST_FINAL_ASKS} requests for the final score"
+            if self.first
+            else f"{PATIENCE_MS // DAY_MS} days after the end not everything was evaluated"
+        )
         self.reason = (
-            f"the data set did not answer {MOST_FINAL_ASKS} requests for the final score of"
-            f" {len(silent)} of {len(self.models)} entries;"
+            f"{what} of {len(late)} of {len(self.models)} entries;"
             f" {'settled by the last known scores' if counted else 'no score is known: refunded'}"
         )
-        for entry in silent:
+        for entry in late:
             entry.final, entry.asked = True, ""
         self.awaited = 0
+
+    def payout_terms(self) -> PayoutTerms:
+        """Return by which rules it is settled."""
+        chance = Fraction(self.chance)
+        if self.first:
+            return PayoutTerms.first(self.allocation, chance)
+        return PayoutTerms.read(self.payout, chance)
 
     def ranked(self) -> list[Ranked]:
         """Rank the entries by their present numbers."""
         return rank([entry.standing() for entry in self.models.values()])
 
-    def payouts(self, ranked: list[Ranked]) -> list[Payout]:
-        """Divide the funds; nobody gets anything if nobody can be paid."""
-        return allocate(self.allocation, self.funds, ranked, chance=Fraction(self.chance))
+    def settlement(self) -> Settlement:
+        """Divide the funds. Raises: PoolError if the answers do not allow it."""
+        contenders = [entry.contender() for entry in self.models.values()]
+        return settle(contenders, self.contributions, self.payout_terms())
+
+    def _projected(self) -> dict[str, int]:
+        """Divide the funds by the present numbers: what only the answers tell is left out."""
+        terms = replace(self.payout_terms(), ties="exact", distinct=False)
+        contenders = [Contender(entry.standing()) for entry in self.models.values()]
+        payouts = settle(contenders, self.contributions, terms).payouts
+        return {payout.entry: payout.winston for payout in payouts}
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """Return the ranked table; the rewards of an open pool are those of the present ranks."""
-        ranked = self.ranked()
-        projected: dict[str, int] = {}
-        if self.awaited or self.status == "open":
-            projected = {payout.entry: payout.winston for payout in self.payouts(ranked)}
+        projected = self._projected() if self.awaited or self.status == "open" else {}
         rows = []
-        for place in ranked:
+        for place in self.ranked():
             entry = self.models[place.entry]
-            rows.append(
-                {
-                    "rank": place.rank,
-                    "model": entry.model,
-                    "name": entry.name,
-                    "participant": entry.participant,
-                    "score": decimal(entry.correct, entry.total),
-                    "protocol": self.protocol,
-                    "accuracy": decimal(entry.correct, entry.evaluated),
-                    "standard_error": entry.standard_error or None,
-                    "correct": entry.correct,
-                    "evaluated": entry.evaluated,
-                    "unscored": entry.unscored,
-                    "total": entry.total,
-                    "progress": decimal(entry.evaluated, entry.total),
-                    "reward": str(projected.get(entry.model, entry.reward)),
-                    "paid": entry.paid,
-                }
-            )
+            row = {
+                "rank": place.rank,
+                "model": entry.model,
+                "name": entry.name,
+                "participant": entry.participant,
+                "score": decimal(entry.correct, entry.total),
+                "protocol": self.protocol,
+                "accuracy": decimal(entry.correct, entry.evaluated),
+                "standard_error": entry.standard_error or None,
+                "correct": entry.correct,
+                "evaluated": entry.evaluated,
+                "unscored": entry.unscored,
+                "total": entry.total,
+                "progress": decimal(entry.evaluated, entry.total),
+                "reward": str(projected.get(entry.model, entry.reward)),
+                "paid": entry.paid,
+            }
+            if not self.first:
+                places = [entry.place, entry.last_place] if entry.place else None
+                row |= {"fate": entry.fate or None, "places": places, "why": list(entry.why)}
+            rows.append(row)
         return rows
 
     def summary(self, now_ms: int) -> dict[str, Any]:
@@ -190,92 +274,41 @@ class Pool(State):
             "entries": len(self.models),
         }
 
+    def binding(self) -> dict[str, str]:
+        """Return what it is bound to, and how it is joined and paid, as tags."""
+        if self.first:
+            return {}
+        tags = {
+            "Dataset-Module": self.dataset_module,
+            "Dataset-Owner": self.dataset_owner,
+            "Router": self.router,
+            "Protocol": self.protocol,
+            "Samples": str(self.samples or ""),
+            "Samples-SHA-256": self.samples_hash,
+            "Sealed": self.sealed,
+            "Join-Until": str(self.join_until),
+            "Bond": str(self.bond or ""),
+            **{name[2:]: value for name, value in self.payout.items() if name != "X-Allocation"},
+        }
+        return {name: value for name, value in tags.items() if value}
+
     def view(self, now_ms: int) -> dict[str, Any]:
         """Describe the pool with its entries, in the order of joining."""
         rows = {row["model"]: row for row in self.leaderboard()}
         models = [
-            {**rows[key], "weights": entry.weights, "joined_at": entry.joined_at}
+            {
+                **rows[key],
+                "weights": entry.weights,
+                "joined_at": entry.joined_at,
+                **({"committed_at": entry.committed_at} if entry.committed_at else {}),
+                **({"bond": str(entry.bond)} if entry.bond else {}),
+            }
             for key, entry in self.models.items()
         ]
         contributions = {giver: str(amount) for giver, amount in self.contributions.items()}
-        reason = {"reason": self.reason} if self.reason else {}
-        return {**self.summary(now_ms), **reason, "contributions": contributions, "models": models}
-
-
-class Terms(NamedTuple):
-    """What a funder asks for, checked."""
-
-    dataset: str
-    title: str
-    allocation: str
-    protocol: str
-    start_time: int
-    end_time: int
-
-
-def read_terms(tags: Tags, datasets: dict[str, Registration], now_ms: int) -> Terms:
-    """Read the X- tags of a Credit-Notice that funds a pool.
-
-    Raises: PoolError, ConfigError naming the tag that is missing or wrong.
-    """
-    dataset = tags.get("X-Dataset")
-    if not dataset:
-        raise PoolError("X-Dataset is required: name the data set process; or X-Pool to add to one")
-    registration = datasets.get(dataset)
-    if registration is None:
-        raise PoolError(f"X-Dataset: no data set process {dataset[:60]!r} is registered here")
-    allocation = tags.get("X-Allocation")
-    if not allocation:
-        raise PoolError("X-Allocation is required: name an allocation rule")
-    protocol = str(Protocol.parse(tags.get("X-Protocol") or DEFAULT_PROTOCOL))
-    if protocol not in registration.protocols:
-        raise PoolError(
-            f"X-Protocol: {registration.name} has no protocol {protocol[:40]!r}; there are"
-            f" {', '.join(registration.protocols)}"
-        )
-    title = tags.get("X-Title")
-    if len(title) > LONGEST_TITLE:
-        raise PoolError(f"X-Title has {len(title)} characters, at most {LONGEST_TITLE} are kept")
-    duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION, bare_ms=True)
-    if duration_ms > LONGEST_MS:
-        raise PoolError("X-Duration: a pool lasts at most ten years (3650d)")
-    start_time = _start_time(tags.get("X-Start"), now_ms)
-    return Terms(
-        dataset=dataset,
-        title=title,
-        allocation=find_rule(allocation).name,
-        protocol=protocol,
-        start_time=start_time,
-        end_time=start_time + duration_ms,
-    )
-
-
-def read_registration(tags: Tags) -> Registration:
-    """Read what a data set process says of itself. Raises: HandlerError."""
-    chance = tags.get("Chance")
-    if not _CHANCE.fullmatch(chance) or Fraction(chance) >= 1:
-        raise HandlerError(f"Chance must be a fraction below 1, such as 1/3, not {chance[:40]!r}")
-    samples = tags.get("Samples")
-    if not re.fullmatch(r"[0-9]{1,12}", samples):
-        raise HandlerError(f"Samples must be a whole number, not {samples[:40]!r}")
-    protocols = tags.get("Protocols") or f"{DEFAULT_PROTOCOL},letters"
-    return Registration(
-        name=tags.get("Name"),
-        samples=int(samples),
-        chance=chance,
-        protocols=[name.strip() for name in protocols.split(",")],
-        router=tags.get("LlamaRouter"),
-    )
-
-
-def _start_time(text: str, now_ms: int) -> int:
-    if not text:
-        return now_ms
-    if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise PoolError(f"X-Start must be a time in milliseconds, not {text[:40]!r}")
-    start_time = int(text)
-    if start_time < now_ms:
-        raise PoolError(f"X-Start {start_time} is past: it is {now_ms} now")
-    if start_time > now_ms + LONGEST_MS:
-        raise PoolError("X-Start lies more than ten years ahead")
-    return start_time
+        more: dict[str, Any] = {"reason": self.reason} if self.reason else {}
+        if not self.first:
+            more["binding"] = {
+                name.lower().replace("-", "_"): value for name, value in self.binding().items()
+            }
+        return {**self.summary(now_ms), **more, "contributions": contributions, "models": models}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from benchpool.errors import PoolError
+from collections.abc import Mapping
+
+from benchpool.errors import BenchpoolError, HandlerError, PoolError
+from benchpool.pools.settlement import give_back
 from benchpool.process import Message, handler
-from processes.counts import Counts, read_counts
+from processes.counts import Counts, read_answers, read_counts
 from processes.pool.base import BenchmarkBase
 from processes.pool.payments import Payment, reference_of
-from processes.pool.pool import MOST_FINAL_ASKS, Entry, Pool
+from processes.pool.pool import Entry, Pool
 
 
 class Settling(BenchmarkBase):
@@ -41,10 +44,20 @@ class Settling(BenchmarkBase):
             return
         # A data set that does not know the model will not know it tomorrow.
         known = message.action.lower() == "score-response"
+        if known and not pool.first and tags.get("Samples-SHA-256") != pool.samples_hash:
+            self._give_back(pool, "the data set answered for other questions than the pool's")
+            return
         counts = read_counts(tags) if known else Counts(0, 0, 0, entry.total)
+        if not pool.first and counts.total > pool.samples:
+            raise HandlerError(f"the pool has {pool.samples} questions, not {counts.total}")
         entry.take(counts, tags.get("Standard-Error") if known else "")
         entry.asked = ""
-        if pool.status == "settling":
+        if pool.status != "settling":
+            return
+        if known and not pool.first:
+            read_answers(message.text)
+            entry.answers = message.text
+        if pool.first or not known or entry.is_evaluated:
             entry.final = True
             pool.awaited -= 1
             if not pool.awaited:
@@ -67,11 +80,12 @@ class Settling(BenchmarkBase):
         if not payment.pool:
             return
         pool = self.state.pools[payment.pool]
-        if payment.model:
+        if payment.model and not payment.bond:
             pool.models[payment.model].paid = True
         pool.unpaid -= 1
         if not pool.unpaid:
-            pool.status = "paid" if payment.model else "refunded"
+            rewarded = any(entry.reward for entry in pool.models.values())
+            pool.status = "paid" if rewarded else "refunded"
 
     @handler("Transfer-Error")
     def not_paid(self, message: Message) -> None:
@@ -91,12 +105,16 @@ class Settling(BenchmarkBase):
         self.state.final_asks = {}
         for pool_id in list(self.state.running):
             pool = self.state.pools[pool_id]
-            if pool.end_time > now_ms:
+            if (pool.join_until or pool.end_time) > now_ms:
+                continue
+            if pool.is_sealed:
+                if pool.end_time <= now_ms:
+                    self._give_back(pool, "the sealed questions were not revealed before the end")
                 continue
             if pool.status == "open":
                 pool.status = "settling"
                 pool.awaited = len(pool.models)
-            if pool.awaited and pool.final_asks >= MOST_FINAL_ASKS:
+            if pool.awaited and pool.gives_up(now_ms):
                 pool.give_up_waiting()
             pool.final_asks += 1
             for entry in pool.models.values():
@@ -107,42 +125,81 @@ class Settling(BenchmarkBase):
 
     def _ask_score(self, pool: Pool, entry: Entry, asks: dict[str, tuple[str, str]]) -> None:
         named = {"Model": entry.model, "Protocol": pool.protocol}
+        if not pool.first:
+            named["Samples-SHA-256"] = pool.samples_hash
+        if not pool.first and pool.status == "settling":
+            named["Answers"] = "true"
         entry.asked = str(self.send(pool.dataset, "Score", named))
         asks[entry.asked] = (pool.id, entry.model)
 
     def _settle(self, pool: Pool) -> None:
-        """Divide the funds and send them; nobody to pay, each contributor gets its own back."""
-        del self.state.running[pool.id]
-        ranked = pool.ranked()
-        for place in ranked:
+        """Divide the funds and send them; what nobody is paid goes back to the contributors."""
+        try:
+            settlement = pool.settlement()
+        except BenchpoolError as error:
+            self._give_back(pool, f"the pool cannot be settled: {error}")
+            return
+        for place in pool.ranked():
             pool.models[place.entry].rank = place.rank
         payments = []
-        for payout in pool.payouts(ranked):
-            entry = pool.models[payout.entry]
-            entry.reward = payout.winston
-            payments.append(
-                Payment(
-                    recipient=entry.participant,
-                    quantity=payout.winston,
-                    pool=pool.id,
-                    model=entry.model,
-                    rank=payout.rank,
+        for decision in settlement.decisions:
+            entry = pool.models[decision.entry]
+            entry.decide(decision, first=pool.first)
+            if entry.reward:
+                payments.append(
+                    Payment(
+                        recipient=entry.participant,
+                        quantity=entry.reward,
+                        pool=pool.id,
+                        model=entry.model,
+                        rank=decision.rank,
+                    )
                 )
-            )
-        payments = payments or [
-            Payment(
-                recipient=giver,
-                quantity=amount,
-                pool=pool.id,
-                reason="no model in the pool can be paid",
-            )
-            for giver, amount in pool.contributions.items()
+        lost = sum(entry.bond for entry in pool.models.values() if entry.forfeits)
+        parts = settlement.refunds, give_back(lost, pool.contributions)
+        sums = {each: sum(part.get(each, 0) for part in parts) for each in pool.contributions}
+        refunds = {giver: amount for giver, amount in sums.items() if amount}
+        reason = "what is left of the pool" if payments else "no model in the pool can be paid"
+        self._end(pool, payments, refunds, reason)
+
+    def _give_back(self, pool: Pool, reason: str) -> None:
+        """Refund a pool, whatever its entries have answered."""
+        pool.reason = reason
+        pool.awaited = 0
+        for entry in pool.models.values():
+            entry.final, entry.asked, entry.answers = True, "", ""
+        pool.status = "settling"
+        self._end(pool, [], dict(pool.contributions), reason)
+
+    def _end(
+        self, pool: Pool, payments: list[Payment], refunds: Mapping[str, int], reason: str
+    ) -> None:
+        """Send what a pool owes, bonds too, and have the data set ask for it no more."""
+        del self.state.running[pool.id]
+        back = [
+            Payment(recipient=giver, quantity=amount, pool=pool.id, reason=reason)
+            for giver, amount in refunds.items()
         ]
-        if sum(payment.quantity for payment in payments) != pool.funds:
+        bonds = [
+            Payment(
+                recipient=entry.participant,
+                quantity=entry.bond,
+                pool=pool.id,
+                model=entry.model,
+                bond=True,
+            )
+            for entry in pool.models.values()
+            if entry.bond and not entry.forfeits
+        ]
+        owed = pool.funds + sum(entry.bond for entry in pool.models.values())
+        payments = [*payments, *back, *bonds]
+        if sum(payment.quantity for payment in payments) != owed:
             raise PoolError(f"the payments of pool {pool.id} are not its funds")
         pool.unpaid = len(payments)
         for payment in payments:
             self._pay(payment)
+        if not pool.first:
+            self.send(pool.dataset, "Pool-Funds", {"Pool": pool.id, "Funds": "0"})
 
     def _pay_due(self) -> None:
         due, self.state.due = list(self.state.due), []
