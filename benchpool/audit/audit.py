@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from benchpool.ao.ids import find_titled
 from benchpool.audit.dataset import Count
 from benchpool.audit.ledger import Transfer
-from benchpool.audit.pools import BenchmarkRecount, RecountedEntry, RecountedPool
+from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
+from benchpool.audit.pools import BenchmarkRecount, held_since
 from benchpool.audit.recounts import Recounts
+from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
 from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
 from benchpool.errors import PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import standard_error
-from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
@@ -63,6 +65,15 @@ def _find(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPoo
     raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
 
 
+BOND: Final = "bond"
+Payments = dict[tuple[str, str, str], tuple[int, int]]
+"""By recipient, model (none of a refund) and what it is beside a reward: winston and place."""
+
+
+def _key(payment: SentPayment) -> tuple[str, str, str]:
+    return payment.recipient, payment.model, BOND if payment.bond else ""
+
+
 class _Audit:
     """The checks of one pool."""
 
@@ -80,7 +91,7 @@ class _Audit:
     def run(self) -> Statement:
         statement, pool = self._statement, self._pool
         ranked, counts = self._rank()
-        expected = self._expected(ranked)
+        expected = self._expected(counts)
         statement.rows = self._rows(ranked, counts, expected)
         moved = [each for each in self._ledger.transfers.get(pool.id, []) if self._is_ours(each)]
         models = {each.reference: each.model for each in pool.payments}
@@ -100,6 +111,8 @@ class _Audit:
         add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
         add(check("the terms are those that the funder asked for", pool.terms, ""))
+        if not pool.first:
+            add(self._bound())
         entries = f"{len(pool.entries)} {'entry' if len(pool.entries) == 1 else 'entries'}"
         add(check("every entry joined by the rules", pool.joins, entries))
         add(self._scores())
@@ -134,29 +147,75 @@ class _Audit:
         ]
         return rank(standings), counts
 
-    def _expected(self, ranked: list[Ranked]) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return (recipient, model) -> (winston, rank) by the rule; refunds have no model."""
+    def _expected(self, counts: dict[str, Count]) -> Payments:
+        """Return what the rules give."""
         pool = self._pool
-        payouts = allocate(pool.allocation, pool.funds, ranked, chance=Fraction(pool.chance))
-        if payouts:
-            return {
-                (pool.entries[each.entry].participant, each.entry): (each.winston, each.rank)
-                for each in payouts
-            }
-        if pool.settled < 0:
-            return {}
-        return {(giver, ""): (amount, 0) for giver, amount in pool.contributions().items()}
+        gifts = pool.contributions()
+        due = self._due(counts)
+        payments: Payments = {}
+        refunds = gifts
+        lost: list[RecountedEntry] = []
+        if due is not None:
+            for model, winston in due.payouts.items():
+                owner = pool.entries[model].participant
+                payments[owner, model, ""] = winston, due.places[model]
+            gone = due.copies | due.guessers
+            lost = [
+                entry
+                for entry in pool.entries.values()
+                if entry.model in gone
+                or (not counts[entry.model].evaluated and counts[entry.model].unscored)
+            ]
+            back = share_back(sum(entry.bond for entry in lost), gifts)
+            refunds = {each: due.refunds.get(each, 0) + back.get(each, 0) for each in gifts}
+        if pool.settled >= 0:
+            payments |= {(giver, "", ""): (sum_, 0) for giver, sum_ in refunds.items() if sum_}
+            for entry in pool.entries.values():
+                if entry.bond and entry not in lost:
+                    payments[entry.participant, entry.model, BOND] = entry.bond, 0
+        return payments
+
+    def _due(self, counts: dict[str, Count]) -> Due | None:
+        """Settle the pool once more; None if everything goes back."""
+        pool = self._pool
+        tags = pool.tags or {"X-Allocation": pool.allocation, "X-Eligible": "all"}
+        distinct = not pool.first
+        if pool.settled < 0:  # by the present numbers, without what only the answers tell
+            tags, distinct = {**tags, "X-Ties": "exact"}, False
+        claims = [
+            Claim(
+                entry.model,
+                counts[entry.model].correct,
+                counts[entry.model].evaluated,
+                counts[entry.model].total,
+                entry.joined_ms,
+                entry.order,
+                held_since(entry),
+                self._answers(entry),
+                entry.weights,
+            )
+            for entry in pool.entries.values()
+        ]
+        untold = any(claim.correct and not claim.answers for claim in claims)
+        if pool.given_back or (tags.get("X-Ties") == "tiers" and untold):
+            return None
+        chance = Fraction(pool.chance)
+        return recount_settlement(claims, pool.contributions(), tags, chance, distinct=distinct)
+
+    def _answers(self, entry: RecountedEntry) -> dict[int, tuple[bool, tuple[float, ...]]]:
+        score = self._dataset.scores.get((self._pools.info.id, entry.answered))
+        return {} if score is None else score.answers
 
     def _rows(
         self,
         ranked: list[Ranked],
         counts: dict[str, Count],
-        expected: dict[tuple[str, str], tuple[int, int]],
+        expected: Payments,
     ) -> list[StatementRow]:
         rows = []
         for place in ranked:
             entry, count = self._pool.entries[place.entry], counts[place.entry]
-            reward = expected.get((entry.participant, entry.model), (0, 0))[0]
+            reward = expected.get((entry.participant, entry.model, ""), (0, 0))[0]
             error = standard_error(count.correct, count.evaluated)
             named = (entry.model, entry.name, entry.participant, entry.joined_ms)
             rows.append(StatementRow(place.rank, *named, *count, error, reward))
@@ -178,7 +237,7 @@ class _Audit:
             )
         if not moved or not all(each.debit in pool.confirmed for each in moved):
             return "settling"
-        return "paid" if any(each.model for each in pool.payments) else "refunded"
+        return "paid" if any(each.model and not each.bond for each in pool.payments) else "refunded"
 
     # -- checks ------------------------------------------------------------------------------
 
@@ -189,19 +248,33 @@ class _Audit:
         return check("the logs are whole: nonces, hash chains, ids", faults, detail)
 
     def _came_in(self) -> str:
-        count = len(self._pool.deposits)
-        return f"{count} deposit{'s' * (count != 1)}, {self._pool.funds} winston"
+        pool = self._pool
+        count, bonds = len(pool.deposits), sum(each.quantity for each in pool.bonds)
+        more = f", and {bonds} of bonds" if bonds else ""
+        return f"{count} deposit{'s' * (count != 1)}, {pool.funds} winston{more}"
 
     def _deposits(self) -> list[str]:
         problems = []
         seen: set[str] = set()
-        for deposit in self._pool.deposits:
+        for deposit in (*self._pool.deposits, *self._pool.bonds):
             credit = self._ledger.credits.get(deposit.reference)
             said = (self._pools.info.id, deposit.sender, deposit.quantity, deposit.root)
             if credit is None or tuple(credit) != said or deposit.reference in seen:
                 problems.append(f"the token did not send Credit-Notice {deposit.notice}")
             seen.add(deposit.reference)
         return problems
+
+    def _bound(self) -> Check:
+        """Check that data set and questions are those that the pool is bound to."""
+        pool, dataset = self._pool, self._dataset
+        problems = list(self._pools.problems)
+        if pool.samples_hash and pool.samples_hash not in dataset.known:
+            problems.append("the data set never had the questions of the pool")
+        if pool.sealed and pool.samples_hash and dataset.seal != pool.sealed:
+            problems.append("the questions that were revealed are not those that were sealed")
+        questions = f"questions {pool.samples_hash[:16] or 'sealed'}"
+        detail = f"{pool.binding['Dataset-Module']} {pool.dataset[:8]}, {questions}"
+        return check("data set and questions are those of the pool", problems, detail)
 
     def _scores(self) -> Check:
         problems = [*self._dataset.problems, *self._pool.asks]
@@ -212,6 +285,8 @@ class _Audit:
             if score.model not in self._pool.entries:
                 continue
             asked += 1
+            if score.wrong:
+                problems.append(f"position {score.position} of the data set: {score.wrong}")
             if score.said != score.counted:
                 problems.append(
                     f"position {score.position} of the data set: it said {_numbers(score.said)} of"
@@ -221,7 +296,8 @@ class _Audit:
         return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
-        questions = len(self._dataset.samples)
+        known = self._dataset.known.get(self._pool.samples_hash)
+        questions = len(self._dataset.samples) if known is None else known
         problems = [
             f"{model} has {count.total} rows for {questions} questions"
             for model, count in counts.items()
@@ -233,17 +309,16 @@ class _Audit:
             detail += f"; {self._dataset.repeated:,} that nobody waited for were not"
         return check("one answer counts for each question and entry", problems, detail)
 
-    def _shares(self, expected: dict[tuple[str, str], tuple[int, int]]) -> tuple[list[str], str]:
-        """Compare what the Benchmark settled with what the rule gives."""
+    def _shares(self, expected: Payments) -> tuple[list[str], str]:
+        """Compare what the Benchmark settled with what the rules give."""
         pool = self._pool
         first = [each for each in pool.payments if each.position == pool.settled]
-        sent = {(each.recipient, each.model): (each.quantity, each.rank) for each in first}
+        sent: Payments = {_key(each): (each.quantity, each.rank) for each in first}
         problems = [
-            f"{recipient} was given {sent.get((recipient, model), (0, 0))[0]} winston"
-            f"{f' for {model}' if model else ''}, the rule gives"
-            f" {expected.get((recipient, model), (0, 0))[0]}"
-            for recipient, model in sorted({*sent, *expected})
-            if sent.get((recipient, model)) != expected.get((recipient, model))
+            f"{key[0]} was given {sent.get(key, (0, 0))[0]} winston"
+            f"{f' for {key[1]}' if key[1] else ''}, the rule gives {expected.get(key, (0, 0))[0]}"
+            for key in sorted({*sent, *expected})
+            if sent.get(key) != expected.get(key)
         ]
         if len(first) != len(sent):
             problems.append("somebody was paid twice for the same entry")
@@ -253,19 +328,17 @@ class _Audit:
         pool = self._pool
         problems = []
         settled = {
-            (each.recipient, each.model): each.quantity
-            for each in pool.payments
-            if each.position == pool.settled
+            _key(each): each.quantity for each in pool.payments if each.position == pool.settled
         }
         by_reference = {each.reference: each for each in pool.payments}
-        done: dict[tuple[str, str], int] = {}
+        done: dict[tuple[str, str, str], int] = {}
         for transfer in moved:
             payment = by_reference.get(transfer.reference)
             said = (transfer.recipient, transfer.quantity)
             if payment is None or (payment.recipient, payment.quantity) != said:
                 problems.append(f"transfer {transfer.id} is no payment that the Benchmark decided")
                 continue
-            key = (payment.recipient, payment.model)
+            key = _key(payment)
             done[key] = done.get(key, 0) + 1
             confirmed = pool.confirmed.count(transfer.debit)
             if confirmed != 1:
@@ -277,7 +350,8 @@ class _Audit:
         return problems, f"{len(moved)} transfer{'s' * (len(moved) != 1)}"
 
     def _sum(self, moved: list[Transfer]) -> tuple[list[str], str]:
-        total, funds = sum(each.quantity for each in moved), self._pool.funds
+        bonds = sum(each.quantity for each in self._pool.bonds)
+        total, funds = sum(each.quantity for each in moved), self._pool.funds + bonds
         text = f"{total} of {funds} winston"
         return ([] if total == funds else [text]), text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,16 +16,13 @@ from benchpool.ao.clock import HOUR_MS, parse_duration
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
+from benchpool.audit.judges import Judge, asked
 from benchpool.audit.ledger import trusted
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
-from benchpool.evaluation import prompts
 from benchpool.evaluation import protocol as evaluation_protocol
-from benchpool.evaluation.sample import Sample, parse_samples
-from benchpool.evaluation.scorers import retrieve_letter, score_cloze
-from benchpool.process.registry import Registry
+from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.store import DataStore
 
-SIQA: Final = "SiqaDataset"
 MAX_FAILURES: Final = 3
 DEFAULT_LEASE_MS: Final = 2 * HOUR_MS
 
@@ -37,79 +34,6 @@ class Count(NamedTuple):
     evaluated: int
     unscored: int
     total: int
-
-
-class Judge(Protocol):
-    """How questions of a data set are read, asked and judged."""
-
-    def load(self, data: bytes, name: str) -> list[Sample]:
-        """Read questions."""
-
-    def default(self) -> str:
-        """Return the protocol that is used if none is named."""
-
-    def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:
-        """Return the prompt and the choices of a question, by which a request is known."""
-
-    def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:
-        """Judge an answer. Raises: BenchpoolError if it cannot be read."""
-
-
-class SiqaJudge:
-    """Social IQa by `benchpool.evaluation` alone: not a line of the process is used."""
-
-    def load(self, data: bytes, name: str) -> list[Sample]:
-        """See `Judge`."""
-        return parse_samples(data, name=name)
-
-    def default(self) -> str:
-        """See `Judge`."""
-        return "cloze"
-
-    def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:
-        """See `Judge`."""
-        if protocol == "cloze":
-            cloze = prompts.cloze(sample)
-            return cloze.prompt, tuple(cloze.continuations)
-        return prompts.letters(sample, system=prompts.DEFAULT_SYSTEM_PROMPT).user, ()
-
-    def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:
-        """See `Judge`."""
-        try:
-            if protocol == "cloze":
-                nats = [float(each["nats"]) for each in answer["log_likelihoods"]]
-                return score_cloze(nats, sample.choices).prediction == sample.gold
-            text = answer["text"]
-            if not isinstance(text, str):
-                raise InferenceError("the text is none")
-            return retrieve_letter(text) == sample.gold
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InferenceError(f"the answer cannot be read: {error}") from None
-
-
-class ModuleJudge:
-    """A data set of another module: by the parts that this module defines."""
-
-    def __init__(self, parts: Any) -> None:
-        self._parts = parts
-
-    def load(self, data: bytes, name: str) -> list[Sample]:
-        """See `Judge`."""
-        samples: list[Sample] = self._parts.load_samples(data, name)
-        return samples
-
-    def default(self) -> str:
-        """See `Judge`."""
-        return str(self._parts.card.protocols[0])
-
-    def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:
-        """See `Judge`."""
-        return _asked(self._parts.build_request(sample, protocol))
-
-    def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:
-        """See `Judge`."""
-        seen = self._parts.retrieve(answer, sample, protocol)
-        return bool(self._parts.is_correct(sample, seen.choice))
 
 
 @dataclass(slots=True)
@@ -128,6 +52,10 @@ class AskedQuestion:
     started_ms: int = 0
     price: int = 0
     correct: bool = False
+    nats: tuple[float, ...] = ()
+    """The log-likelihoods of the answer, if it has any."""
+    told: bool = False
+    """Whether a Score has told of it."""
 
 
 class Score(NamedTuple):
@@ -138,6 +66,10 @@ class Score(NamedTuple):
     protocol: str
     said: Count | None
     counted: Count | None
+    answers: dict[int, tuple[bool, tuple[float, ...]]]
+    """By the number of the question, those answered; only of a Score that asks for them."""
+    wrong: str = ""
+    """What of the answers that it told is not what was answered."""
 
 
 @dataclass(slots=True)
@@ -148,6 +80,10 @@ class DatasetRecount:
     data: DataStore
     judge: Judge
     samples: list[Sample] = field(default_factory=list)
+    known: dict[str, int] = field(default_factory=dict)
+    """SHA-256 of the questions there were to their number; empty in the first edition."""
+    seal: str = ""
+    """SHA-256 of salt and questions, as the salt that was revealed gives it."""
     scores: dict[tuple[str, str], Score] = field(default_factory=dict)
     """By who asked and the reference of the question."""
     repeated: int = 0
@@ -157,10 +93,12 @@ class DatasetRecount:
     _asked: dict[tuple[str, str, tuple[str, ...], str], list[AskedQuestion]] = field(
         default_factory=dict
     )
+    _weights: dict[tuple[str, str], str] = field(default_factory=dict)
     _waiting: dict[str, AskedQuestion] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
     _router: str = ""
     _token: str = ""
+    _benchmark: str = ""
     _lease_ms: int = DEFAULT_LEASE_MS
 
     def take(self, message: Message, result: Result | None) -> None:
@@ -173,7 +111,7 @@ class DatasetRecount:
         handle = {
             "init": lambda: self._configure(message.tags),
             "load-data": lambda: self._load_data(message),
-            "benchmark": lambda: self._take_up(message.tags),
+            "benchmark": lambda: self._take_up(message),
             "evaluate": lambda: self._evaluate(message, result),
             "inference-response": lambda: self._answer(message),
             "inference-error": lambda: self._answer(message),
@@ -184,14 +122,14 @@ class DatasetRecount:
         if handle is not None:
             handle()
 
-    def count(self, model: str, protocol: str) -> Count | None:
-        """Count a model's rows; None if it is not evaluated here."""
-        rows = self._rows.get((model, protocol))
-        if rows is None:
-            return None
-        done = [row for row in rows if row.status == "done"]
-        unscored = sum(row.status == "unscored" for row in rows)
-        return Count(sum(row.correct for row in done), len(done), unscored, len(rows))
+    @property
+    def first(self) -> bool:
+        """Whether it goes by the rules of the first edition."""
+        return self.info.edition == 1
+
+    def rows(self, model: str, protocol: str, most: int | None = None) -> list[AskedQuestion]:
+        """Return a model's questions, up to a number of them; none if it is not evaluated here."""
+        return self._rows.get((model, protocol), [])[:most]
 
     @property
     def done(self) -> int:
@@ -203,6 +141,7 @@ class DatasetRecount:
     def _configure(self, tags: Tags) -> None:
         self._router = tags.get("LlamaRouter", self._router)
         self._token = tags.get("WrappedAR", self._token)
+        self._benchmark = tags.get("Benchmark", self._benchmark)
         if tags.get("Lease"):
             self._lease_ms = parse_duration(tags["Lease"], bare_ms=True)
         if tags.get("DataTxID") and tags["DataTxID"] not in self._loaded:
@@ -212,28 +151,45 @@ class DatasetRecount:
         data_id = message.tags.get("DataTxID")
         if data_id:
             self._load(data_id, self.data.get(data_id))
-            return
-        data = message.data.encode() if isinstance(message.data, str) else message.data
-        self._load(encode_id(sha256(data).digest()), data)
+        else:
+            data = message.data.encode() if isinstance(message.data, str) else message.data
+            self._load(encode_id(sha256(data).digest()), data)
+        if message.tags.get("Salt") and not self.first:
+            self.seal = seal(message.tags["Salt"], self.samples)
 
     def _load(self, data_id: str, data: bytes) -> None:
         samples = self.judge.load(data, data_id)
         self.samples += samples
         self._loaded.add(data_id)
+        if not self.first:
+            self.known[samples_hash(self.samples)] = len(self.samples)
+            return
         for (model, protocol), rows in self._rows.items():
             self._add(model, rows[0].weights if rows else "", protocol, samples)
 
-    def _take_up(self, tags: Tags) -> None:
+    def _take_up(self, message: Message) -> None:
+        tags = message.tags
         named = tags.get("Protocol") or self.judge.default()
         key = (tags["Model"], str(evaluation_protocol.Protocol.parse(named)))
-        rows = self._rows.get(key)
+        rows, weights = self._rows.get(key), tags.get("Weights")
         if rows is None:
-            self._rows[key] = []
-            self._add(key[0], tags.get("Weights"), key[1], self.samples)
-            return
-        for row in rows:
-            if row.status == "unscored":
-                row.status, row.failures = "pending", 0
+            rows = self._rows[key] = []
+            self._weights[key] = weights
+            if self.first:
+                self._add(key[0], weights, key[1], self.samples)
+        elif weights not in ("", self._weights[key]):
+            self._weights[key] = weights  # told by the Benchmark: from anybody else it is refused
+            for row in rows:
+                self._waiting.pop(row.reference, None)
+                row.weights, row.status, row.failures, row.told = weights, "pending", 0, False
+        else:
+            for row in rows:
+                if row.status == "unscored":
+                    row.status, row.failures, row.told = "pending", 0, False
+        if not self.first:
+            ours = message.sender == self._benchmark
+            most = self.known[tags["Samples-SHA-256"]] if ours else len(self.samples)
+            self._add(key[0], self._weights[key], key[1], self.samples[len(rows) : most])
 
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
         method, precision = evaluation_protocol.Protocol.parse(protocol)
@@ -287,6 +243,7 @@ class DatasetRecount:
             if answer.get("precision", evaluation_protocol.STORED) != row.precision:
                 raise InferenceError(f"it was not computed in {row.precision}")
             row.correct = self.judge.correct(answer, row.sample, row.method)
+            row.nats = tuple(float(each["nats"]) for each in answer.get("log_likelihoods", ()))
         except BenchpoolError:
             self._fail(row)
             return
@@ -325,31 +282,65 @@ class DatasetRecount:
             protocol = str(evaluation_protocol.Protocol.parse(named))
         except DatasetError:
             protocol = named  # nothing was ever counted under it
-        counted = self.count(message.tags["Model"], protocol)
-        said = None
-        for outgoing in result.messages:
-            if outgoing.tags.get("Action") == "Score-Response":
-                said = _said(outgoing)
-        score = Score(message.position, message.tags["Model"], protocol, said, counted)
-        self.scores[message.sender, message.reference] = score
+        most = None if self.first else self.known.get(message.tags.get("Samples-SHA-256"))
+        rows = self.rows(message.tags["Model"], protocol, most)
+        may = message.sender in (self._benchmark, self.info.owner)
+        if may and not self.first:
+            for row in self.rows(message.tags["Model"], protocol):
+                row.told = row.told or row.status in ("done", "unscored")
+        done = {
+            number: row
+            for number, row in enumerate(rows, start=1)
+            if row.status == "done" and (self.first or row.told)
+        }
+        unscored = sum(row.status == "unscored" and (self.first or row.told) for row in rows)
+        right = sum(row.correct for row in done.values())
+        is_known = (message.tags["Model"], protocol) in self._rows
+        counted = Count(right, len(done), unscored, len(rows)) if is_known else None
+        reply = next((each for each in result.messages if _is_response(each)), None)
+        asked = may and not self.first and "Answers" in message.tags
+        answers = {n: (row.correct, row.nats) for n, row in done.items()} if asked else {}
+        self.scores[message.sender, message.reference] = Score(
+            message.position,
+            message.tags["Model"],
+            protocol,
+            _said(reply),
+            counted,
+            answers,
+            _wrong(reply, answers) if asked else "",
+        )
 
     def _report(self, message: Message, text: str) -> None:
         self.problems.append(f"position {message.position} of the data set: {text}")
 
 
-def judge_of(info: ProcessInfo, registry: Registry) -> Judge:
-    """Return how a data set process judges. Raises: UnknownModule."""
-    if registry.name(info.module) == SIQA:
-        return SiqaJudge()
-    return ModuleJudge(registry.find(info.module)(info))
+def _is_response(outgoing: Outgoing) -> bool:
+    return outgoing.tags.get("Action") == "Score-Response"
 
 
-def _said(outgoing: Outgoing) -> Count | None:
+def _wrong(reply: Outgoing | None, answers: dict[int, tuple[bool, tuple[float, ...]]]) -> str:
+    """Say which of the answers that were told was not given; empty if all were."""
+    if reply is None:
+        return ""
+    try:
+        told = {number: (bool(right), tuple(nats)) for number, right, nats in _decode(reply.data)}
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return "its answers cannot be read"
+    differ = sorted(n for n in {*told, *answers} if told.get(n) != answers.get(n))
+    return f"question {differ[0]} was answered otherwise than it told" if differ else ""
+
+
+def _said(outgoing: Outgoing | None) -> Count | None:
     names = ("Correct", "Evaluated", "Unscored", "Total")
+    if outgoing is None:
+        return None
     try:
         return Count(*(int(outgoing.tags[name]) for name in names))
     except (KeyError, ValueError):
         return None
+
+
+_decode = msgspec.json.Decoder(list[tuple[int, int, list[float]]]).decode
 
 
 def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...], str] | None:
@@ -364,10 +355,6 @@ def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...], str] | None
     try:
         request = msgspec.json.decode(text)
         precision = request.get("precision", evaluation_protocol.STORED)
-        return model, *_asked(request), str(precision)
+        return model, *asked(request), str(precision)
     except (msgspec.MsgspecError, KeyError, TypeError):
         return None
-
-
-def _asked(request: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    return str(request["prompt"]), tuple(request.get("choices", ()))

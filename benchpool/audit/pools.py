@@ -3,130 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from hashlib import sha256
+from typing import Final
 
-from benchpool.ao.clock import DAY_MS, parse_duration
+from benchpool.ao.clock import DAY_MS
+from benchpool.ao.ids import module_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
 from benchpool.audit.ledger import trusted
-from benchpool.errors import BenchpoolError
-from benchpool.pools.allocation import find_rule
+from benchpool.audit.pool_facts import (
+    AskedJoin,
+    Deposit,
+    KnownDataset,
+    RecountedEntry,
+    RecountedPool,
+    SentPayment,
+)
+from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
 from benchpool.winston import parse_quantity
 
-DEFAULT_DURATION: Final = "30d"
-DEFAULT_PROTOCOL: Final = "cloze"
+PATIENCE_MS: Final = 7 * DAY_MS
 MOST_FINAL_ASKS: Final = 7
 """Ticks at which final scores are asked for, before the last known ones count."""
-
-
-class KnownDataset(NamedTuple):
-    """What a data set said of itself."""
-
-    name: str
-    chance: str
-    router: str
-
-
-class Deposit(NamedTuple):
-    """Money that came into a pool."""
-
-    notice: str
-    """The id of the Credit-Notice."""
-    time_ms: int
-    sender: str
-    quantity: int
-    reference: str
-    """The notice's place in the token's outbox."""
-    root: str
-
-
-@dataclass(slots=True)
-class RecountedEntry:
-    """A model that joined."""
-
-    model: str
-    name: str
-    participant: str
-    weights: str
-    joined_ms: int
-    order: int
-    asked: str = ""
-    """Reference of the Score that is open."""
-    answered: str = ""
-    """Reference of the Score whose answer came last: the one that ranks go by."""
-    final: bool = False
-
-
-class SentPayment(NamedTuple):
-    """A Transfer that the Benchmark sent for a pool."""
-
-    reference: str
-    recipient: str
-    quantity: int
-    model: str
-    rank: int
-    position: int
-
-
-@dataclass(slots=True)
-class RecountedPool:
-    """A pool as the log tells of it."""
-
-    id: str
-    title: str
-    funder: str
-    dataset: str
-    dataset_name: str
-    allocation: str
-    protocol: str
-    chance: str
-    start_ms: int
-    end_ms: int
-    deposits: list[Deposit] = field(default_factory=list)
-    entries: dict[str, RecountedEntry] = field(default_factory=dict)
-    status: str = "open"
-    awaited: int = 0
-    final_asks: int = 0
-    """Ticks at which final scores were asked for."""
-    settled: int = -1
-    """Position of the message that settled it."""
-    payments: list[SentPayment] = field(default_factory=list)
-    confirmed: list[str] = field(default_factory=list)
-    """References, in the token's outbox, of the Debit-Notices that came for its payments."""
-    terms: list[str] = field(default_factory=list)
-    """What is wrong with the terms and deposits."""
-    joins: list[str] = field(default_factory=list)
-    """What is wrong with the joins."""
-    asks: list[str] = field(default_factory=list)
-    """What is wrong with the scores that were asked for."""
-
-    @property
-    def funds(self) -> int:
-        """All that came in, in winston."""
-        return sum(deposit.quantity for deposit in self.deposits)
-
-    def takes_part(self, now_ms: int) -> bool:
-        """Tell whether models and money may still come."""
-        return self.status == "open" and now_ms < self.end_ms
-
-    def contributions(self) -> dict[str, int]:
-        """Return who gave how much."""
-        given: dict[str, int] = {}
-        for deposit in self.deposits:
-            given[deposit.sender] = given.get(deposit.sender, 0) + deposit.quantity
-        return given
-
-
-class AskedJoin(NamedTuple):
-    """A Join-Pool that waits for the router."""
-
-    pool: str
-    model: str
-    participant: str
-    router: str
-    asked_ms: int
 
 
 @dataclass(slots=True)
@@ -134,9 +34,15 @@ class BenchmarkRecount:
     """Goes through the log of a Benchmark process."""
 
     info: ProcessInfo
+    serves_data: Callable[[str], bool] = lambda _module: True
+    """Whether a module, by name or id, is one of data sets; only asked if no tag names any."""
     token: str = ""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with data sets that registered."""
     pools: dict[str, RecountedPool] = field(default_factory=dict)
     _datasets: dict[str, KnownDataset] = field(default_factory=dict)
+    _modules: set[str] = field(default_factory=set)
+    _commitments: dict[str, int] = field(default_factory=dict)
     _running: dict[str, bool] = field(default_factory=dict)
     _joins: dict[str, AskedJoin] = field(default_factory=dict)
     _board_asks: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -149,9 +55,12 @@ class BenchmarkRecount:
         action, tags = message.action.lower(), message.tags
         if message.type == "Process":
             self.token = tags.get("WrappedAR")
+            named = (each.strip() for each in tags.get("Dataset-Modules").split(","))
+            self._modules = {either for each in named if each for either in (each, module_id(each))}
         elif action == "register-dataset":
-            facts = KnownDataset(tags.get("Name"), tags.get("Chance"), tags.get("LlamaRouter"))
-            self._datasets[message.sender] = facts
+            self._register(message, result)
+        elif action == "commit-entry":
+            self._commitments.setdefault(tags["Commitment"].lower(), message.timestamp)
         elif action == "credit-notice":
             self._credit(message, result)
         elif action == "join-pool":
@@ -167,6 +76,46 @@ class BenchmarkRecount:
         elif action == "debit-notice":
             self._confirm(message)
         self._payments(message, result)
+
+    # -- data sets ---------------------------------------------------------------------------
+
+    def _register(self, message: Message, result: Result) -> None:
+        tags, module = message.tags, message.from_module
+        facts = KnownDataset(
+            tags.get("Name"),
+            tags.get("Chance"),
+            tags.get("LlamaRouter"),
+            module,
+            tags.get("Owner"),
+            tags.get("Samples"),
+            tags.get("Samples-SHA-256"),
+            tags.get("Seal"),
+        )
+        if self.info.edition > 1:
+            admitted = module in self._modules if self._modules else self.serves_data(module)
+            if not (module and admitted):
+                self.problems.append(
+                    f"{_at(message)}: {message.sender} of module {module or '(none)'} was let in"
+                    " as a data set"
+                )
+        self._datasets[message.sender] = facts
+        for pool_id in list(self._running):
+            pool = self.pools[pool_id]
+            if pool.is_sealed and pool.dataset == message.sender and facts.samples != "0":
+                self._reveal(pool, facts, message, result)
+
+    def _reveal(
+        self, pool: RecountedPool, facts: KnownDataset, message: Message, result: Result
+    ) -> None:
+        if message.timestamp < pool.join_until_ms:
+            self._give_back(pool, "revealed while models could join", message)
+        elif facts.seal != pool.sealed:
+            self._give_back(pool, "not what was sealed", message)
+        else:
+            pool.samples_hash = facts.samples_hash
+            told = [each.tags.get("Model") for each in _all(result, "Benchmark")]
+            if any(model not in told for model in pool.entries):
+                pool.joins.append(f"{_at(message)}: not every entry was given to the data set")
 
     # -- money -------------------------------------------------------------------------------
 
@@ -184,6 +133,9 @@ class BenchmarkRecount:
             message.reference,
             message.pushed_for,
         )
+        if "X-Pool" not in tags and "X-Join-Pool" in tags and self.info.edition > 1:
+            self._join_paid(message, result, deposit)
+            return
         if "X-Pool" in tags:
             pool = self.pools.get(tags["X-Pool"])
             accepted = pool is not None and pool.takes_part(message.timestamp)
@@ -195,39 +147,14 @@ class BenchmarkRecount:
                 if (said.tags.get("Funds") if said else None) != funds:
                     pool.terms.append(f"{_at(message)}: the top-up was not answered as it must be")
             return
-        pool = self._open(message, deposit)
         said = _first(result, "Pool-Created")
+        registration = self._datasets.get(tags.get("X-Dataset"))
+        pool = read_pool(message, registration, deposit, first=self.info.edition == 1)
         if pool is not None and said is not None:
             self.pools[pool.id] = pool
             self._running[pool.id] = True
-            if _terms(said.tags) != _terms_of(pool):
+            if told_terms(said.tags) != terms_of(pool):
                 pool.terms.append(f"{_at(message)}: Pool-Created differs from what was asked for")
-
-    def _open(self, message: Message, deposit: Deposit) -> RecountedPool | None:
-        """Read the terms; None if they make no pool."""
-        tags = message.tags
-        registration = self._datasets.get(tags.get("X-Dataset"))
-        try:
-            rule = find_rule(tags.get("X-Allocation")).name
-            duration_ms = parse_duration(tags.get("X-Duration") or DEFAULT_DURATION, bare_ms=True)
-            start_ms = int(tags.get("X-Start") or message.timestamp)
-        except (BenchpoolError, ValueError):
-            return None
-        if registration is None or start_ms < message.timestamp:
-            return None
-        return RecountedPool(
-            id=message.id,
-            title=tags.get("X-Title"),
-            funder=deposit.sender,
-            dataset=tags["X-Dataset"],
-            dataset_name=registration.name,
-            allocation=rule,
-            protocol=tags.get("X-Protocol") or DEFAULT_PROTOCOL,
-            chance=registration.chance,
-            start_ms=start_ms,
-            end_ms=start_ms + duration_ms,
-            deposits=[deposit],
-        )
 
     def _payments(self, message: Message, result: Result) -> None:
         """Note every Transfer that names a pool, whatever led to it."""
@@ -244,6 +171,7 @@ class BenchmarkRecount:
                     tags.get("X-Model"),
                     int(tags.get("X-Rank", "0")),
                     message.position,
+                    bond=bool(tags.get("X-Bond")),
                 )
             )
 
@@ -264,8 +192,26 @@ class BenchmarkRecount:
             return
         wish = message.json()
         self._joins[str(asked.reference)] = AskedJoin(
-            wish["dataset"], wish["model"], message.sender, asked.target, message.timestamp
+            wish["dataset"],
+            wish["model"],
+            message.sender,
+            asked.target,
+            message.timestamp,
+            wish.get("salt") or "",
         )
+
+    def _join_paid(self, message: Message, result: Result, deposit: Deposit) -> None:
+        asked, tags = _first(result, "Get-Model"), message.tags
+        if asked is not None:
+            self._joins[str(asked.reference)] = AskedJoin(
+                tags["X-Join-Pool"],
+                tags["X-Model"],
+                deposit.sender,
+                asked.target,
+                message.timestamp,
+                tags.get("X-Salt"),
+                deposit,
+            )
 
     def _described(self, message: Message, result: Result) -> None:
         tags = message.tags
@@ -275,23 +221,44 @@ class BenchmarkRecount:
             return
         del self._joins[reference]
         pool = self.pools[join.pool]
-        weights = tags.get("Weights")
-        taken = join.model in pool.entries or any(
-            weights and weights == entry.weights for entry in pool.entries.values()
+        entry = RecountedEntry(
+            join.model,
+            tags.get("Name") or join.model,
+            join.participant,
+            tags.get("Weights"),
+            message.timestamp,
+            len(pool.entries),
+            bond=join.bond.quantity if join.bond else 0,
         )
-        may = (
-            message.action.lower() == "get-model-response"
-            and pool.takes_part(message.timestamp)
-            and not taken
-            and (self.info.edition == 1 or tags.get("Owner") == join.participant)
+        may = message.action.lower() == "get-model-response" and self._may(
+            pool, entry, join, tags.get("Owner"), message.timestamp
         )
         if may is (_first(result, "Joined-Pool") is None):
             pool.joins.append(f"{_at(message)}: model {join.model} was not let in as it must be")
         if may:
-            name = tags.get("Name") or join.model
-            pool.entries[join.model] = RecountedEntry(
-                join.model, name, join.participant, weights, message.timestamp, len(pool.entries)
+            pool.entries[join.model] = entry
+            if join.bond:
+                pool.bonds.append(join.bond)
+
+    def _may(
+        self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, owner: str, now_ms: int
+    ) -> bool:
+        """Tell whether a model may join; note when it committed to its weights."""
+        if not pool.admits(now_ms) or entry.model in pool.entries or entry.bond != pool.bond:
+            return False
+        if self.info.edition == 1:
+            return not any(
+                entry.weights and entry.weights == e.weights for e in pool.entries.values()
             )
+        if pool.router != join.router or owner != join.participant:
+            return False
+        if join.salt:
+            made = sha256(f"{join.salt}:{join.participant}:{entry.weights}".encode()).hexdigest()
+            entry.committed_ms = self._commitments.get(made, 0)
+            if not entry.committed_ms:
+                return False
+        same = [e for e in pool.entries.values() if entry.weights and e.weights == entry.weights]
+        return not same or held_since(entry) < min(map(held_since, same))
 
     # -- ticks and scores --------------------------------------------------------------------
 
@@ -314,11 +281,16 @@ class BenchmarkRecount:
         asked = deque(_all(result, "Score"))
         for pool_id in list(self._running):
             pool = self.pools[pool_id]
-            if pool.end_ms > message.timestamp:
+            if (pool.join_until_ms or pool.end_ms) > message.timestamp:
+                continue
+            if pool.is_sealed:
+                if pool.end_ms <= message.timestamp:
+                    self._give_back(pool, "never revealed", message)
                 continue
             if pool.status == "open":
                 pool.status, pool.awaited = "settling", len(pool.entries)
-            if pool.awaited and pool.final_asks >= MOST_FINAL_ASKS:
+            late = message.timestamp >= pool.end_ms + PATIENCE_MS
+            if pool.awaited and (pool.final_asks >= MOST_FINAL_ASKS if pool.first else late):
                 pool.awaited = 0
                 for entry in pool.entries.values():
                     entry.final, entry.asked = True, ""
@@ -338,11 +310,10 @@ class BenchmarkRecount:
         asks: dict[str, tuple[str, str]],
     ) -> None:
         score = asked.popleft() if asked else None
-        if score is None or (score.target, score.tags.get("Model"), score.tags.get("Protocol")) != (
-            pool.dataset,
-            entry.model,
-            pool.protocol,
-        ):
+        names = ("Model", "Protocol", "Samples-SHA-256", "Answers")
+        answers = "true" if pool.status == "settling" and not pool.first else ""
+        wanted = (entry.model, pool.protocol, pool.samples_hash, answers)
+        if score is None or (score.target, *map(score.tags.get, names)) != (pool.dataset, *wanted):
             pool.asks.append(f"{_at(message)}: the score of {entry.model} was not asked for")
             return
         entry.asked = str(score.reference)
@@ -360,12 +331,22 @@ class BenchmarkRecount:
         entry = pool.entries[model]
         if entry.asked != reference or tags.get("Protocol", pool.protocol) != pool.protocol:
             return
+        known = message.action.lower() == "score-response"
+        if known and tags.get("Samples-SHA-256") != pool.samples_hash and not pool.first:
+            self._give_back(pool, "other questions", message)
+            return
         entry.asked, entry.answered = "", reference
-        if pool.status == "settling":
+        if pool.status == "settling" and (pool.first or not known or _is_whole(tags)):
             entry.final = True
             pool.awaited -= 1
             if not pool.awaited:
                 self._settle(pool, message)
+
+    def _give_back(self, pool: RecountedPool, reason: str, message: Message) -> None:
+        pool.given_back = reason
+        for entry in pool.entries.values():
+            entry.final, entry.asked = True, ""
+        self._settle(pool, message)
 
     def _settle(self, pool: RecountedPool, message: Message) -> None:
         pool.status, pool.settled = "settled", message.position
@@ -380,14 +361,17 @@ def _first(result: Result, action: str) -> Outgoing | None:
     return next(_all(result, action), None)
 
 
-def _terms(tags: Tags) -> tuple[str, ...]:
-    names = ("Pool", "Funds", "Allocation", "Dataset", "Start-Time", "End-Time")
-    return tuple(tags.get(name) for name in names)
+def held_since(entry: RecountedEntry) -> int:
+    """Return since when an entry holds its weights, in milliseconds."""
+    return entry.committed_ms or entry.joined_ms
 
 
-def _terms_of(pool: RecountedPool) -> tuple[str, ...]:
-    times = (str(pool.start_ms), str(pool.end_ms))
-    return (pool.id, str(pool.funds), pool.allocation, pool.dataset, *times)
+def _is_whole(tags: Tags) -> bool:
+    """Tell whether every question is answered or given up, as a Score-Response says it."""
+    evaluated, unscored, total = (
+        int(tags.get(name, "0")) for name in ("Evaluated", "Unscored", "Total")
+    )
+    return 0 < total <= evaluated + unscored
 
 
 def _at(message: Message) -> str:

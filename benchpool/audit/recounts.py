@@ -9,11 +9,12 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
-from benchpool.audit.dataset import DatasetRecount, judge_of
+from benchpool.audit.dataset import DatasetRecount
+from benchpool.audit.judges import judge_of
 from benchpool.audit.ledger import LedgerRecount
 from benchpool.audit.links import Links
 from benchpool.audit.pools import BenchmarkRecount
-from benchpool.errors import BenchpoolError, PoolError
+from benchpool.errors import BenchpoolError, PoolError, PrerequisiteError, UnknownModule
 from benchpool.extensions.outside import old_positions
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
@@ -50,7 +51,7 @@ class Recounts:
         """Count the processes of the module Benchmark again, whatever others call themselves."""
         for info in self.store.processes():
             if self._registry.name(info.module) == BENCHMARK:
-                yield self._recount(self._benchmarks, info.id, BenchmarkRecount)
+                yield self._recount(self._benchmarks, info.id, self._of_benchmark)
 
     def token(self, process: str) -> LedgerRecount:
         """Count a token's ledger again. Raises: PoolError if it is not here."""
@@ -59,6 +60,15 @@ class Recounts:
     def dataset(self, process: str) -> DatasetRecount:
         """Count a data set's evaluations again. Raises: PoolError if it is not here."""
         return self._recount(self._datasets, process, self._of_dataset)
+
+    def _of_benchmark(self, info: ProcessInfo) -> BenchmarkRecount:
+        return BenchmarkRecount(info, self._serves_data)
+
+    def _serves_data(self, module: str) -> bool:
+        try:
+            return "dataset" in getattr(self._registry.find(module), "roles", ())
+        except (UnknownModule, PrerequisiteError):
+            return False
 
     def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
         return DatasetRecount(info, self._data, judge_of(info, self._registry))

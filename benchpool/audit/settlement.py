@@ -44,6 +44,12 @@ class Due(NamedTuple):
     """By model, in winston, best first."""
     refunds: dict[str, int]
     """By contributor, the largest first."""
+    places: dict[str, int]
+    """By model, the first of the places that it shares."""
+    copies: frozenset[str]
+    """Models that count as another one."""
+    guessers: frozenset[str]
+    """Models that were not told from guessers."""
 
 
 def recount_settlement(
@@ -67,24 +73,36 @@ def recount_settlement(
         PoolError: No such allocation rule.
     """
     odds = [chances] if isinstance(chances, Fraction) else list(chances)
-    running = [each for each in claims if each.evaluated]
+    originals = list(claims)
     if distinct:
-        running = _without_copies(running, merge=tags.get("X-Near-Copies") == "merge")
-    if tags.get("X-Eligible") != "all":
-        running = _above_chance(running, odds)
-    groups = _groups(running, tiers=tags.get("X-Ties") == "tiers")
+        originals = _without_copies(claims, merge=tags.get("X-Near-Copies") == "merge")
+    running = [each for each in originals if each.evaluated]
+    able = running if tags.get("X-Eligible") == "all" else _above_chance(running, odds)
+    groups = _groups(able, tiers=tags.get("X-Ties") == "tiers")
     board = [each for group in groups for each in group]
     parts = _parts(tags["X-Allocation"], board[: int(tags.get("X-Places") or len(board))], odds)
     parts += [Fraction(0)] * (len(board) - len(parts))
     shares: list[tuple[str, Fraction]] = []
+    places: dict[str, int] = {}
     for group in groups:
+        places |= {each.model: len(shares) + 1 for each in group}
         mine = parts[len(shares) : len(shares) + len(group)]
         shares += [(each.model, sum(mine, Fraction(0)) / len(group)) for each in group]
     given = sum(gifts.values())
     payouts = _divide(given, shares)
+    return Due(
+        payouts,
+        share_back(given - sum(payouts.values()), gifts),
+        places,
+        frozenset({each.model for each in claims} - {each.model for each in originals}),
+        frozenset({each.model for each in running} - {each.model for each in able}),
+    )
+
+
+def share_back(amount: int, gifts: Mapping[str, int]) -> dict[str, int]:
+    """Divide an amount among contributors by what each gave, the largest first."""
     by_size = sorted(gifts.items(), key=lambda gift: (-gift[1], gift[0]))
-    left = given - sum(payouts.values())
-    return Due(payouts, _divide(left, [(giver, Fraction(part)) for giver, part in by_size]))
+    return _divide(amount, [(giver, Fraction(part)) for giver, part in by_size])
 
 
 # -- copies ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchpool.audit.pools import RecountedPool
+from benchpool.audit.pool_facts import RecountedPool
 
 MAX_PROBLEMS = 3
 """How many faults of one check are told."""

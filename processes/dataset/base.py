@@ -16,8 +16,9 @@ from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, Process, State
 from benchpool.winston import Winston
-from processes.dataset.evaluations import Evaluations, ModelRow, statements
+from processes.dataset.evaluations import Evaluations, ModelRow
 from processes.dataset.parts import DatasetParts
+from processes.dataset.statements import statements
 from processes.tag_values import DATASET
 
 

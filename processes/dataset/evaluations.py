@@ -7,19 +7,14 @@ or a lease that ran out; and to unscored after `MAX_FAILURES` errors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     Row,
-    Select,
-    and_,
     bindparam,
-    case,
-    exists,
+    delete,
     func,
     insert,
-    literal_column,
     select,
     update,
 )
@@ -28,7 +23,8 @@ from sqlalchemy.orm import Session
 from benchpool.evaluation.sample import Sample
 from processes.counts import Counts
 from processes.dataset.reports import ReportRow
-from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, tables
+from processes.dataset.statements import Statements
+from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED
 from processes.tag_values import LARGEST
 
 MAX_FAILURES: Final = 3
@@ -56,120 +52,6 @@ class Task(NamedTuple):
     protocol: str
     failures: int
     price: int | None
-
-
-class Statements:
-    """The statements, made once for each set of tables: SQLAlchemy then compiles each only once."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
-        self._rows = tables.evaluations.c
-
-    @cached_property
-    def pending(self) -> Select[Any]:
-        """Rows to ask: those asked least often first, so that a silent model starves nobody."""
-        rows = self._rows
-        return (
-            self._task()
-            .where(rows.status == PENDING)
-            .order_by(rows.attempts, rows.id)
-            .limit(bindparam("limit"))
-        )
-
-    @cached_property
-    def pending_of(self) -> Select[Any]:
-        """The same of some models and questions, question by question."""
-        rows = self._rows
-        return (
-            self._task()
-            .where(rows.status == PENDING, *self._within())
-            .order_by(rows.attempts, rows.dataset_id, rows.model_id)
-            .limit(bindparam("limit"))
-        )
-
-    @cached_property
-    def pending_count(self) -> Select[Any]:
-        """How many there are of them."""
-        return select(func.count()).where(self._rows.status == PENDING, *self._within())
-
-    @cached_property
-    def by_reference(self) -> Select[Any]:
-        """The row that waits for an answer to a reference."""
-        rows = self._rows
-        return self._task().where(
-            rows.inference_reference == bindparam("reference"), rows.status == STARTED
-        )
-
-    @cached_property
-    def counts(self) -> Select[Any]:
-        """How many rows a model has by status, and how many of them are correct."""
-        return self._counts(self._rows.status)
-
-    @cached_property
-    def counts_of_first(self) -> Select[Any]:
-        """The same of the questions up to a number."""
-        return self.counts.where(self._rows.dataset_id <= bindparam("most"))
-
-    @cached_property
-    def counts_told(self) -> Select[Any]:
-        """The same as far as it was told."""
-        told = self.tables.told.c.evaluation_id
-        status = case((told.is_not(None), self._rows.status), else_=PENDING)
-        return (
-            self._counts(status)
-            .where(self._rows.dataset_id <= bindparam("most"))
-            .join_from(
-                self.tables.evaluations, self.tables.told, told == self._rows.id, isouter=True
-            )
-        )
-
-    @cached_property
-    def untold(self) -> Select[Any]:
-        """The rows of a model that are decided and that nobody was told of."""
-        rows, told = self._rows, self.tables.told.c.evaluation_id
-        return select(rows.id).where(
-            rows.model_id == bindparam("model_id"),
-            rows.status.in_((DONE, UNSCORED)),
-            ~exists().where(told == rows.id),
-        )
-
-    def _counts(self, status: Any) -> Select[Any]:
-        rows = self._rows
-        return select(
-            func.count(),
-            _count(status == DONE),
-            _count(status == UNSCORED),
-            _count(and_(status == DONE, rows.correct)),
-            _count(and_(status == DONE, rows.correct_per_character)),
-        ).where(rows.model_id == bindparam("model_id"))
-
-    def _within(self) -> tuple[Any, Any]:
-        rows = self._rows
-        models = rows.model_id.in_(bindparam("models", expanding=True))
-        return models, rows.dataset_id <= bindparam("most")
-
-    def _task(self) -> Select[Any]:
-        rows, models = self._rows, self.tables.models.c
-        questions = [c for c in self.tables.datasets.c if c.name != "id"]
-        return (
-            select(
-                rows.id,
-                rows.failures,
-                rows.price,
-                models.inference_process,
-                models.data_tx,
-                models.protocol,
-                *questions,
-            )
-            .join_from(self.tables.evaluations, self.tables.datasets)
-            .join(self.tables.models)
-        )
-
-
-@cache
-def statements(choices: int) -> Statements:
-    """Return the statements on the tables of questions with so many choices."""
-    return Statements(tables(choices))
 
 
 class Evaluations:
@@ -339,6 +221,20 @@ class Evaluations:
             .values(status=PENDING, failures=0)
         )
 
+    def reset(self, model: ModelRow, weights: str) -> ModelRow:
+        """Forget all that a model has answered, since it has other weights than was thought."""
+        models, rows = self._tables.models, self._tables.evaluations
+        mine = select(rows.c.id).where(rows.c.model_id == model.id)
+        told = self._tables.told
+        self._session.execute(delete(told).where(told.c.evaluation_id.in_(mine)))
+        self._session.execute(update(models).where(models.c.id == model.id).values(data_tx=weights))
+        self._session.execute(
+            update(rows)
+            .where(rows.c.model_id == model.id)
+            .values(status=PENDING, failures=0, error=None, correct=None, answer=None)
+        )
+        return model._replace(data_tx=weights)
+
     def counts(self, model: ModelRow, most: int | None = None, *, told: bool = False) -> Counts:
         """Count a model's rows: of the questions up to a number, as far as they were told."""
         statement = self._statements.counts if most is None else self._statements.counts_of_first
@@ -353,6 +249,12 @@ class Evaluations:
         """Let everybody know what is decided of a model up to now."""
         told = insert(self._tables.told).from_select(["evaluation_id"], self._statements.untold)
         self._session.execute(told, {"model_id": model.id})
+
+    def untell(self, model: ModelRow) -> None:
+        """Let nobody know any more of the rows of a model that were given up."""
+        rows, told = self._tables.evaluations.c, self._tables.told
+        mine = select(rows.id).where(rows.model_id == model.id, rows.status == UNSCORED)
+        self._session.execute(delete(told).where(told.c.evaluation_id.in_(mine)))
 
     def answers(self, model: ModelRow, most: int) -> Iterator[tuple[int, bool, Any]]:
         """Go through a model's answers: the number of the question, whether right, the answer."""
@@ -404,7 +306,3 @@ class Evaluations:
 def list_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a parameter for each column: values stay out of the statement, which is cached."""
     return {name: bindparam(f"new_{name}") for name in values}
-
-
-def _count(condition: Any) -> Any:
-    return func.coalesce(func.sum(case((condition, 1), else_=literal_column("0"))), 0)

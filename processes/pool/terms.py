@@ -150,10 +150,7 @@ def _conditions(
 def _join_until(text: str, start_time: int, end_time: int) -> int:
     if not text:
         return end_time
-    if _TIME.fullmatch(text):
-        until = int(text)
-    else:
-        until = start_time + parse_duration(text)
+    until = int(text) if _TIME.fullmatch(text) else start_time + parse_duration(text)
     if not start_time < until <= end_time:
         raise PoolError(
             f"X-Join-Until must lie after the start ({start_time}) and not after the end"

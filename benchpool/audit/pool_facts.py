@@ -1,0 +1,154 @@
+"""What an audit knows of pools, as the log of a Benchmark tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class KnownDataset(NamedTuple):
+    """What a data set said of itself."""
+
+    name: str
+    chance: str
+    router: str
+    module: str
+    """As the messenger wrote it."""
+    owner: str
+    samples: str
+    samples_hash: str
+    seal: str
+
+
+class Deposit(NamedTuple):
+    """Money that came into a pool."""
+
+    notice: str
+    """The id of the Credit-Notice."""
+    time_ms: int
+    sender: str
+    quantity: int
+    reference: str
+    """The notice's place in the token's outbox."""
+    root: str
+
+
+@dataclass(slots=True)
+class RecountedEntry:
+    """A model that joined."""
+
+    model: str
+    name: str
+    participant: str
+    weights: str
+    joined_ms: int
+    order: int
+    asked: str = ""
+    """Reference of the Score that is open."""
+    answered: str = ""
+    """Reference of the Score whose answer came last: the one that ranks go by."""
+    final: bool = False
+    committed_ms: int = 0
+    """When it committed to its weights; 0: when it joined."""
+    bond: int = 0
+
+
+class SentPayment(NamedTuple):
+    """A Transfer that the Benchmark sent for a pool."""
+
+    reference: str
+    recipient: str
+    quantity: int
+    model: str
+    rank: int
+    position: int
+    bond: bool
+    """Whether it gives a bond back."""
+
+
+@dataclass(slots=True)
+class RecountedPool:
+    """A pool as the log tells of it."""
+
+    id: str
+    title: str
+    funder: str
+    dataset: str
+    dataset_name: str
+    allocation: str
+    protocol: str
+    chance: str
+    start_ms: int
+    end_ms: int
+    deposits: list[Deposit] = field(default_factory=list)
+    entries: dict[str, RecountedEntry] = field(default_factory=dict)
+    status: str = "open"
+    awaited: int = 0
+    final_asks: int = 0
+    """Ticks at which final scores were asked for."""
+    settled: int = -1
+    """Position of the message that settled it."""
+    given_back: str = ""
+    """Why everything was given back, whatever was answered; empty if it was not."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """How it is paid out, as the funder wrote it. Empty in the first edition."""
+    binding: dict[str, str] = field(default_factory=dict)
+    """What it is bound to, as Pool-Created must name it."""
+    bond: int = 0
+    join_until_ms: int = 0
+    sealed: str = ""
+    samples_hash: str = ""
+    router: str = ""
+    bonds: list[Deposit] = field(default_factory=list)
+    """Money that came with entries."""
+    payments: list[SentPayment] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
+    """References, in the token's outbox, of the Debit-Notices that came for its payments."""
+    terms: list[str] = field(default_factory=list)
+    """What is wrong with the terms and deposits."""
+    joins: list[str] = field(default_factory=list)
+    """What is wrong with the joins."""
+    asks: list[str] = field(default_factory=list)
+    """What is wrong with the scores that were asked for."""
+
+    @property
+    def funds(self) -> int:
+        """All that came in, in winston."""
+        return sum(deposit.quantity for deposit in self.deposits)
+
+    @property
+    def first(self) -> bool:
+        """Whether it goes by the rules of the first edition."""
+        return not self.tags
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its questions are a secret still."""
+        return bool(self.sealed and not self.samples_hash)
+
+    def admits(self, now_ms: int) -> bool:
+        """Tell whether models may still come."""
+        return self.takes_part(now_ms) and now_ms < (self.join_until_ms or self.end_ms)
+
+    def takes_part(self, now_ms: int) -> bool:
+        """Tell whether models and money may still come."""
+        return self.status == "open" and now_ms < self.end_ms
+
+    def contributions(self) -> dict[str, int]:
+        """Return who gave how much."""
+        given: dict[str, int] = {}
+        for deposit in self.deposits:
+            given[deposit.sender] = given.get(deposit.sender, 0) + deposit.quantity
+        return given
+
+
+class AskedJoin(NamedTuple):
+    """A wish to join that waits for the router."""
+
+    pool: str
+    model: str
+    participant: str
+    router: str
+    asked_ms: int
+    salt: str = ""
+    bond: Deposit | None = None
