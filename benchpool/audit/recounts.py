@@ -34,7 +34,7 @@ class Recounts:
 
     def __init__(self, store: Store, data: DataStore, registry: Registry) -> None:
         self.store = store
-        self._data = data
+        self.data = data
         self._registry = registry
         self.readings: dict[str, Reading] = {}
         """By process, of the logs that were read so far."""
@@ -57,7 +57,7 @@ class Recounts:
         return self._recount(self._datasets, process, self._of_dataset)
 
     def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
-        return DatasetRecount(info, self._data, judge_of(info, self._registry))
+        return DatasetRecount(info, self.data, judge_of(info, self._registry))
 
     def _recount(self, kept: dict[str, R], process: str, make: Callable[[ProcessInfo], R]) -> R:
         if process not in kept:
