@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
@@ -96,6 +97,14 @@ class Recomputation:
         return sum(entry.compared for entry in self.entries)
 
     @property
+    def unasked(self) -> dict[str, int]:
+        """Why answers that were drawn could not be compared, each with how many."""
+        reasons: Counter[str] = Counter()
+        for entry in self.entries:
+            reasons.update(entry.unasked)
+        return dict(reasons)
+
+    @property
     def lies(self) -> list[Lie]:
         """All that were found, in the order of the log."""
         lies = [lie for entry in self.entries for lie in entry.lies]
@@ -103,8 +112,10 @@ class Recomputation:
 
     @property
     def passed(self) -> bool | None:
-        """Whether no lie was found; None if nothing could be compared."""
-        return not self.lies if self.compared else None
+        """Whether no lie was found; None if what was drawn could not all be compared."""
+        if self.lies:
+            return False
+        return True if self.compared and not self.unasked else None
 
     @property
     def detail(self) -> str:
@@ -117,7 +128,9 @@ class Recomputation:
         parts = [f"{same} bit for bit"] if same else []
         if near:
             parts.append(f"{near} on another runtime, within {self.margin:g} nats")
-        return ", ".join(parts) or "none could be asked again"
+        if self.unasked:
+            parts.append(f"{sum(self.unasked.values())} not compared")
+        return ", ".join(parts) or "there are no answers"
 
     def view(self) -> dict[str, Any]:
         """Show it as JSON."""
@@ -151,5 +164,4 @@ def _short(answer: Any) -> str:
     try:
         return ", ".join(f"{each['nats']}" for each in answer["log_likelihoods"]) + " nats"
     except (KeyError, TypeError):
-        text = answer.get("text") if isinstance(answer, dict) else answer
-        return repr(text)[:80]
+        return repr(answer)[:80]

@@ -145,9 +145,8 @@ class _Recompute:
     def _compare(
         self, done: EntryAgain, question: Question, outcome: Outcome, engine: Engine
     ) -> None:
-        if isinstance(outcome, Unanswered | InferenceError):
-            reason = outcome.reason if isinstance(outcome, Unanswered) else str(outcome)
-            _count(done, reason)
+        if isinstance(outcome, InferenceError):
+            _count(done, str(outcome))
             return
         number, row = question
         recorded = _entry(self._store, self._dataset.info.id, row.answered_at).message.json()
@@ -157,6 +156,8 @@ class _Recompute:
             done.same += 1
         elif not same and isinstance(outcome, Generation):
             _count(done, "text of another runtime cannot be compared")
+        elif not same and isinstance(outcome, Unanswered):
+            _count(done, outcome.reason)
         elif not same and _is_near(recorded, now, self._again.margin):
             done.near += 1
         else:
