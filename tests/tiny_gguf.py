@@ -8,6 +8,7 @@ from typing import Any
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 EMBEDDING, HIDDEN, HEADS = 32, 64, 2
 
+
 def _string(text: str | bytes) -> bytes:
     body = text.encode() if isinstance(text, str) else text
     return struct.pack("<Q", len(body)) + body

@@ -1,8 +1,9 @@
 """Recompute: tiny models that really answer, and audits that ask them again."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchpool.cli import app
 from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.inference.engine import ChoicesRequest, Generation, Outcome, Request, Unanswered
 from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.engines import MadeEngines
 from benchpool.network import Network
 
 WAR = 10**12
@@ -84,7 +86,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePool]:
 def played(tmp_path: Path, real: EnginePool) -> Callable[..., Path]:
     """Play a pool of two tiny models to its end; ben's engine tells what it is made to tell."""
 
-    def play(change: Change = honest, protocol: str = "cloze", **runtime: str) -> Path:
+    def play(
+        change: Change = honest, protocol: str = "cloze", before: str = "", **runtime: str
+    ) -> Path:
         def engine(path: Path, precision: Any) -> Any:
             opened = real.open(path, precision)
             is_bens = path.read_bytes() == files["ben"].read_bytes()
@@ -98,6 +102,8 @@ def played(tmp_path: Path, real: EnginePool) -> Callable[..., Path]:
         with Network(home, seed=1, engine_factory=engine) as network:
             ids = deploy(network, samples=b"".join(QUESTIONS))
             network.send("WrappedAR", "Mint", {"Quantity": str(WAR)})
+            if before:
+                network.send("Benchmark", "Info", data=before)
             terms = {"X-Dataset": ids.SiqaDataset, "X-Allocation": "Equal", "X-Title": "tiny"}
             terms |= {"X-Duration": "1d", "X-Protocol": protocol}
             tags = {"Recipient": ids.Benchmark, "Quantity": str(WAR), **terms}
@@ -129,7 +135,7 @@ def command(home: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["audit", "tiny", "--home", str(home), *words])
 
 
-@pytest.mark.parametrize("protocol", ["cloze", "letter", "cloze/bf16"])
+@pytest.mark.parametrize("protocol", ["cloze", "letters", "cloze/bf16"])
 def test_every_answer_comes_out_again_bit_for_bit(played, asked_again, protocol):
     done = asked_again(played(protocol=protocol))
     assert [(each.answers, each.drawn, each.same) for each in done.entries] == [(12, 12, 12)] * 2
@@ -159,20 +165,17 @@ def test_the_first_of_several_lies_is_the_first_of_the_log(played, asked_again):
 
 
 def test_text_that_a_model_did_not_write_is_a_lie(played, asked_again):
-    done = asked_again(played(Liar(1), protocol="letter"))
+    done = asked_again(played(Liar(1), protocol="letters"))
     assert [lie.number for lie in done.lies] == [2]
     assert "recorded is " in done.detail
     assert "'text': 'A'" in done.detail
 
 
-def test_an_answer_of_a_model_that_has_none_is_a_lie(played, real):
+def test_an_answer_of_a_model_that_gives_none_is_a_lie(played, real):
     def silent(path: Path, precision: Any) -> Any:
         return Told(real.open(path, precision), lambda *_: Unanswered("it is too long"), {})
 
-    class Silent(EnginePool):
-        open = staticmethod(silent)  # type: ignore[assignment]
-
-    statement = audit_home(played(), "tiny", again=Again(Silent(), 1))
+    statement = audit_home(played(), "tiny", again=Again(MadeEngines(silent), 1))
     assert [check.passed for check in statement.checks].count(False) == 1
     assert "it is too long" in statement.checks[-1].detail
 
@@ -186,27 +189,93 @@ def test_on_another_runtime_a_margin_holds(played, asked_again):
     assert (len(far.lies), far.lies[0].same_runtime) == (12, False)
 
 
-def test_the_log_decides_what_is_drawn(played, asked_again, tmp_path):
+def test_the_log_decides_which_answers_are_drawn(played, real):
     home = played()
-    drawn: list[list[str]] = []
 
-    def draw(home: Path) -> list[str]:
-        class Watching(EnginePool):
-            def open(self, path: Path, precision: Any = "stored", *, name: Any = None) -> Any:
-                def note(request: Any, outcome: Outcome) -> Outcome:
-                    asked.append(request.prompt)
-                    return outcome
+    def draw() -> tuple[str, list[str]]:
+        def note(request: Any, outcome: Outcome) -> Outcome:
+            asked.append(request.prompt)
+            return outcome
 
-                return Told(super().open(path, precision, name=name), note, {})
+        def watched(path: Path, precision: Any) -> Any:
+            return Told(real.open(path, precision), note, {})
 
         asked: list[str] = []
-        engines = Watching(workers=1)
-        done = audit_home(home, "tiny", again=Again(engines, 3)).recomputed
-        engines.close()
+        done = audit_home(home, "tiny", again=Again(MadeEngines(watched), 3)).recomputed
         assert done is not None
         assert done.compared == len(asked) == 6
-        return [done.seed, *asked]
+        return done.seed, asked
 
-    drawn = [draw(home), draw(home)]
-    assert drawn[0] == drawn[1]
-    assert drawn[0][1:4] != drawn[0][4:]  # each entry has a draw of its own
+    seed, asked = draw()
+    assert (seed, asked) == draw()
+    assert asked[:3] != asked[3:]  # each entry has a draw of its own
+    shutil.rmtree(home)
+    played(before="a message more")
+    other_seed, others = draw()
+    assert seed != other_seed
+    assert asked != others
+
+
+def test_the_seed_is_the_hash_chain_at_the_settlement(played, asked_again):
+    home = played()
+    done = asked_again(home, 1)
+    with Network(home, read_only=True) as network:
+        paid = [
+            message.hash_chain
+            for message, result in network.log("Benchmark")
+            if result is not None
+            and any(each.tags.get("Action") == "Transfer" for each in result.messages)
+        ]
+    assert paid == [done.seed]
+
+
+def test_the_command_prints_what_came_out_again(played):
+    home = played()
+    run = command(home, "--recompute", "3")
+    assert run.exit_code == 0, run.stderr
+    assert re.search(r"tiny-ben +12 +3 +3 +0 +0 +14\.3%", run.stdout)
+    assert "✓ the models give the drawn answers again: 6 bit for bit" in run.stdout
+    shown = json.loads(command(home, "--recompute", "3", "--json").stdout)
+    assert shown["recomputed"]["draws_for_99_percent"] == 90
+    assert [each["same"] for each in shown["recomputed"]["entries"]] == [3, 3]
+    assert "recomputed" not in json.loads(command(home, "--json").stdout)
+
+
+def test_the_command_ends_with_1_and_names_the_first_lie(played):
+    run = command(played(Liar(4)), "--recompute", "12")
+    assert run.exit_code == 1
+    assert run.stderr.startswith("error: 1 of ")
+    assert "✗ the models give the drawn answers again: position " in run.stdout
+    assert "tiny-ben, question 5" in " ".join(run.stdout.split())
+
+
+def test_the_command_ends_with_3_where_a_models_file_is_missing(played):
+    home = played()
+    with Network(home) as network:
+        weights = network.log("tiny-ben")[0][0].tags["Model-Data"]
+        network.data.path(weights).unlink()
+    run = command(home, "--recompute", "2")
+    assert run.exit_code == 3
+    assert "answers that could not be compared: 2: " in run.stderr
+    assert weights in run.stderr
+    assert "tiny-ben: 2 not compared: " in run.stdout
+    assert "– the models give the drawn answers again: 2 bit for bit, 2 not compared" in run.stdout
+
+
+def test_text_of_another_runtime_is_not_compared(played):
+    home = played(Liar(1), protocol="letters", build="elsewhere")
+    run = command(home, "--recompute", "2", "--json")
+    assert run.exit_code == 3
+    assert "2: text of another runtime cannot be compared" in run.stderr
+    shown = json.loads(run.stdout)
+    assert shown["checks"][-1]["passed"] is None
+    assert shown["recomputed"]["entries"][1]["unasked"] == {
+        "text of another runtime cannot be compared": 2
+    }
+
+
+def test_a_pool_without_answers_has_nothing_to_ask_again(finished: Path):
+    words = ["audit", "empty", "--home", str(finished), "--recompute", "1"]
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 3
+    assert "there are no answers that could be compared" in run.stderr
