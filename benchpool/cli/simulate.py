@@ -41,7 +41,7 @@ app = typer.Typer(
     subcommand_metavar="FILE | COMMAND [ARGS]...",
     help="""Run a scenario file, or play strategies against the rules of payment.
 
-    Example: benchpool simulate tests/scenarios/happy-pool.yaml
+    Example: benchpool simulate tests/scenarios/happy-pool.yaml, or benchpool simulate strategies
     """,
 )
 
@@ -127,8 +127,13 @@ def strategies(
 ) -> None:
     """Play made-up contests, and count what honest and dishonest strategies bring.
 
-    One entrant with a model of 46 % meets four honest rivals of 41 to 52 %, on 180 questions with
-    three choices. See docs/explanation/fairness.md.
+    An entrant with a model of 46 % meets four honest rivals of 41 to 52 %, on 180 questions with
+    three choices. It enters its model (honest); its model twice (clone); two near copies beside it
+    (requantized); eight guessers and no model (guessing); 40 guessers beside its model (flooding);
+    half of its answers (late); or its model, with a quarter of the answers forged (lying).
+
+    The terms are those of the first pools, the default ones, and X-Ties=tiers with
+    X-Near-Copies=merge. What the numbers mean stands in docs/explanation/fairness.md.
 
     Example: benchpool simulate strategies --rule WinnerTakesAll
     """
