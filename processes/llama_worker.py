@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import msgspec
@@ -269,8 +268,7 @@ def _max_tokens(tags: Tags) -> int:
 
 
 def _computing(runtime: Runtime) -> Computing:
-    digest = sha256(msgspec.json.encode(runtime)).hexdigest()[:16]
-    return Computing(id=digest, build=runtime.build, cpu=runtime.cpu, layout=runtime.layout)
+    return Computing(id=runtime.id, build=runtime.build, cpu=runtime.cpu, layout=runtime.layout)
 
 
 def _written(answer: Answer) -> dict[str, Any]:

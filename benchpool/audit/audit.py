@@ -17,6 +17,7 @@ from benchpool.audit.dataset import Count
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
 from benchpool.audit.pools import BenchmarkRecount, held_since
+from benchpool.audit.recompute import Again, recompute
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
 from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
@@ -28,21 +29,46 @@ from benchpool.store import DataStore, Store
 from benchpool.store.home import open_run
 
 
-def audit_home(folder: Path, pool: str, *, registry: Registry | None = None) -> Statement:
+def audit_home(
+    folder: Path, pool: str, *, registry: Registry | None = None, again: Again | None = None
+) -> Statement:
     """Check a pool of a home, by its id or the beginning of it, or by its title.
 
     Raises: PoolError if there is no such pool; AmbiguousId if several are meant; StoreError.
     """
     with open_run(folder) as run:
-        return audit(run.store, run.data, pool, registry=registry)
+        return audit(run.store, run.data, pool, registry=registry, again=again)
 
 
 def audit(
-    store: Store, data: DataStore, pool: str, *, registry: Registry | None = None
+    store: Store,
+    data: DataStore,
+    pool: str,
+    *,
+    registry: Registry | None = None,
+    again: Again | None = None,
 ) -> Statement:
-    """Check a pool. Raises: PoolError if there is no such pool; AmbiguousId."""
+    """Check a pool.
+
+    Args:
+        store: The log.
+        data: Questions, and the files of models.
+        pool: Its id or the beginning of it, or its title.
+        registry: The modules that there are; by default those installed.
+        again: How models are asked again; by default none is.
+
+    Raises:
+        PoolError: There is no such pool.
+        AmbiguousId: Several are meant.
+    """
     recounts = Recounts(store, data, registry or Registry())
-    return audit_pool(recounts, *_find(recounts, pool))
+    pools, found = _find(recounts, pool)
+    statement = audit_pool(recounts, pools, found)
+    if again is not None:
+        done = statement.recomputed = recompute(recounts, pools, found, again)
+        name = "the models give the drawn answers again"
+        statement.checks.append(Check(name, done.passed, done.detail))
+    return statement
 
 
 def audit_pool(recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool) -> Statement:

@@ -56,6 +56,10 @@ class AskedQuestion:
     """The log-likelihoods of the answer, if it has any."""
     told: bool = False
     """Whether a Score has told of it."""
+    asked_at: int = -1
+    """Position of the message whose result asked it last."""
+    answered_at: int = -1
+    """Position of the answer that counts."""
 
 
 class Score(NamedTuple):
@@ -130,6 +134,13 @@ class DatasetRecount:
     def rows(self, model: str, protocol: str, most: int | None = None) -> list[AskedQuestion]:
         """Return a model's questions, up to a number of them; none if it is not evaluated here."""
         return self._rows.get((model, protocol), [])[:most]
+
+    def answered(
+        self, model: str, protocol: str, most: int | None = None
+    ) -> list[tuple[int, AskedQuestion]]:
+        """Return a model's questions that have an answer, each with its number, from 1."""
+        rows = enumerate(self.rows(model, protocol, most), start=1)
+        return [(number, row) for number, row in rows if row.status == "done"]
 
     @property
     def done(self) -> int:
@@ -218,6 +229,7 @@ class DatasetRecount:
             row = min(pending, key=lambda each: each.attempts)  # the first of equals
             row.status, row.started_ms = "started", message.timestamp
             row.attempts += 1
+            row.asked_at = message.position
             row.reference = str(outgoing.reference)
             row.price = int(outgoing.tags.get("Quantity", "0"))
             self._waiting[row.reference] = row
@@ -247,6 +259,7 @@ class DatasetRecount:
         except BenchpoolError:
             self._fail(row)
             return
+        row.answered_at = message.position
         self._end(row, "done")
 
     def _fail(self, row: AskedQuestion) -> None:
@@ -343,15 +356,18 @@ def _said(outgoing: Outgoing | None) -> Count | None:
 _decode = msgspec.json.Decoder(list[tuple[int, int, list[float]]]).decode
 
 
+def request_text(outgoing: Outgoing) -> str | bytes:
+    """Return what a message asks a model, as JSON; nothing if it asks none."""
+    tags, action = outgoing.tags, outgoing.tags.get("Action")
+    if action == "Transfer":
+        return tags.get("X-Request")
+    return outgoing.data if action == "Inference" else ""
+
+
 def _request(outgoing: Outgoing) -> tuple[str, str, tuple[str, ...], str] | None:
     """Return the model, what it is asked and in what precision; None if it is no request."""
-    tags, action = outgoing.tags, outgoing.tags.get("Action")
-    if action == "Inference":
-        model, text = tags.get("Model"), outgoing.data
-    elif action == "Transfer" and "X-Request" in tags:
-        model, text = tags.get("X-Model"), tags["X-Request"]
-    else:
-        return None
+    text = request_text(outgoing)
+    model = outgoing.tags.get("Model") or outgoing.tags.get("X-Model")
     try:
         request = msgspec.json.decode(text)
         precision = request.get("precision", evaluation_protocol.STORED)

@@ -38,7 +38,7 @@ class Recounts:
 
     def __init__(self, store: Store, data: DataStore, registry: Registry) -> None:
         self.store = store
-        self._data = data
+        self.data = data
         self._registry = registry
         self._first_edition = old_positions(store)
         self.readings: dict[str, Reading] = {}
@@ -71,7 +71,7 @@ class Recounts:
             return False
 
     def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
-        return DatasetRecount(info, self._data, judge_of(info, self._registry))
+        return DatasetRecount(info, self.data, judge_of(info, self._registry))
 
     def _recount(self, kept: dict[str, R], process: str, make: Callable[[ProcessInfo], R]) -> R:
         if process not in kept:

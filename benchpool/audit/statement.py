@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchpool.audit.pool_facts import RecountedPool
+from benchpool.audit.recomputation import Recomputation
 
 MAX_PROBLEMS = 3
 """How many faults of one check are told."""
@@ -62,8 +63,9 @@ class Statement:
     rows: list[StatementRow] = field(default_factory=list)
     paid: list[Paid] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    answers: int = 0
     supply: int = 0
+    recomputed: Recomputation | None = None
+    """What came of asking the models again, if they were."""
 
     @property
     def passed(self) -> bool:
@@ -104,6 +106,7 @@ class Statement:
             "payments": [{**paid._asdict(), "quantity": str(paid.quantity)} for paid in self.paid],
             "token_supply": str(self.supply),
             "checks": [check._asdict() for check in self.checks],
+            **({} if self.recomputed is None else {"recomputed": self.recomputed.view()}),
         }
 
 

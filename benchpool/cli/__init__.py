@@ -133,7 +133,6 @@ app.command("replay")(replay.replay)
 app.command("audit")(audit.audit)
 app.command("export")(portable.export)
 app.command("import")(portable.import_)
-app.command("simulate")(simulate.simulate)
 app.command("fuzz")(fuzz.fuzz)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
@@ -141,6 +140,7 @@ app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(pool.app, name="pool")
+app.add_typer(simulate.app, name="simulate")
 
 
 def main() -> None:

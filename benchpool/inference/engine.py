@@ -8,6 +8,7 @@ answer of its own: a missing score is never a number.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -124,6 +125,11 @@ class Runtime(msgspec.Struct, frozen=True):
     """The instruction sets that llama.cpp was built for and found."""
     precision: Precision
     layout: LayoutName
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits of its SHA-256, as answers bear it: equal ids give equal bits."""
+        return sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 class LoadedModel(ModelCard, frozen=True):

@@ -30,6 +30,16 @@ from benchpool.units.messenger import MessengerUnit
 from benchpool.units.scheduler import SchedulerUnit
 
 
+def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
+    """Return engines within limits; without a folder for answers, each is computed anew."""
+    return EnginePool(
+        answers=answers,
+        workers=limits.workers or None,
+        models_memory_bytes=limits.models_memory_bytes or None,
+        child_memory_bytes=limits.worker_memory_bytes or None,
+    )
+
+
 class Parts:
     """The parts of a network, on one store and one clock. For the arguments see `Network`."""
 
@@ -77,23 +87,16 @@ class Parts:
         self, engine_factory: Engines | EngineFactory | None, threads: int | None
     ) -> None:
         """Make what evaluates messages."""
+        answers = None if self.home is None or self._read_only else self.home.answers
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=engine_factory or self._engines(),
+            engine_factory=engine_factory or engines(self.limits, answers),
             registry=self.registry,
             read_only=self._read_only,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits
-        )
-
-    def _engines(self) -> Engines:
-        return EnginePool(
-            answers=None if self.home is None or self._read_only else self.home.answers,
-            workers=self.limits.workers or None,
-            models_memory_bytes=self.limits.models_memory_bytes or None,
-            child_memory_bytes=self.limits.worker_memory_bytes or None,
         )
 
     def _make_exchange(self) -> None:

@@ -183,6 +183,7 @@ def try_strategies(
     contests: int = 200,
     field: Field | None = None,
     rules: Sequence[str] = tuple(RULES),
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[StrategyRow]:
     """Play every strategy against every rule.
 
@@ -191,9 +192,13 @@ def try_strategies(
         contests: How many to play; the standard error falls with their root.
         field: Who plays.
         rules: Which allocation rules.
+        on_progress: Called with how many contests are played, and of how many.
 
     Returns:
         One row for each strategy, terms and rule, in this order.
+
+    Raises:
+        PoolError: No such rule.
     """
     field = field or Field()
     all_terms = [
@@ -210,6 +215,8 @@ def try_strategies(
             entries = _enter(field, play(luck), rivals)
             for column, (_, _, terms) in enumerate(all_terms):
                 shares[row, column, contest] = _share(entries, terms)
+        if on_progress is not None:
+            on_progress(contest + 1, contests)
     return _summarise(shares, all_terms)
 
 

@@ -75,7 +75,9 @@ def test_what_every_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("one.yaml", "two.txt"):
         (tmp_path / name).touch()
     (tmp_path / "sub").mkdir()
-    assert sorted(offered("benchpool simulate ")) == ["one.yaml", "sub/"]
+    found = ["one.yaml", "scenario", "strategies", "sub/"]
+    assert sorted(offered("benchpool simulate ")) == found
+    assert offered("benchpool simulate strategies --rule Eq") == ["Equal"]
 
 
 def test_the_models_of_this_machine(gguf: Path, run: Any) -> None:
