@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
@@ -75,6 +77,25 @@ class Answering(DatasetBase):
             shown = report(rows.outcomes(model), self.card.choices)
             tags = [*model_tags(message, model.protocol), ("Weights", model.data_tx), *numbers]
             self.reply(message, "Get-Report-Response", tags, shown)
+
+    @handler("Get-Answers", requires=("Model",))
+    def get_answers(self, message: Message) -> None:
+        """Tell what became of each question asked of a model."""
+        model = self._known(message, "Get-Answers-Error")
+        if model is not None:
+            facts = [each._asdict() for each in self._records().answers(model)]
+            self.reply(message, "Get-Answers-Response", model_tags(message, model.protocol), facts)
+
+    @handler("Get-Questions", requires=("Questions",))
+    def get_questions(self, message: Message) -> None:
+        """Tell the texts of questions, which are named by their numbers."""
+        wanted = set(message.tags["Questions"].split(","))
+        texts = [
+            {"id": number, **msgspec.structs.asdict(sample)}
+            for number, sample in self._records().samples()
+            if str(number) in wanted
+        ]
+        self.reply(message, "Get-Questions-Response", data=texts)
 
     def _answered(self, message: Message) -> Task | None:
         if not self.state.router or message.sender != self.state.router:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -31,6 +32,7 @@ from processes.dataset.tables import DONE, PENDING, STARTED, UNSCORED, Tables, t
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""
+TEMPLATE_MARKS: Final = ("{{", "}}", "{%")
 
 
 class ModelRow(NamedTuple):
@@ -41,6 +43,19 @@ class ModelRow(NamedTuple):
     inference_process: str
     data_tx: str
     protocol: str
+
+
+class AnswerFacts(NamedTuple):
+    """What became of one question asked of one model."""
+
+    question: int
+    status: str
+    prediction: int | None
+    correct: bool | None
+    margin_nats: float | None
+    answered_at: int | None
+    template_mark: bool
+    """Whether its prompt or a choice looks like a template that nobody filled in."""
 
 
 class Task(NamedTuple):
@@ -296,6 +311,27 @@ class Evaluations:
             .order_by(rows.dataset_id)
         )
         return (ReportRow(*row) for row in found)
+
+    def answers(self, model: ModelRow) -> Iterator[AnswerFacts]:
+        """Go through what became of a model's questions, in the order of the questions."""
+        rows, questions = self._tables.evaluations.c, self._tables.datasets.c
+        texts = [rows.prompt, *(questions[name] for name in self._tables.choices)]
+        marked = [text.contains(mark, autoescape=True) for text in texts for mark in TEMPLATE_MARKS]
+        found = self._session.execute(
+            select(
+                rows.dataset_id,
+                rows.status,
+                rows.prediction,
+                rows.correct,
+                rows.margin_nats,
+                rows.inference_end_time,
+                or_(*marked),
+            )
+            .join_from(self._tables.evaluations, self._tables.datasets)
+            .where(rows.model_id == model.id)
+            .order_by(rows.dataset_id)
+        )
+        return (AnswerFacts(*row) for row in found)
 
     def _set(self, task: Task, values: Mapping[str, Any]) -> None:
         table = self._tables.evaluations

@@ -4,7 +4,11 @@ from math import comb
 import pytest
 from scipy import stats
 
-from benchpool.evaluation.planning import draws_to_find, smallest_difference
+from benchpool.evaluation.planning import (
+    draws_to_find,
+    fewest_above_chance,
+    smallest_difference,
+)
 from benchpool.evaluation.statistics import mcnemar
 
 
@@ -57,3 +61,12 @@ def test_draws_are_the_fewest():
     for share, confidence in ((0, 0.5), (Fraction(3, 2), 0.5), (0.5, 1)):
         with pytest.raises(ValueError, match="no number of draws"):
             draws_to_find(Fraction(share), Fraction(confidence))
+
+
+@pytest.mark.parametrize(
+    ("n", "level"), [(0, 0.05), (2, 0.05), (9, 0.05), (180, 0.05), (180, 0.01)]
+)
+def test_the_fewest_right_answers_that_no_guesser_has(n, level):
+    k = fewest_above_chance(n, Fraction(1, 3), Fraction(level))
+    right = stats.binom.sf(range(-1, n), n, 1 / 3)  # of 0, 1, ... n right or more
+    assert k == next((k for k, p in enumerate(right) if p <= level), n + 1)
