@@ -12,13 +12,15 @@ from fractions import Fraction
 from pathlib import Path
 
 from benchpool.ao.ids import find_titled
-from benchpool.audit.dataset import Count
+from benchpool.audit.dataset import Count, Score
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pools import BenchmarkRecount, RecountedEntry, RecountedPool
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
 from benchpool.errors import PoolError, ReplayDivergence
-from benchpool.evaluation.metrics import standard_error
+from benchpool.evaluation.metrics import accuracy, standard_error
+from benchpool.evaluation.pairs import RankSet, rank_sets
+from benchpool.evaluation.statistics import wilson
 from benchpool.pools.allocation import allocate
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process.registry import Registry
@@ -81,7 +83,6 @@ class _Audit:
         statement, pool = self._statement, self._pool
         ranked, counts = self._rank()
         expected = self._expected(ranked)
-        statement.rows = self._rows(ranked, counts, expected)
         moved = [each for each in self._ledger.transfers.get(pool.id, []) if self._is_ours(each)]
         models = {each.reference: each.model for each in pool.payments}
         statement.paid = [
@@ -96,6 +97,7 @@ class _Audit:
         ]
         statement.supply = self._ledger.supply
         statement.status = self._status(moved)
+        statement.rows = self._rows(ranked, counts, expected)
         add = statement.checks.append
         add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
@@ -115,9 +117,12 @@ class _Audit:
 
     def _count(self, entry: RecountedEntry) -> Count:
         """Return the numbers that the Benchmark ranks an entry by, counted again."""
-        score = self._dataset.scores.get((self._pools.info.id, entry.answered))
+        score = self._score(entry)
         nothing = Count(0, 0, 0, 0)
         return (score.counted or nothing) if score is not None else nothing
+
+    def _score(self, entry: RecountedEntry) -> Score | None:
+        return self._dataset.scores.get((self._pools.info.id, entry.answered))
 
     def _rank(self) -> tuple[list[Ranked], dict[str, Count]]:
         counts = {model: self._count(entry) for model, entry in self._pool.entries.items()}
@@ -153,14 +158,41 @@ class _Audit:
         counts: dict[str, Count],
         expected: dict[tuple[str, str], tuple[int, int]],
     ) -> list[StatementRow]:
+        ranks, settled = self._rank_sets(), self._statement.settled
         rows = []
         for place in ranked:
             entry, count = self._pool.entries[place.entry], counts[place.entry]
-            reward = expected.get((entry.participant, entry.model), (0, 0))[0]
-            error = standard_error(count.correct, count.evaluated)
-            named = (entry.model, entry.name, entry.participant, entry.joined_ms)
-            rows.append(StatementRow(place.rank, *named, *count, error, reward))
+            n = count.total if settled else count.evaluated + count.unscored
+            rows.append(
+                StatementRow(
+                    place.rank,
+                    entry.model,
+                    entry.name,
+                    entry.participant,
+                    entry.joined_ms,
+                    *count,
+                    standard_error=standard_error(count.correct, count.evaluated),
+                    n=n,
+                    accuracy=accuracy(count.correct, n),
+                    interval=wilson(count.correct, n) if n else None,
+                    rank_set=ranks[entry.model],
+                    reward=expected.get((entry.participant, entry.model), (0, 0))[0],
+                )
+            )
         return rows
+
+    def _rank_sets(self) -> dict[str, RankSet]:
+        sheets = {
+            entry.model: self._dataset.sheet(
+                entry.model,
+                self._pool.protocol,
+                score.position if (score := self._score(entry)) else 0,
+                whole=self._statement.settled,
+            )
+            for entry in self._pool.entries.values()
+        }
+        right = {model: sheet.right for model, sheet in sheets.items()}
+        return rank_sets(right, met={model: sheet.met for model, sheet in sheets.items()})
 
     def _is_ours(self, transfer: Transfer) -> bool:
         return transfer.moved and transfer.sender == self._pools.info.id

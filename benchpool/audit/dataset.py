@@ -39,6 +39,13 @@ class Count(NamedTuple):
     total: int
 
 
+class Sheet(NamedTuple):
+    """Which questions an entry got right, of those that it has met."""
+
+    right: frozenset[int]
+    met: frozenset[int]
+
+
 class Judge(Protocol):
     """How questions of a data set are read, asked and judged."""
 
@@ -128,6 +135,8 @@ class AskedQuestion:
     started_ms: int = 0
     price: int = 0
     correct: bool = False
+    answered_at: int = -1
+    """Position of the answer that counts."""
 
 
 class Score(NamedTuple):
@@ -192,6 +201,21 @@ class DatasetRecount:
         done = [row for row in rows if row.status == "done"]
         unscored = sum(row.status == "unscored" for row in rows)
         return Count(sum(row.correct for row in done), len(done), unscored, len(rows))
+
+    def sheet(self, model: str, protocol: str, before: int, *, whole: bool) -> Sheet:
+        """Return which questions an entry had met before a position, and got right.
+
+        Args:
+            model: the entry.
+            protocol: by which it was asked.
+            before: the position.
+            whole: whether all questions count as met, with an answer or without.
+        """
+        rows = list(enumerate(self._rows.get((model, protocol), [])))
+        done = [(number, row) for number, row in rows if 0 <= row.answered_at < before]
+        met = [number for number, row in rows if whole or row.status == "unscored"]
+        right = (number for number, row in done if row.correct)
+        return Sheet(frozenset(right), frozenset([*met, *(number for number, _ in done)]))
 
     @property
     def done(self) -> int:
@@ -290,6 +314,7 @@ class DatasetRecount:
         except BenchpoolError:
             self._fail(row)
             return
+        row.answered_at = message.position
         self._end(row, "done")
 
     def _fail(self, row: AskedQuestion) -> None:

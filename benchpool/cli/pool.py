@@ -50,9 +50,10 @@ BenchmarkOption = Annotated[
 ]
 
 
-def _client(
+def pool_client(
     network: Network, benchmark: str, writer: Writer | None = None, *, verbose: bool = False
 ) -> PoolClient:
+    """Return who talks to the Benchmark; with `verbose` it tells what it asks and sends."""
     from benchpool.cli.pool_view import Verbose
     from benchpool.client.pools import PoolClient
 
@@ -127,7 +128,7 @@ def create(
     if duration is not None:
         parse_duration(duration)
     with session.writing(home) as (network, writer):
-        client = _client(network, benchmark, writer, verbose=verbose)
+        client = pool_client(network, benchmark, writer, verbose=verbose)
         asked = network.resolve(dataset)
         terms = {
             "X-Dataset": asked,
@@ -184,7 +185,7 @@ def join(
     """
     with session.writing(home) as (network, writer):
         owner = session.signer(network, writer, sender)
-        client = _client(network, benchmark, writer, verbose=verbose)
+        client = pool_client(network, benchmark, writer, verbose=verbose)
         entered = client.find(pool)
         with session.working(network, writer):
             worker = client.worker(model, entered, router=router, owner=owner)
@@ -212,7 +213,7 @@ def list_pools(
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         pools = client.pools()
         name_of = view.names(network)
     if as_json:
@@ -254,12 +255,13 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, rule_text, why_refunded
+    from benchpool.cli.pool_view import print_board, rule_text, say_how_sure, why_refunded
+    from benchpool.client.standing import Field
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.find(pool)
-        rows = client.leaderboard(found.id)
+        rows = Field(client, found, client.leaderboard(found.id)).standings()
         name_of = view.names(network)
         next_ms = client.next_ranking() if found.text("status") == "open" else None
     if as_json:
@@ -267,6 +269,7 @@ def leaderboard(
         return
     if rows:
         print_board(rows, name_of)
+        say_how_sure(rows)
         output.note(f"by {rows[0]['protocol']}; more of it: benchpool pool report")
     else:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
@@ -292,15 +295,16 @@ def show(
     Example: benchpool pool show 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, print_pool, why_refunded
+    from benchpool.cli.pool_view import print_board, print_pool, say_how_sure, why_refunded
+    from benchpool.client.standing import Field
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.get(client.find(pool).id)
+        facts = {**found.facts, "models": Field(client, found, found.facts["models"]).standings()}
         name_of = view.names(network)
         next_ms = client.next_ranking() if found.text("status") == "open" else None
-    facts = found.facts
     if as_json:
         output.print_json(facts)
         return
@@ -319,6 +323,7 @@ def show(
     if entries:
         output.heading("Entries")
         print_board(entries, name_of)
+        say_how_sure(entries)
 
 
 @app.command("report")
@@ -329,16 +334,17 @@ def report(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what the answers say beside the scores: letters, near ties, tokens, runtimes, failures.
+    """Show what the answers say beside the scores: how sure, letters, near ties, tokens, failures.
 
     Example: benchpool pool report 4fT9
     """
     from benchpool.cli.pool_view import report_lines, why_refunded
+    from benchpool.client.standing import Field
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.find(pool)
-        reports = client.reports(found.id)
+        reports = Field(client, found, client.reports(found.id)).standings()
     if as_json:
         output.print_json(reports)
         return
