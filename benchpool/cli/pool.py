@@ -48,6 +48,10 @@ BenchmarkOption = Annotated[
         autocompletion=completion.processes,
     ),
 ]
+AllocationOption = Annotated[
+    str,
+    typer.Option("--allocation", metavar="RULE", help=_RULES, autocompletion=completion.rules),
+]
 
 
 def pool_client(
@@ -73,15 +77,7 @@ def create(
             autocompletion=completion.datasets,
         ),
     ],
-    allocation: Annotated[
-        str,
-        typer.Option(
-            "--allocation",
-            metavar="RULE",
-            help=_RULES,
-            autocompletion=completion.rules,
-        ),
-    ],
+    allocation: AllocationOption,
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
     protocol: Annotated[
         str | None,
@@ -115,8 +111,10 @@ def create(
     Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
     """
     from benchpool.ao.clock import parse_duration
-    from benchpool.cli.pool_view import rule_text
+    from benchpool.cli.pool_view import rule_text, say_what_ranks_get
+    from benchpool.client.plan import EXPECTED, Plan
     from benchpool.errors import InvalidQuantity
+    from benchpool.pools.terms import PayoutTerms
     from benchpool.winston import format_war, parse_war
 
     try:
@@ -144,11 +142,16 @@ def create(
             funder=session.signer(network, writer, sender),
         )
         made = client.get(created.tags["Pool"])
+        samples = int(client.info(asked).get("Samples") or 0)
+        rules = PayoutTerms.read(
+            {name: value or "" for name, value in terms.items()}, client.chance(made)
+        )
     if as_json:
         output.print_json(made.facts)
     else:
         output.line(created.tags["Pool"])
         output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
+    say_what_ranks_get(Plan(samples, EXPECTED, rules, quantity))
 
 
 @app.command("join")

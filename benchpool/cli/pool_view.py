@@ -13,6 +13,7 @@ from benchpool.winston import format_war
 
 if TYPE_CHECKING:
     from benchpool.cli.view import NameOf
+    from benchpool.client.plan import Plan
     from benchpool.network import Network, Sent
 
 NONE = "–"
@@ -125,6 +126,16 @@ def rule_text(name: str) -> str:
     """Write a rule's name with the sentence that explains it."""
     rule = RULES.get(name)
     return name if rule is None else f"{name}: {rule.summary}"
+
+
+def say_what_ranks_get(plan: Plan) -> None:
+    """Tell a funder what each rank would get, and whether the data can tell ranks so finely."""
+    if rewards := plan.rewards():
+        parts = ", ".join(format_war(each).removesuffix(" wAR") for each in rewards)
+        output.note(f"of {plan.entries} entries the ranks would get {parts} wAR")
+    if plan.questions and (warning := plan.too_fine()):
+        output.note(f"warning: {warning}")
+    output.note("with other numbers: benchpool pool plan")
 
 
 def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
