@@ -128,24 +128,23 @@ def create(
     with session.writing(home) as (network, writer):
         client = pool_client(network, benchmark, writer, verbose=verbose)
         asked = network.resolve(dataset)
-        terms = {
+        tags = {
             "X-Dataset": asked,
             "X-Allocation": allocation,
             "X-Protocol": protocol or client.first_protocol(asked),
             "X-Duration": duration,
             "X-Title": title,
         }
+        terms = {name: value for name, value in tags.items() if value}
         created = client.create(
             token=network.resolve(token),
             quantity=quantity,
-            terms={name: value for name, value in terms.items() if value},
+            terms=terms,
             funder=session.signer(network, writer, sender),
         )
         made = client.get(created.tags["Pool"])
         samples = int(client.info(asked).get("Samples") or 0)
-        rules = PayoutTerms.read(
-            {name: value or "" for name, value in terms.items()}, client.chance(made)
-        )
+        rules = PayoutTerms.read(terms, client.chance(made))
     if as_json:
         output.print_json(made.facts)
     else:
