@@ -48,6 +48,8 @@ def smallest_difference(
     # A quadratic in d: (n + v^2) d^2 - 2 u sqrt(n s) d + (u^2 - v^2) s = 0.
     half = u * math.sqrt(n * disagreement)
     inside = half * half - (n + v * v) * (u * u - v * v) * disagreement
+    if inside < 0:  # three questions or fewer
+        return 1.0
     difference = (half + math.sqrt(inside)) / (n + v * v)
     return difference if difference <= disagreement else 1.0
 
