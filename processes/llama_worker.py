@@ -198,19 +198,22 @@ class LlamaWorker(Process):
     def _register(self, helper: str = "") -> None:
         """Register this worker, or one that helps it.
 
-        A worker of another model process waits for that one to vouch for it: a router takes
+        A worker of another model process works once that one has vouched for it: a router takes
         nobody's word for whose model he serves.
         """
         state = self.state
         if not (state.router and state.weights):
             return
         tags = {"Model": self.id, "Weights": state.weights, "Name": state.name}
+        owner = {"Owner": self.owner} if self.edition > 1 else {}
         if helper:
             self.send(state.router, "Register-Worker", tags | {"Worker": helper})
         elif state.model == self.id:
-            self.send(state.router, "Register-Worker", tags)
+            self.send(state.router, "Register-Worker", tags | owner)
             for known in state.helpers:
                 self._register(known)
+        elif self.edition > 1:
+            self.send(state.router, "Register-Worker", tags | owner | {"Model": state.model})
 
     def _card(self) -> dict[str, Any]:
         state = self.state

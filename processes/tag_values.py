@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from benchpool.ao.clock import parse_duration
+from benchpool.ao.ids import module_id
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, HandlerError
 
@@ -42,6 +44,18 @@ def duration_ms(tags: Tags, name: str, *, default: int) -> int:
         return parse_duration(text, bare_ms=True)
     except ConfigError as error:
         raise HandlerError(f"{name}: {error}") from None
+
+
+def module_names(tags: Tags, name: str, *, default: str) -> list[str]:
+    """Read names or ids of modules, separated by commas."""
+    return [each.strip() for each in (tags.get(name) or default).split(",") if each.strip()]
+
+
+def is_module(module: str, allowed: Sequence[str]) -> bool:
+    """Tell whether a module, by its name or id, is among some."""
+    return bool(module) and any(
+        module in (each, module_id(each)) or module_id(module) == each for each in allowed
+    )
 
 
 def check_address(text: str, name: str) -> str:

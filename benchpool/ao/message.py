@@ -162,6 +162,11 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
 EMPTY_RESULT = Result()
 
 
+EDITION = 2
+"""Of the rules of modules. A process keeps the rules that there were when it was spawned, as on AO,
+where it is an instance of one module for ever: what benchpool 0.1 spawned keeps edition 1."""
+
+
 class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was fixed when a process was spawned."""
 
@@ -174,6 +179,8 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_height: int
     order: int
     """Its place among all processes: ticks that fall together come in this order."""
+    edition: int = EDITION
+    """Not stored: it follows from when the process was spawned."""
 
     @property
     def name(self) -> str:

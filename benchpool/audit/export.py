@@ -151,6 +151,7 @@ def _write_registers(
         writer.write("wallet", **named, **secret)
     for info in store.processes():
         fields = msgspec.structs.asdict(info)
+        del fields["edition"]  # it follows from the positions of the old log
         writer.write("process", **{**fields, "tags": info.tags.pairs})
     for name, identity in store.names().items():
         writer.write("name", name=name, identity=identity)

@@ -283,6 +283,7 @@ class BenchmarkRecount:
             message.action.lower() == "get-model-response"
             and pool.takes_part(message.timestamp)
             and not taken
+            and (self.info.edition == 1 or tags.get("Owner") == join.participant)
         )
         if may is (_first(result, "Joined-Pool") is None):
             pool.joins.append(f"{_at(message)}: model {join.model} was not let in as it must be")

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from msgspec.structs import replace
+
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.audit.dataset import DatasetRecount, judge_of
 from benchpool.audit.ledger import LedgerRecount
 from benchpool.audit.links import Links
 from benchpool.audit.pools import BenchmarkRecount
 from benchpool.errors import BenchpoolError, PoolError
+from benchpool.extensions.outside import old_positions
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
 
@@ -36,6 +39,7 @@ class Recounts:
         self.store = store
         self._data = data
         self._registry = registry
+        self._first_edition = old_positions(store)
         self.readings: dict[str, Reading] = {}
         """By process, of the logs that were read so far."""
         self._tokens: dict[str, LedgerRecount] = {}
@@ -64,6 +68,7 @@ class Recounts:
             info = self.store.process(process)
             if info is None:
                 raise PoolError(f"process {process}, which the pool depends on, is not in this run")
+            info = replace(info, edition=1) if process in self._first_edition else info
             kept[process] = made = make(info)
             self.readings[process] = self._follow(process, made.take)
         return kept[process]

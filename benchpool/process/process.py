@@ -131,6 +131,7 @@ class Process(Outbox):
     def __init__(self, info: ProcessInfo) -> None:
         super().__init__()
         self.info = info
+        self.edition = info.edition
         self.id = info.id
         self.owner = info.owner
         self.tags = info.tags
@@ -352,7 +353,7 @@ def untaken_note(sender: str, action: str) -> str:
 
 
 _OWN_ATTRIBUTES = frozenset(
-    {"authorities", "handlers", "info", "journal", "owner", "tags"}
+    {"authorities", "edition", "handlers", "info", "journal", "owner", "tags"}
     | {name for name in vars(ModuleProcess) if not name.startswith("_")}
 )
 

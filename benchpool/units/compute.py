@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
+
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS
 from benchpool.errors import HandlerError, LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.outside import old_positions
 from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
@@ -52,6 +55,7 @@ class ComputeUnit:
         self._store = store
         self._registry = registry
         self._host = host
+        self._first_edition = old_positions(store)
         self._instances: dict[str, Instance] = {}
         self._checked: set[Module] = set()
         """Modules that are known to make processes."""
@@ -351,7 +355,7 @@ class ComputeUnit:
         info = self._store.process(process_id)
         if info is None:
             raise UnknownProcess(f"no process with id {process_id}")
-        return self._make(info)
+        return self._make(replace(info, edition=1) if process_id in self._first_edition else info)
 
     def _make(self, info: ProcessInfo, *, kept: bool = True) -> Instance:
         process = self._registry.find(info.module)(info)

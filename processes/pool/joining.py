@@ -39,6 +39,7 @@ class Joining(BenchmarkBase):
             if message.action.lower() == "get-model-error":
                 raise PoolError(f"unknown model: {tags.get('Error') or 'the router knows it not'}")
             self._check_join(join.pool, join.model, tags.get("Weights"), message.timestamp)
+            self._check_owner(join, tags.get("Owner"))
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
             return
@@ -77,6 +78,15 @@ class Joining(BenchmarkBase):
         if not router:
             raise PoolError("the pool's data set has no router that knows any model")
         return router
+
+    def _check_owner(self, join: Join, owner: str) -> None:
+        """Check that a model is entered by its owner. Raises: PoolError."""
+        if self.edition > 1 and owner != join.participant:
+            said = f"belongs to {owner}" if owner else "has an owner whom the router does not name"
+            raise PoolError(
+                f"model {join.model} {said}, and only its owner can enter it, not"
+                f" {join.participant}"
+            )
 
     def _refuse_join(self, join: Join, reason: str) -> None:
         self.send(join.reply_to, "Join-Pool-Error", join.answer_tags("Error", reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from fractions import Fraction
 
 from pydantic import Field
@@ -58,8 +59,20 @@ class ServedModel(State):
     """In the order of registration."""
     queue: list[Work] = Field(default_factory=list)
     """What waits for a worker, next first."""
+    owner: str = Field(default="", exclude_if=operator.not_)
+    """Who may enter it in a pool: the owner of the model process."""
+    vouched: list[str] = Field(default_factory=list, exclude_if=operator.not_)
+    """Helpers that the model process vouches for; each works once it has registered too."""
     deserted_ms: int = 0
     """When its last worker left; means nothing while it has workers."""
+
+
+class Offer(State):
+    """What a helper says of itself: whom it helps, and what it loaded."""
+
+    model: str
+    weights: str
+    capacity: int
 
 
 class Roster(State):
@@ -68,6 +81,10 @@ class Roster(State):
     workers: dict[str, Worker] = Field(default_factory=dict)
     models: dict[str, ServedModel] = Field(default_factory=dict)
     lease_ms: int = 0
+    worker_modules: list[str] = Field(default_factory=list, exclude_if=operator.not_)
+    """Modules whose processes may work here; empty in the first edition, which asks nobody."""
+    offers: dict[str, Offer] = Field(default_factory=dict, exclude_if=operator.not_)
+    """Helpers that have registered, before their model has vouched for them."""
 
 
 def rank(work: Work) -> tuple[Fraction, int]:

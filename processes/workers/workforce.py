@@ -9,13 +9,23 @@ asked. A worker that is silent for longer than a lease is taken off the list.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.process import Message, Process, handler
 from benchpool.process.handlers import Verdict
-from processes.tag_values import check_address, duration_ms, whole_number
-from processes.workers.roster import Roster, ServedModel, Work, Worker, has_hope, rank
+from processes.tag_values import (
+    check_address,
+    duration_ms,
+    is_module,
+    module_names,
+    whole_number,
+)
+from processes.workers.roster import Offer, Roster, ServedModel, Work, Worker, has_hope, rank
+
+WORKER_MODULE: Final = "LlamaWorker"
+"""The module whose processes may work, if `Worker-Modules` names no others: its code answers with
+what its model says, and nobody, its owner included, can change that."""
 
 
 def _every_message(_: Message) -> Verdict:
@@ -33,8 +43,11 @@ class Workforce(Process):
     """How long a worker may take, if the spawn tags do not say; 0 is as long as it likes."""
 
     def on_spawn(self, message: Message) -> None:
-        """Take `Lease`. Raises: HandlerError if it is no duration."""
+        """Take `Lease` and `Worker-Modules`. Raises: HandlerError if the lease is no duration."""
         self.state.lease_ms = duration_ms(message.tags, "Lease", default=self.default_lease_ms)
+        if self.edition > 1:
+            named = module_names(message.tags, "Worker-Modules", default=WORKER_MODULE)
+            self.state.worker_modules = named
 
     # -- what a module defines ---------------------------------------------------------------
 
@@ -61,30 +74,41 @@ class Workforce(Process):
 
     @handler("Register-Worker", requires=("Weights",))
     def register_worker(self, message: Message) -> None:
-        """Take a worker on; a second time, update its capacity."""
-        tags = message.tags
-        worker_id = self._worker_meant(message, tags.get("Model"))
+        """Take a worker on; a second time, update its capacity.
+
+        A helper works for another process's model once both have said so: the helper what it has
+        loaded, the model that it vouches for it.
+        """
+        tags, sender, state = message.tags, message.sender, self.state
+        worker_id = check_address(tags.get("Worker") or sender, "Worker")
         model_id = check_address(tags.get("Model") or worker_id, "Model")
         weights, name = tags["Weights"], tags.get("Name") or model_id
         capacity = whole_number(tags, "Capacity", default=self.default_capacity, least=1)
-        if model_id not in (worker_id, message.sender) and message.sender != self.owner:
-            # Else a stranger could answer, or fail to answer, in the name of a rival's model.
-            raise NotAuthorized(
-                f"a further worker of model {model_id} is registered by that model or by the owner"
-                f" of this process, and {message.sender} is neither"
-            )
-        state = self.state
-        model = state.models.get(model_id)
+        self._check_registrar(message, worker_id, model_id)
         worker = state.workers.get(worker_id)
         if worker is not None and worker.model != model_id:
             raise HandlerError(f"{worker_id} works for model {worker.model}; unregister it first")
+        model = state.models.get(model_id)
         if model is not None and model.weights != weights:
             raise HandlerError(
                 f"model {model_id} has the weights {model.weights}, not {weights}; other weights"
                 " are another model, with a process of its own"
             )
+        answer = {"Worker": worker_id, "Model": model_id}
+        if self.edition > 1 and worker_id != model_id:
+            if not self._agreed(
+                message,
+                worker_id,
+                model_id,
+                Offer(model=model_id, weights=weights, capacity=capacity),
+            ):
+                missing = "the helper registers" if sender == model_id else "its model vouches"
+                self.reply(message, "Register-Worker-Response", {**answer, "Waits-For": missing})
+                return
+            capacity = state.offers.pop(worker_id).capacity
         if model is None:
-            state.models[model_id] = ServedModel(name=name, weights=weights)
+            owner = check_address(tags.get("Owner"), "Owner") if self.edition > 1 else ""
+            state.models[model_id] = ServedModel(name=name, weights=weights, owner=owner)
         if worker is None:
             state.workers[worker_id] = Worker(
                 id=worker_id, model=model_id, name=name, weights=weights, capacity=capacity
@@ -92,7 +116,7 @@ class Workforce(Process):
             state.models[model_id].workers.append(worker_id)
         else:
             worker.capacity = capacity
-        self.reply(message, "Register-Worker-Response", {"Worker": worker_id, "Model": model_id})
+        self.reply(message, "Register-Worker-Response", answer)
         self._feed(state.workers[worker_id], message)
 
     @handler("Unregister-Worker")
@@ -147,6 +171,8 @@ class Workforce(Process):
             "Weights": model.weights,
             "Workers": len(model.workers),
         }
+        if model.owner:
+            tags["Owner"] = model.owner
         self.reply(message, "Get-Model-Response", tags)
 
     @handler("Get-Workers")
@@ -254,6 +280,49 @@ class Workforce(Process):
                 for work in waiting:
                     work.error = work.error or "the model has no worker any more"
                     self.give_up(work)
+
+    def _check_registrar(self, message: Message, worker_id: str, model_id: str) -> None:
+        """Check that a worker is registered by whoever may say it. Raises: NotAuthorized."""
+        sender = message.sender
+        if self.edition == 1:
+            self._worker_meant(message, message.tags.get("Model"))
+            if model_id not in (worker_id, sender) and sender != self.owner:
+                raise NotAuthorized(
+                    f"a further worker of model {model_id} is registered by that model or by the"
+                    f" owner of this process, and {sender} is neither"
+                )
+            return
+        if not is_module(message.from_module, self.state.worker_modules):
+            raise NotAuthorized(
+                f"only processes of {', '.join(self.state.worker_modules)} work here, and"
+                f" {sender} is none"
+            )
+        if sender not in (worker_id, model_id):
+            raise NotAuthorized(
+                f"a worker is registered by itself, and vouched for by its model: {sender} is"
+                f" neither {worker_id} nor {model_id}"
+            )
+
+    def _agreed(self, message: Message, worker_id: str, model_id: str, offer: Offer) -> bool:
+        """Note what a helper or its model says; tell whether both have said the same.
+
+        Raises: HandlerError if a model that is not known vouches, or for other weights.
+        """
+        state, model = self.state, self.state.models.get(model_id)
+        if message.sender == worker_id:
+            state.offers[worker_id] = offer
+        elif model is None:
+            raise HandlerError(f"model {model_id} must register itself before it vouches")
+        elif worker_id not in model.vouched:
+            model.vouched.append(worker_id)
+        said = state.offers.get(worker_id)
+        if model is None or said is None or worker_id not in model.vouched:
+            return False
+        if said.weights != model.weights:
+            raise HandlerError(
+                f"{worker_id} has the weights {said.weights}, and model {model_id} {model.weights}"
+            )
+        return said.model == model_id
 
     def _worker_meant(self, message: Message, model_id: str) -> str:
         """Return whom a message is about; only the worker, its model and the owner may say it."""

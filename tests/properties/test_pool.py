@@ -23,9 +23,15 @@ class ScriptedDataset(Process):
     """
 
     asked: dict[str, int]
+    owners: dict[str, str]
 
     def on_spawn(self, message):
         self.asked = {}
+        self.owners = {}
+
+    @handler("Own")
+    def own(self, message):
+        self.owners[message.tags["Model"]] = message.sender
 
     @handler("Announce")
     def announce(self, message):
@@ -35,7 +41,8 @@ class ScriptedDataset(Process):
     @handler("Get-Model")
     def get_model(self, message):
         model = message.tags["Model"]
-        self.reply(message, "Get-Model-Response", {"Model": model, "Name": model})
+        facts = {"Model": model, "Name": model, "Owner": self.owners[model]}
+        self.reply(message, "Get-Model-Response", facts)
 
     @handler("Score")
     def score(self, message):
@@ -111,6 +118,7 @@ class World:
 
     def join(self, pool, model):
         who = self.network.new_wallet(f"w-{pool[:8]}-{model}")
+        self.network.send(self.dataset, "Own", {"Model": model}, sender=who)
         data = json.dumps({"dataset": pool, "model": model})
         sent = self.network.send(self.benchmark, "Join-Pool", data=data, sender=who)
         assert sent.reply().action == "Joined-Pool"

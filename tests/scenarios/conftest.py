@@ -87,7 +87,7 @@ def finished(_finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_pools(tmp_path: Path) -> Callable[[], Pools]:
+def open_pools(tmp_path: Path) -> Iterator[Callable[[], Pools]]:
     """Open pools in memory."""
     opened: list[Network] = []
 
@@ -95,7 +95,9 @@ def open_pools(tmp_path: Path) -> Callable[[], Pools]:
         opened.append(Network(seed=1, engine_factory=ScriptedEngines()))
         return Pools(opened[-1], tmp_path)
 
-    return make
+    yield make
+    for network in opened:
+        network.close()
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,7 @@ class World:
             Model=model,
             Name=f"name of {model}",
             Weights=weights,
+            Owner=(who or self.bob).address,
             X_Reference=asked.reference,
         )
 
@@ -396,6 +397,7 @@ def test_the_same_model_asked_for_twice_at_once_joins_once(world):
             "Get-Model-Response",
             Model="m1",
             Weights="w",
+            Owner=world.alice.address,
             X_Reference=asked.reference,
         )
     (entry,) = world.pool(pool)["models"]

@@ -82,9 +82,15 @@ def ask(network, worker, owner, data, **given):
     return network.send(worker, "Inference", given, data=data, sender=owner).reply()
 
 
-def test_a_worker_with_a_model_registers_with_its_router(network, worker, router, weights):
+def test_a_worker_with_a_model_registers_with_its_router(network, owner, worker, router, weights):
     assert heard(network, router, "Register-Worker") == [
-        {"Action": "Register-Worker", "Model": worker, "Weights": weights, "Name": "Tiny"}
+        {
+            "Action": "Register-Worker",
+            "Model": worker,
+            "Weights": weights,
+            "Name": "Tiny",
+            "Owner": owner.address,
+        }
     ]
 
 
@@ -93,14 +99,15 @@ def test_a_helper_is_registered_by_the_model_it_helps(
 ):
     spawn_tags = {"Router": router, "Model-Data": weights, "Model": worker}
     helper = network.spawn("LlamaWorker", spawn_tags, sender=owner)
-    own = {"Action": "Register-Worker", "Model": worker, "Weights": weights, "Name": "Tiny"}
-    assert heard(network, router, "Register-Worker") == [own]
+    says = {"Action": "Register-Worker", "Model": worker, "Weights": weights, "Name": "Tiny"}
+    own = says | {"Owner": owner.address}  # the model's, and the helper's, which names the model
+    assert heard(network, router, "Register-Worker") == [own, own]
     assert network.send(helper, "Info").reply().tags["Model"] == worker
 
     adding = {"Worker": helper}
     assert "owner" in network.send(worker, "Add-Worker", adding, sender=stranger).error
     network.send(worker, "Add-Worker", adding, sender=owner).reply("Add-Worker-Response")
-    assert heard(network, router, "Register-Worker") == [own, own | {"Worker": helper}]
+    assert heard(network, router, "Register-Worker") == [own, own, says | {"Worker": helper}]
 
 
 def test_info_is_for_anybody(network, worker, weights, stranger):

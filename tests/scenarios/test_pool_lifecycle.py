@@ -51,10 +51,11 @@ class World:
             },
         )
 
-    def worker(self, weights, **tags):
+    def worker(self, weights, owner=None, **tags):
         data_id = self.network.data.put(weights.encode())
         given = {"Router": self.router, "Model-Data": data_id, "Model-Name": weights}
-        return self.network.spawn("LlamaWorker", {**given, **tags})
+        sender = owner or self.funder
+        return self.network.spawn("LlamaWorker", {**given, **tags}, sender=sender)
 
     def fund(self, quantity=WAR, **tags):
         given = {"X-Dataset": self.dataset, "X-Allocation": "ArithmeticDecrease", **tags}
@@ -97,7 +98,7 @@ def test_a_pool_lives_from_funding_to_payout(network, herder, protocol):
     if herder:
         world.transfer(world.dataset, WAR)
     alice, bob = network.new_wallet("alice"), network.new_wallet("bob")
-    first, second = world.worker("model one"), world.worker("model two")
+    first, second = world.worker("model one", alice), world.worker("model two", bob)
     pool = world.fund(WAR + 1, **{"X-Protocol": protocol})
     world.join(pool, first, alice)
     network.advance("1h")

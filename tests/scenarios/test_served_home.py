@@ -158,9 +158,10 @@ def open_pool(run_json: Callable[..., Any], tmp_path: Path) -> str:
     for name in ("default", "ana"):
         run_json("wallet", "new", name)
 
-    def spawn(module: str, *tags: str, name: str | None = None) -> None:
+    def spawn(module: str, *tags: str, name: str | None = None, owner: str = "") -> None:
         named = [part for tag in tags for part in ("--tag", tag)]
-        run_json("spawn", module, "--name", name or module, *named)
+        sender = ("--from", owner) if owner else ()
+        run_json("spawn", module, "--name", name or module, *named, *sender)
 
     spawn("WrappedAR")
     spawn("LlamaRouter")
@@ -169,7 +170,8 @@ def open_pool(run_json: Callable[..., Any], tmp_path: Path) -> str:
     known = ("WrappedAR", "LlamaRouter", "Benchmark")
     spawn("SiqaDataset", f"DataTxID={data}", *(f"{name}=@{name}" for name in known))
     weights = run_json("data", "put", str(script))["id"]
-    spawn("LlamaWorker", f"Model-Data={weights}", "Router=@LlamaRouter", name="model")
+    loaded = (f"Model-Data={weights}", "Router=@LlamaRouter")
+    spawn("LlamaWorker", *loaded, name="model", owner="ana")
     mint = ("--tag", "Quantity=5000", "--tag", "Recipient=@ana")
     run_json("send", "--target", "WrappedAR", "--action", "Mint", *mint)
     terms = ("--dataset", "SiqaDataset", "--allocation", "WinnerTakesAll", "--funds", "0.000000001")

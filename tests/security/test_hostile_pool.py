@@ -39,9 +39,8 @@ class World:
         network.send(self.dataset, "Load-Data", data=data).reply("Load-Data-Response")
         self.stranger = network.spawn("Stranger", sender=self.mallory)
         model = network.data.put(b"model")
-        self.worker = network.spawn(
-            "LlamaWorker", {"Router": self.router, "Model-Data": model}, name="worker"
-        )
+        loaded = {"Router": self.router, "Model-Data": model}
+        self.worker = network.spawn("LlamaWorker", loaded, name="worker", sender=self.alice)
         network.send(self.token, "Mint", {"Quantity": "1000", "Recipient": self.alice.address})
         self.fund()
         self.pool_id = self.pools()[0]["id"]

@@ -166,8 +166,8 @@ def test_the_command_prints_what_it_did():
 def test_the_command_prints_how_to_run_a_failing_seed_again(monkeypatch):
     monkeypatch.setattr(MessengerUnit, "resume", lambda self: 0)
     monkeypatch.setattr(fuzz, "MOST_TRIES", 5)
-    done = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--start", "0", "--workers", "1"])
+    done = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--start", "2", "--workers", "1"])
     assert done.exit_code == 1
     assert "every message is evaluated" in done.stdout
-    assert "benchpool fuzz --seeds 1 --start 0" in done.stdout
+    assert "benchpool fuzz --seeds 1 --start 2" in done.stdout
     assert "the shortest scenario that still fails" in done.stdout
