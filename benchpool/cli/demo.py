@@ -171,7 +171,7 @@ def _show(result: dict[str, Any], folder: Path) -> None:
     rows = {row["model"]: row for row in result["leaderboard"]}
     for pair in result["indistinct"]:
         first, second = pair["models"]
-        output.line(_indistinct(rows[first], rows[second], pair))
+        output.line(output.clean(_indistinct(rows[first], rows[second], pair)))
     output.heading("Balances")
     output.table(
         ["Wallet", "Before", "After", "Change"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from old_homes import unpack
 from scipy import stats
 
 from benchpool import Network, handler
@@ -246,3 +247,12 @@ def test_a_data_set_that_tells_nothing_leaves_every_rank_open(contest_of: Callab
         field.compare(high, low)
     with pytest.raises(PoolError, match="with itself"):
         field.compare(high, high)
+
+
+def test_a_home_of_before_tells_it_too(tmp_path: Path):
+    with Network(unpack("plain", tmp_path), read_only=True) as network:
+        client = PoolClient(network)
+        pool = client.pools()[0]
+        first, second = Field(client, pool, client.leaderboard(pool.id)).standings()
+    assert (first["correct"], second["correct"], first["n"]) == (6, 1, 6)
+    assert [row["rank_set"] for row in (first, second)] == [[1, 2], [1, 2]]  # 5 : 0 shows nothing
