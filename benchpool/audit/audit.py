@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from benchpool.ao.ids import find_titled
-from benchpool.audit.dataset import Count
+from benchpool.audit.dataset import Count, Score
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
 from benchpool.audit.pools import BenchmarkRecount, held_since
@@ -22,7 +22,9 @@ from benchpool.audit.recounts import Recounts
 from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
 from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
 from benchpool.errors import PoolError, ReplayDivergence
-from benchpool.evaluation.metrics import standard_error
+from benchpool.evaluation.metrics import accuracy, standard_error
+from benchpool.evaluation.pairs import RankSet, rank_sets
+from benchpool.evaluation.statistics import wilson
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
@@ -118,7 +120,6 @@ class _Audit:
         statement, pool = self._statement, self._pool
         ranked, counts = self._rank()
         expected = self._expected(counts)
-        statement.rows = self._rows(ranked, counts, expected)
         moved = [each for each in self._ledger.transfers.get(pool.id, []) if self._is_ours(each)]
         models = {each.reference: each.model for each in pool.payments}
         statement.paid = [
@@ -133,6 +134,7 @@ class _Audit:
         ]
         statement.supply = self._ledger.supply
         statement.status = self._status(moved)
+        statement.rows = self._rows(ranked, counts, expected)
         add = statement.checks.append
         add(self._whole())
         add(check("every deposit is a transfer of the token", self._deposits(), self._came_in()))
@@ -154,9 +156,12 @@ class _Audit:
 
     def _count(self, entry: RecountedEntry) -> Count:
         """Return the numbers that the Benchmark ranks an entry by, counted again."""
-        score = self._dataset.scores.get((self._pools.info.id, entry.answered))
+        score = self._score(entry)
         nothing = Count(0, 0, 0, 0)
         return (score.counted or nothing) if score is not None else nothing
+
+    def _score(self, entry: RecountedEntry) -> Score | None:
+        return self._dataset.scores.get((self._pools.info.id, entry.answered))
 
     def _rank(self) -> tuple[list[Ranked], dict[str, Count]]:
         counts = {model: self._count(entry) for model, entry in self._pool.entries.items()}
@@ -238,14 +243,52 @@ class _Audit:
         counts: dict[str, Count],
         expected: Payments,
     ) -> list[StatementRow]:
+        ranks, settled = self._rank_sets(), self._statement.settled
         rows = []
         for place in ranked:
             entry, count = self._pool.entries[place.entry], counts[place.entry]
-            reward = expected.get((entry.participant, entry.model, ""), (0, 0))[0]
-            error = standard_error(count.correct, count.evaluated)
-            named = (entry.model, entry.name, entry.participant, entry.joined_ms)
-            rows.append(StatementRow(place.rank, *named, *count, error, reward))
+            n = count.total if settled else count.evaluated + count.unscored
+            rows.append(
+                StatementRow(
+                    place.rank,
+                    entry.model,
+                    entry.name,
+                    entry.participant,
+                    entry.joined_ms,
+                    *count,
+                    standard_error=self._standard_error(count),
+                    n=n,
+                    accuracy=accuracy(count.correct, n),
+                    interval=wilson(count.correct, n) if n else None,
+                    rank_set=ranks[entry.model],
+                    reward=expected.get((entry.participant, entry.model, ""), (0, 0))[0],
+                )
+            )
         return rows
+
+    def _standard_error(self, count: Count) -> float | None:
+        """Return that of the score: of all questions, in the first edition of those answered."""
+        n = count.evaluated if self._pool.first or count.evaluated < 2 else count.total
+        return standard_error(count.correct, n)
+
+    @property
+    def _questions(self) -> int | None:
+        """How many questions the pool has; None for all that its data set has."""
+        return self._dataset.known.get(self._pool.samples_hash)
+
+    def _rank_sets(self) -> dict[str, RankSet]:
+        sheets = {
+            entry.model: self._dataset.sheet(
+                entry.model,
+                self._pool.protocol,
+                score.position if (score := self._score(entry)) else 0,
+                whole=self._statement.settled,
+                most=self._questions,
+            )
+            for entry in self._pool.entries.values()
+        }
+        right = {model: sheet.right for model, sheet in sheets.items()}
+        return rank_sets(right, met={model: sheet.met for model, sheet in sheets.items()})
 
     def _is_ours(self, transfer: Transfer) -> bool:
         return transfer.moved and transfer.sender == self._pools.info.id
@@ -322,8 +365,7 @@ class _Audit:
         return check("every score is what the answers give", problems, detail)
 
     def _once(self, counts: dict[str, Count]) -> Check:
-        known = self._dataset.known.get(self._pool.samples_hash)
-        questions = len(self._dataset.samples) if known is None else known
+        questions = self._questions or len(self._dataset.samples)
         problems = [
             f"{model} has {count.total} rows for {questions} questions"
             for model, count in counts.items()

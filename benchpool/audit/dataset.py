@@ -36,6 +36,13 @@ class Count(NamedTuple):
     total: int
 
 
+class Sheet(NamedTuple):
+    """Which questions an entry got right, of those that it has met."""
+
+    right: frozenset[int]
+    met: frozenset[int]
+
+
 @dataclass(slots=True)
 class AskedQuestion:
     """One question asked of one model under one protocol."""
@@ -142,6 +149,24 @@ class DatasetRecount:
         rows = enumerate(self.rows(model, protocol, most), start=1)
         return [(number, row) for number, row in rows if row.status == "done"]
 
+    def sheet(
+        self, model: str, protocol: str, before: int, *, whole: bool, most: int | None = None
+    ) -> Sheet:
+        """Return which questions an entry had met before a position, and got right.
+
+        Args:
+            model: the entry.
+            protocol: by which it was asked.
+            before: the position.
+            whole: whether all questions count as met, with an answer or without.
+            most: up to which question; None for all.
+        """
+        rows = list(enumerate(self.rows(model, protocol, most)))
+        done = [(number, row) for number, row in rows if 0 <= row.answered_at < before]
+        met = [number for number, row in rows if whole or row.status == "unscored"]
+        right = (number for number, row in done if row.correct)
+        return Sheet(frozenset(right), frozenset([*met, *(number for number, _ in done)]))
+
     @property
     def done(self) -> int:
         """How many questions are answered, of all models."""
@@ -193,6 +218,7 @@ class DatasetRecount:
             for row in rows:
                 self._waiting.pop(row.reference, None)
                 row.weights, row.status, row.failures, row.told = weights, "pending", 0, False
+                row.answered_at, row.correct = -1, False
         else:
             for row in rows:
                 if row.status == "unscored":

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from benchpool.audit.pool_facts import RecountedPool
 from benchpool.audit.recomputation import Recomputation
+from benchpool.evaluation.pairs import RankSet
+from benchpool.evaluation.statistics import Interval
 
 MAX_PROBLEMS = 3
 """How many faults of one check are told."""
@@ -35,6 +37,13 @@ class StatementRow(NamedTuple):
     total: int
     standard_error: float | None
     """Of the accuracy over what was evaluated; None for fewer than two answers."""
+    n: int
+    """The questions that count: of a settled pool all, before that those asked to the end."""
+    accuracy: float | None
+    interval: Interval | None
+    """Of the accuracy, 95 %."""
+    rank_set: RankSet
+    """The best and the worst rank that the answers allow."""
     reward: int
     """What the rule gives it, in winston; of an open pool by its present numbers."""
 
@@ -68,6 +77,11 @@ class Statement:
     """What came of asking the models again, if they were."""
 
     @property
+    def settled(self) -> bool:
+        """Whether all money has gone out."""
+        return self.status in ("paid", "refunded")
+
+    @property
     def passed(self) -> bool:
         """Whether no check failed."""
         return all(check.passed is not False for check in self.checks)
@@ -98,6 +112,7 @@ class Statement:
                 "token": self.token,
                 "allocation": pool.allocation,
                 "protocol": pool.protocol,
+                "chance": pool.chance,
                 "start_time": pool.start_ms,
                 "end_time": pool.end_ms,
             },

@@ -21,6 +21,8 @@ from benchpool.cli import (
     model,
     output,
     pool,
+    pool_compare,
+    pool_plan,
     portable,
     process,
     replay,
@@ -136,6 +138,9 @@ app.command("import")(portable.import_)
 app.command("fuzz")(fuzz.fuzz)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+pool.app.command("compare")(pool_compare.compare)
+pool.app.command("plan")(pool_plan.plan)
+pool.app.command("rules")(pool_plan.rules)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

@@ -103,20 +103,24 @@ def _why_not(done: Recomputation) -> str:
 
 
 def _show(statement: Statement) -> None:
-    from benchpool.cli.pool_view import print_board, print_pool, why_refunded
+    from benchpool.cli.pool_view import (
+        MAY_BE,
+        PROVISIONAL,
+        print_board,
+        print_pool,
+        why_refunded,
+    )
     from benchpool.cli.view import moment
     from benchpool.winston import format_war
 
     who, pool = statement.name_of, statement.pool
     shown = statement.view()
-    entries = [
-        {**each, "score": each["correct"] / (each["total"] or 1), "joined_at": each["joined_ms"]}
-        for each in shown["entries"]
-    ]
+    entries = [{**each, "joined_at": each["joined_ms"]} for each in shown["entries"]]
     why = why_refunded(shown["pool"], entries)
     names = {pool.dataset: pool.dataset_name}
+    more = [("Chance", f"{pool.chance} by guessing"), ("Refunded", why)]
     output.heading("Pool")
-    print_pool(shown["pool"], lambda each: names.get(each) or who(each), [("Refunded", why)])
+    print_pool(shown["pool"], lambda each: names.get(each) or who(each), more)
     output.heading("What came in")
     output.table(
         ["Time", "From", "Amount"],
@@ -126,6 +130,9 @@ def _show(statement: Statement) -> None:
     output.heading("Who took part, and how they did")
     if entries:
         print_board(entries, who)
+        output.line(MAY_BE)
+        if not statement.settled:
+            output.line(PROVISIONAL)
     else:
         output.line("nobody")
     models = {row.model: row.name for row in statement.rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,8 +146,19 @@ def _board(rows: Sequence[dict[str, Any]]) -> None:
     print_board(rows, names.__getitem__)
 
 
+def _indistinct(a: Mapping[str, Any], b: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+    """Say plainly that a rank, and what it pays, may be luck."""
+    names = f"{a['name']} and {b['name']} cannot be told apart"
+    counts = f"{a['correct']} and {b['correct']} of {a['n']} right"
+    luck = " That one is paid more may be luck." if a["reward"] != b["reward"] else ""
+    return (
+        f"{names}: {counts}, {pair['only'][0]} and {pair['only'][1]} of them alone (exact McNemar"
+        f" p = {pair['p']:.2f}).{luck}"
+    )
+
+
 def _show(result: dict[str, Any], folder: Path) -> None:
-    from benchpool.cli.pool_view import rule_text
+    from benchpool.cli.pool_view import rule_text, say_how_sure
     from benchpool.winston import format_war
 
     pool = result["pool"]
@@ -155,7 +166,12 @@ def _show(result: dict[str, Any], folder: Path) -> None:
     output.line(f"Pool {pool['id']} is {pool['status']} by {pool['protocol']}")
     output.line(rule_text(pool["allocation"]))
     output.line()
-    _board([{**row, "standard_error": row["stderr"]} for row in result["leaderboard"]])
+    _board(result["leaderboard"])
+    say_how_sure(result["leaderboard"])
+    rows = {row["model"]: row for row in result["leaderboard"]}
+    for pair in result["indistinct"]:
+        first, second = pair["models"]
+        output.line(output.clean(_indistinct(rows[first], rows[second], pair)))
     output.heading("Balances")
     output.table(
         ["Wallet", "Before", "After", "Change"],

@@ -48,11 +48,16 @@ BenchmarkOption = Annotated[
         autocompletion=completion.processes,
     ),
 ]
+AllocationOption = Annotated[
+    str,
+    typer.Option("--allocation", metavar="RULE", help=_RULES, autocompletion=completion.rules),
+]
 
 
-def _client(
+def pool_client(
     network: Network, benchmark: str, writer: Writer | None = None, *, verbose: bool = False
 ) -> PoolClient:
+    """Return who talks to the Benchmark; with `verbose` it tells what it asks and sends."""
     from benchpool.cli.pool_view import Verbose
     from benchpool.client.pools import PoolClient
 
@@ -72,15 +77,7 @@ def create(
             autocompletion=completion.datasets,
         ),
     ],
-    allocation: Annotated[
-        str,
-        typer.Option(
-            "--allocation",
-            metavar="RULE",
-            help=_RULES,
-            autocompletion=completion.rules,
-        ),
-    ],
+    allocation: AllocationOption,
     funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
     protocol: Annotated[
         str | None,
@@ -114,8 +111,10 @@ def create(
     Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
     """
     from benchpool.ao.clock import parse_duration
-    from benchpool.cli.pool_view import rule_text
+    from benchpool.cli.pool_view import rule_text, say_what_ranks_get
+    from benchpool.client.plan import EXPECTED, Plan
     from benchpool.errors import InvalidQuantity
+    from benchpool.pools.terms import PayoutTerms
     from benchpool.winston import format_war, parse_war
 
     try:
@@ -127,27 +126,31 @@ def create(
     if duration is not None:
         parse_duration(duration)
     with session.writing(home) as (network, writer):
-        client = _client(network, benchmark, writer, verbose=verbose)
+        client = pool_client(network, benchmark, writer, verbose=verbose)
         asked = network.resolve(dataset)
-        terms = {
+        tags = {
             "X-Dataset": asked,
             "X-Allocation": allocation,
             "X-Protocol": protocol or client.first_protocol(asked),
             "X-Duration": duration,
             "X-Title": title,
         }
+        terms = {name: value for name, value in tags.items() if value}
         created = client.create(
             token=network.resolve(token),
             quantity=quantity,
-            terms={name: value for name, value in terms.items() if value},
+            terms=terms,
             funder=session.signer(network, writer, sender),
         )
         made = client.get(created.tags["Pool"])
+        samples = int(client.info(asked).get("Samples") or 0)
+        rules = PayoutTerms.read(terms, client.chance(made))
     if as_json:
         output.print_json(made.facts)
     else:
         output.line(created.tags["Pool"])
         output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
+    say_what_ranks_get(Plan(samples, EXPECTED, rules, quantity))
 
 
 @app.command("join")
@@ -184,7 +187,7 @@ def join(
     """
     with session.writing(home) as (network, writer):
         owner = session.signer(network, writer, sender)
-        client = _client(network, benchmark, writer, verbose=verbose)
+        client = pool_client(network, benchmark, writer, verbose=verbose)
         entered = client.find(pool)
         with session.working(network, writer):
             worker = client.worker(model, entered, router=router, owner=owner)
@@ -212,7 +215,7 @@ def list_pools(
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         pools = client.pools()
         name_of = view.names(network)
     if as_json:
@@ -254,12 +257,13 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, rule_text, why_refunded
+    from benchpool.cli.pool_view import print_board, rule_text, say_how_sure, why_refunded
+    from benchpool.client.standing import Field
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.find(pool)
-        rows = client.leaderboard(found.id)
+        rows = Field(client, found, client.leaderboard(found.id)).standings()
         name_of = view.names(network)
         next_ms = client.next_ranking() if found.text("status") == "open" else None
     if as_json:
@@ -267,6 +271,7 @@ def leaderboard(
         return
     if rows:
         print_board(rows, name_of)
+        say_how_sure(rows)
         output.note(f"by {rows[0]['protocol']}; more of it: benchpool pool report")
     else:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
@@ -292,15 +297,16 @@ def show(
     Example: benchpool pool show 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, print_pool, why_refunded
+    from benchpool.cli.pool_view import print_board, print_pool, say_how_sure, why_refunded
+    from benchpool.client.standing import Field
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.get(client.find(pool).id)
+        facts = {**found.facts, "models": Field(client, found, found.facts["models"]).standings()}
         name_of = view.names(network)
         next_ms = client.next_ranking() if found.text("status") == "open" else None
-    facts = found.facts
     if as_json:
         output.print_json(facts)
         return
@@ -319,6 +325,7 @@ def show(
     if entries:
         output.heading("Entries")
         print_board(entries, name_of)
+        say_how_sure(entries)
 
 
 @app.command("report")
@@ -329,16 +336,17 @@ def report(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what the answers say beside the scores: letters, near ties, tokens, runtimes, failures.
+    """Show what the answers say beside the scores: how sure, letters, near ties, tokens, failures.
 
     Example: benchpool pool report 4fT9
     """
     from benchpool.cli.pool_view import report_lines, why_refunded
+    from benchpool.client.standing import Field
 
     with session.reading(home) as network:
-        client = _client(network, benchmark, verbose=verbose)
+        client = pool_client(network, benchmark, verbose=verbose)
         found = client.find(pool)
-        reports = client.reports(found.id)
+        reports = Field(client, found, client.reports(found.id)).standings()
     if as_json:
         output.print_json(reports)
         return

@@ -13,11 +13,14 @@ from benchpool.winston import format_war
 
 if TYPE_CHECKING:
     from benchpool.cli.view import NameOf
+    from benchpool.client.plan import Plan
     from benchpool.network import Network, Sent
 
 NONE = "–"
 """Stands where nothing is known yet."""
-_BOARD = ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"]
+_BOARD = ["Rank", "May be", "Model", "Participant", "Accuracy", "95 % interval", "Evaluated"]
+MAY_BE = "May be: the ranks that the answers allow (exact McNemar tests, Holm 5 %)"
+PROVISIONAL = "provisional until the pool is paid"
 
 
 class Verbose:
@@ -40,32 +43,55 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
     """Print the ranked entries of a pool, those last that no ranking has counted yet.
 
     Args:
-        rows: rank, name, participant, score, standard_error, evaluated, total, reward; and
-            joined_at, which has a column then.
+        rows: rank, name, participant, evaluated, unscored, total, reward, with what is sure of
+            them; and joined_at, which has a column then.
         name_of: names participants.
     """
-    joined = ["Joined"] if any("joined_at" in row for row in rows) else []
-    cells = [
-        [*_board_row(row, name_of), *(view.moment(row["joined_at"]) for _ in joined)]
-        for row in sorted(rows, key=lambda row: (not row["total"], row["rank"]))
-    ]
-    output.table([*_BOARD, *joined], cells, right=["Rank", *_BOARD[3:]])
+    columns = dict.fromkeys(_BOARD, "")
+    columns |= {"Unscored": ""} if any(row["unscored"] for row in rows) else {}
+    columns |= {"Reward": ""}
+    columns |= {"Joined": ""} if any("joined_at" in row for row in rows) else {}
+    cells = []
+    for row in sorted(rows, key=lambda row: (not row["total"], row["rank"])):
+        shown = _board_row(row, name_of)
+        cells.append([shown[column] for column in columns])
+    left = {"May be", "Model", "Participant", "Joined"}
+    output.table(list(columns), cells, right=[each for each in columns if each not in left])
 
 
-def _board_row(row: Mapping[str, Any], name_of: NameOf) -> list[str]:
-    who = [row["name"], name_of(row["participant"])]
+def _board_row(row: Mapping[str, Any], name_of: NameOf) -> dict[str, str]:
+    shown = {"Model": row["name"], "Participant": name_of(row["participant"])}
+    if "joined_at" in row:
+        shown["Joined"] = view.moment(row["joined_at"])
     if not row["total"]:  # no ranking has asked for its score
-        return [NONE, *who, *([NONE] * 4)]
-    score = fraction(row["score"] if row["evaluated"] else None)
-    evaluated = f"{row['evaluated']}/{row['total']}"
-    return [
-        str(row["rank"]),
-        *who,
-        score,
-        fraction(row["standard_error"]),
-        evaluated,
-        format_war(int(row["reward"])),
-    ]
+        return dict.fromkeys([*_BOARD, "Unscored", "Reward"], NONE) | shown
+    return shown | {
+        "Rank": str(row["rank"]),
+        "May be": span(row["rank_set"], "d"),
+        "Accuracy": fraction(row["accuracy"]),
+        "95 % interval": span(row["interval"], ".3f"),
+        "Evaluated": f"{row['evaluated']}/{row['total']}",
+        "Unscored": str(row["unscored"]),
+        "Reward": format_war(int(row["reward"])),
+    }
+
+
+def say_how_sure(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Explain a board's columns, and warn of what its numbers hide."""
+    if ranked := [row for row in rows if row["total"]]:
+        output.note(f"guessing scores {fraction(ranked[0]['chance'])}; {MAY_BE}")
+        if any(row["provisional"] for row in ranked):
+            output.note(PROVISIONAL)
+    for row in ranked:
+        for warning in row["warnings"]:
+            output.note(f"warning: {row['name']}: {warning}")
+
+
+def span(bounds: Sequence[float] | None, form: str) -> str:
+    """Write two bounds, or one that both are."""
+    return (
+        NONE if bounds is None else "–".join(dict.fromkeys(format(each, form) for each in bounds))
+    )
 
 
 def fraction(value: float | str | None) -> str:
@@ -102,6 +128,16 @@ def rule_text(name: str) -> str:
     return name if rule is None else f"{name}: {rule.summary}"
 
 
+def say_what_ranks_get(plan: Plan) -> None:
+    """Tell a funder what each rank would get, and whether the data can tell ranks so finely."""
+    if rewards := plan.rewards():
+        parts = ", ".join(format_war(each).removesuffix(" wAR") for each in rewards)
+        output.note(f"of {plan.entries} entries the ranks would get {parts} wAR")
+    if plan.questions and (warning := plan.too_fine()):
+        output.note(f"warning: {warning}")
+    output.note("with other numbers: benchpool pool plan")
+
+
 def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
     """Say why a pool was refunded; empty if it was not."""
     if pool["status"] != "refunded":
@@ -114,6 +150,8 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Write a report as names and values for people; what is empty is left out."""
     score = facts["score"] if facts["evaluated"] else None
     evaluated, margins, computing = facts["evaluated"], facts["margins"], facts["computing"]
+
+    provisional = f", {PROVISIONAL}" if facts["provisional"] else ""
 
     def letters(counts: dict[str, int]) -> str:
         return "  ".join(f"{letter} {count}" for letter, count in counts.items())
@@ -128,7 +166,8 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Score",
             f"{fraction(score)}  ({facts['correct']} of {output.count(evaluated, 'answer')})",
         ),
-        ("Std. error", fraction(facts["standard_error"])),
+        ("95 % interval", f"{span(facts['interval'], '.4f')}; guessing {facts['chance']:.4f}"),
+        ("Rank may be", span(facts["rank_set"], "d") + provisional),
         ("Answers taken", letters(facts["predictions"])),
         ("Right answers", letters(facts["labels"])),
         (
@@ -142,6 +181,7 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
         )
+    lines += [("Warning", text) for text in facts["warnings"]]
     lines += [
         ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
     ]

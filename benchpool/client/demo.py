@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import deploy, upload_model
 from benchpool.client.pools import PoolClient, PoolFacts, balance, supply
+from benchpool.client.standing import SETTLED, Field
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
@@ -25,7 +26,6 @@ GRANTS = {FUNDER: 100 * WAR, "ana": 10 * WAR, "ben": 10 * WAR}
 FUNDS = 25 * WAR
 ALLOCATION = "ArithmeticDecrease"
 TITLE = "Social IQa demo"
-SETTLED = frozenset({"paid", "refunded"})
 POOL_DAYS = 3
 SETTLE_DAYS = 3
 """Days after the end within which the daily tick must have paid the pool."""
@@ -64,8 +64,10 @@ def run_demo(
         samples: the questions; every model answers each.
         listener: is told of every step.
 
-    Returns: `pool`, `leaderboard`, `balances_before`, `balances_after`, `supply_before`,
-        `supply_after`; amounts are decimal strings of winston, times milliseconds.
+    Returns: `pool`, `leaderboard`, `indistinct` (the pairs of entries that the data cannot tell
+        apart, with how many questions only the one and only the other got right),
+        `balances_before`, `balances_after`, `supply_before`, `supply_after`; amounts are decimal
+        strings of winston, times milliseconds.
 
     Raises: HandlerError if a step is refused.
     """
@@ -154,23 +156,29 @@ def _live(network: Network, pool_id: str, listener: Listener) -> dict[str, Any]:
         start_ms = int(pool["start_time"])
         day = (network.clock.now() - start_ms) // DAY_MS + 1
         network.advance(start_ms + day * DAY_MS - network.clock.now())
-        listener.board(day, leaderboard(network, pool_id))
+        listener.board(day, _named(network, _field(network, pool_id).standings()))
     pool = client.get(pool_id).facts
     if pool["status"] not in SETTLED:
         raise HandlerError(f"pool {pool_id} ended and is not settled: it is {pool['status']}")
     return pool
 
 
-def leaderboard(network: Network, pool_id: str) -> list[dict[str, Any]]:
-    """Return a pool's leaderboard with the names of participants where they are known."""
-    rows = PoolClient(network).leaderboard(pool_id)
-    for row in rows:
-        row["participant_name"] = network.name_of(row["participant"])
-    return rows
+def _field(network: Network, pool_id: str) -> Field:
+    client = PoolClient(network)
+    return Field(client, client.get(pool_id), client.leaderboard(pool_id))
+
+
+def _named(network: Network, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "participant_name": network.name_of(row["participant"])} for row in rows]
 
 
 def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[str, Any]:
-    keys = ("rank", "model", "name", "participant", "participant_name")
+    field = _field(network, pool["id"])
+    keys = (
+        *("rank", "rank_set", "model", "name", "participant", "participant_name", "score"),
+        *("accuracy", "interval", "chance", "correct", "n", "evaluated", "unscored", "total"),
+        *("provisional", "warnings"),
+    )
     return {
         "pool": {
             "id": pool["id"],
@@ -183,16 +191,10 @@ def _report(network: Network, pool: dict[str, Any], supply_before: int) -> dict[
         },
         "leaderboard": [
             {key: row[key] for key in keys}
-            | {
-                "score": row["score"],
-                "accuracy": row["accuracy"],
-                "stderr": row["standard_error"],
-                "evaluated": row["evaluated"],
-                "total": row["total"],
-                "reward": str(row["reward"]),
-            }
-            for row in leaderboard(network, pool["id"])
+            | {"stderr": row["standard_error"], "reward": str(row["reward"])}
+            for row in _named(network, field.standings())
         ],
+        "indistinct": field.indistinct(),
         "balances_before": {name: str(amount) for name, amount in GRANTS.items()},
         "balances_after": {name: str(balance(network, "WrappedAR", name)) for name in GRANTS},
         "supply_before": str(supply_before),

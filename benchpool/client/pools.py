@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,6 +152,33 @@ class PoolClient:
             )
         return reports
 
+    def answers(self, pool: PoolFacts, model: str) -> list[dict[str, Any]]:
+        """Return what became of each question asked of an entry; nothing if nobody tells."""
+        named = {"Model": model, "Protocol": pool.text("protocol")}
+        try:
+            told: list[dict[str, Any]] = json.loads(
+                self._ask(pool.dataset, "Get-Answers", named).data
+            )
+        except PoolError:  # a data set of one's own need not know the action
+            return []
+        return told
+
+    def questions(self, pool: PoolFacts, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return questions of a pool's data set by their numbers. Raises: PoolError."""
+        wanted = {"Questions": ",".join(map(str, numbers))}
+        told: list[dict[str, Any]] = json.loads(
+            self._ask(pool.dataset, "Get-Questions", wanted).data
+        )
+        return told
+
+    def chance(self, pool: PoolFacts) -> Fraction:
+        """Return the score of a blind guess. Raises: PoolError if nobody tells."""
+        return Fraction(pool.text("chance") or self.info(pool.dataset).get("Chance"))
+
+    def info(self, process: str) -> Tags:
+        """Return what a process says of itself. Raises: PoolError if it does not answer."""
+        return self._ask(process, "Info").tags
+
     def next_ranking(self) -> int | None:
         """Return when the entries are ranked next, in milliseconds; None if no cron does it."""
         ticks = self._network.timeline.entries(self._network.resolve(self._benchmark))
@@ -160,12 +189,12 @@ class PoolClient:
 
         Raises: PoolError if it does not answer.
         """
-        return self._ask(dataset, "Info").tags.get("Protocols").split(",")[0].strip()
+        return self.info(dataset).get("Protocols").split(",")[0].strip()
 
     def _computing(self, model: str) -> dict[str, str]:
         """Return what the model process says it runs on, by precision; nothing if it is silent."""
         try:
-            tags = self._ask(model, "Info").tags
+            tags = self.info(model)
         except PoolError:
             return {}
         known = {name: tags.get(name) for name in ("Quantization", "Chat-Template")}
@@ -234,9 +263,7 @@ class PoolClient:
         return worker
 
     def _router_of(self, pool: PoolFacts) -> str:
-        return self._ask(pool.dataset, "Info").tags.get("LlamaRouter") or self._network.resolve(
-            "LlamaRouter"
-        )
+        return self.info(pool.dataset).get("LlamaRouter") or self._network.resolve("LlamaRouter")
 
     def _send(
         self, target: str, action: str, tags: dict[str, str], data: str, sender: Wallet

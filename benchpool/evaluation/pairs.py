@@ -1,7 +1,8 @@
 """Comparing models that answered the same questions.
 
-A question that a model did not answer is one that it did not get right, as in its score. So all
-that is needed of a model is the set of the questions that it answered right.
+In the end a question that a model did not answer is one that it did not get right, as in its
+score; so all that is needed of a model is the set of the questions that it answered right. While
+models are still being asked, only the questions count that both have met.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ class Better(NamedTuple):
     worse: str
 
 
-def told_apart(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -> frozenset[Better]:
+def told_apart(
+    right: Mapping[str, AbstractSet[int]],
+    level: Fraction = LEVEL,
+    *,
+    met: Mapping[str, AbstractSet[int]] | None = None,
+) -> frozenset[Better]:
     """Find the pairs of models of which the data say that one is better.
 
     Exact McNemar tests of all pairs, as one family under Holm's correction.
@@ -39,9 +45,15 @@ def told_apart(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -
     Args:
         right: For each model the questions that it answered right.
         level: How likely any one of the pairs found may be so by chance alone.
+        met: For each model the questions that it has met so far; None: all have met all.
     """
+
+    def only(one: str, other: str) -> int:
+        ahead = right[one] - right[other]
+        return len(ahead if met is None else ahead & met[other])
+
     pairs = list(combinations(sorted(right), 2))
-    counts = [(len(right[a] - right[b]), len(right[b] - right[a])) for a, b in pairs]
+    counts = [(only(a, b), only(b, a)) for a, b in pairs]
     adjusted = holm([mcnemar(*each) for each in counts])
     return frozenset(
         Better(a, b) if only_a > only_b else Better(b, a)
@@ -50,9 +62,17 @@ def told_apart(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -
     )
 
 
-def rank_sets(right: Mapping[str, AbstractSet[int]], level: Fraction = LEVEL) -> dict[str, RankSet]:
-    """Give each model the ranks that it may have: below all that are surely better, and so on."""
-    apart = told_apart(right, level)
+def rank_sets(
+    right: Mapping[str, AbstractSet[int]],
+    level: Fraction = LEVEL,
+    *,
+    met: Mapping[str, AbstractSet[int]] | None = None,
+) -> dict[str, RankSet]:
+    """Give each model the ranks that it may have: below all that are surely better, and so on.
+
+    The arguments are those of ``told_apart``.
+    """
+    apart = told_apart(right, level, met=met)
     better = dict.fromkeys(right, 0)
     worse = dict.fromkeys(right, 0)
     for pair in apart:

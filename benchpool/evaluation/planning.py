@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Final
 
-from benchpool.evaluation.statistics import two_sided_z
+from benchpool.evaluation.statistics import above_chance, two_sided_z
 
 USUAL_DISAGREEMENT: Final = 0.26
 """On how many questions only one of two models is right. Two small models had 91 and 84 of 180
@@ -47,8 +48,22 @@ def smallest_difference(
     # A quadratic in d: (n + v^2) d^2 - 2 u sqrt(n s) d + (u^2 - v^2) s = 0.
     half = u * math.sqrt(n * disagreement)
     inside = half * half - (n + v * v) * (u * u - v * v) * disagreement
+    if inside < 0:  # three questions or fewer
+        return 1.0
     difference = (half + math.sqrt(inside)) / (n + v * v)
     return difference if difference <= disagreement else 1.0
+
+
+def fewest_above_chance(n: int, chance: Fraction, level: Fraction) -> int:
+    """Return how many of n questions must be right for a guesser to be ruled out at a level.
+
+    Returns:
+        One more than n if even all of them do not rule a guesser out.
+
+    Raises:
+        ValueError: Negative n, or a chance outside [0, 1].
+    """
+    return bisect_left(range(n + 1), True, key=lambda k: above_chance(k, n, chance) <= level)
 
 
 def draws_to_find(share: Fraction, confidence: Fraction = Fraction(99, 100)) -> int:

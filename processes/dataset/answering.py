@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.protocol import STORED, Protocol
@@ -106,8 +108,32 @@ class Answering(DatasetBase):
         return [*tags, ("Samples-SHA-256", known), *numbers], counts
 
     def _answers(self, model: ModelRow, most: int) -> list[Any]:
-        rows = self._records().answers(model, most)
+        rows = self._records().final_answers(model, most)
         return write_answers((number, right, log_likelihoods(said)) for number, right, said in rows)
+
+    @handler("Get-Answers", requires=("Model",))
+    def get_answers(self, message: Message) -> None:
+        """Tell what became of each question asked of a model, as far as the last board counts."""
+        model = self._known(message, "Get-Answers-Error")
+        if model is not None:
+            rows = self._records().answers(model, told=not self._is_told_all(message))
+            facts = [each._asdict() for each in rows]
+            self.reply(message, "Get-Answers-Response", model_tags(message, model.protocol), facts)
+
+    @handler("Get-Questions", requires=("Questions",))
+    def get_questions(self, message: Message) -> None:
+        """Tell the texts of questions, which are named by their numbers.
+
+        Which choice is right it does not tell while pools ask them.
+        """
+        wanted = set(message.tags["Questions"].split(","))
+        hidden = {"gold": None} if any(each.funds for each in self.state.shares.values()) else {}
+        texts = [
+            {"id": number, **msgspec.structs.asdict(sample), **hidden}
+            for number, sample in self._records().samples()
+            if str(number) in wanted
+        ]
+        self.reply(message, "Get-Questions-Response", data=texts)
 
     def _answered(self, message: Message) -> Task | None:
         if not self.state.router or message.sender != self.state.router:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -29,6 +30,7 @@ from processes.tag_values import LARGEST
 
 MAX_FAILURES: Final = 3
 """Errors after which a row is given up."""
+TEMPLATE_MARKS: Final = ("{{", "}}", "{%")
 
 
 class ModelRow(NamedTuple):
@@ -39,6 +41,19 @@ class ModelRow(NamedTuple):
     inference_process: str
     data_tx: str
     protocol: str
+
+
+class AnswerFacts(NamedTuple):
+    """What became of one question asked of one model."""
+
+    question: int
+    status: str
+    prediction: int | None
+    correct: bool | None
+    margin_nats: float | None
+    answered_at: int | None
+    template_mark: bool
+    """Whether its prompt or a choice looks like a template that nobody filled in."""
 
 
 class Task(NamedTuple):
@@ -256,7 +271,7 @@ class Evaluations:
         mine = select(rows.id).where(rows.model_id == model.id, rows.status == UNSCORED)
         self._session.execute(delete(told).where(told.c.evaluation_id.in_(mine)))
 
-    def answers(self, model: ModelRow, most: int) -> Iterator[tuple[int, bool, Any]]:
+    def final_answers(self, model: ModelRow, most: int) -> Iterator[tuple[int, bool, Any]]:
         """Go through a model's answers: the number of the question, whether right, the answer."""
         rows = self._tables.evaluations.c
         found = self._session.execute(
@@ -283,6 +298,28 @@ class Evaluations:
             .order_by(rows.dataset_id)
         )
         return (ReportRow(*row) for row in found)
+
+    def answers(self, model: ModelRow, *, told: bool = False) -> Iterator[AnswerFacts]:
+        """Go through what became of a model's questions, in their order; or as far as is told."""
+        rows, questions = self._tables.evaluations.c, self._tables.datasets.c
+        known = [rows.id.in_(select(self._tables.told.c.evaluation_id))] if told else []
+        texts = [rows.prompt, *(questions[name] for name in self._tables.choices)]
+        marked = [text.contains(mark, autoescape=True) for text in texts for mark in TEMPLATE_MARKS]
+        found = self._session.execute(
+            select(
+                rows.dataset_id,
+                rows.status,
+                rows.prediction,
+                rows.correct,
+                rows.margin_nats,
+                rows.inference_end_time,
+                or_(*marked),
+            )
+            .join_from(self._tables.evaluations, self._tables.datasets)
+            .where(rows.model_id == model.id, *known)
+            .order_by(rows.dataset_id)
+        )
+        return (AnswerFacts(*row) for row in found)
 
     def _set(self, task: Task, values: Mapping[str, Any]) -> None:
         table = self._tables.evaluations

@@ -698,3 +698,40 @@ def test_a_report_tells_what_the_score_does_not(world):
     assert shown["not_answered"] == [{"reason": "no memory", "rows": 1}]
     unknown = world.send("Get-Report", {"Model": "nobody"}).reply()
     assert unknown.action == "Get-Report-Error"
+
+
+def test_answers_tell_what_became_of_each_question(network):
+    world = World(network)
+    odd = {**SAMPLES[2], "answerB": "{{answerB}}"}
+    world.load([*SAMPLES[:2], odd, {**SAMPLES[3], "context": "a 100 % {set}"}])
+    world.benchmark_model()
+    first, second, *_ = world.tick()
+    world.answer(first)
+    world.answer(second, nats=(-1.0, -1.5, -9.0))
+    reply = world.send("Get-Answers", {"Model": "m1"}).reply()
+    assert (reply.action, reply.tags["Protocol"]) == ("Get-Answers-Response", "cloze")
+    told = json.loads(reply.data)
+    assert [(each["question"], each["status"], each["correct"]) for each in told] == [
+        (1, "done", True),
+        (2, "done", False),
+        (3, "started", None),
+        (4, "started", None),
+    ]
+    assert told[1]["prediction"] == 1
+    assert told[1]["margin_nats"] == 0.5
+    assert told[1]["answered_at"] == network.clock.now()
+    assert [each["template_mark"] for each in told] == [False, False, True, False]
+    unknown = world.send("Get-Answers", {"Model": "nobody"}).reply()
+    assert unknown.action == "Get-Answers-Error"
+
+
+def test_questions_are_told_by_their_numbers(world):
+    told = json.loads(world.send("Get-Questions", {"Questions": "2,5,77,x"}).reply().data)
+    assert [each["id"] for each in told] == [2, 5]
+    assert told[0] == {
+        "id": 2,
+        "context": "Context 1.",
+        "question": "What now?",
+        "choices": ["alpha", "be", "gamma ray"],
+        "gold": 2,
+    }

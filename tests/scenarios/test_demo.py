@@ -55,6 +55,10 @@ def test_a_demo_pays_exactly_its_funds_and_conserves_the_supply(
     assert result["supply_before"] == result["supply_after"] == str(sum(GRANTS.values()))
     assert sum(map(int, result["balances_after"].values())) == sum(GRANTS.values())
     assert [row["evaluated"] for row in result["leaderboard"]] == [12, 12]
+    assert [row["correct"] for row in result["leaderboard"]] == [9, 4]
+    assert [row["rank_set"] for row in result["leaderboard"]] == [[1, 2], [1, 2]]
+    (pair,) = result["indistinct"]
+    assert (pair["only"], pair["p"]) == ([5, 0], 2 / 2**5)
 
 
 def test_the_same_seed_gives_the_same_log_and_another_seed_another(
@@ -90,7 +94,11 @@ def test_every_row_of_every_day_stands_on_a_terminal(
     for board in boards:
         assert "model-of-ana" in board
         assert "model-of-ben" in board
-    assert boards[-1].count("model-of-ana") == 2  # the final one follows
+    assert boards[-1].count("model-of-ana") == 3  # the final one follows, and what it is worth
+    said = " ".join(shown.text.split())
+    assert "model-of-ana and model-of-ben cannot be told apart" in said
+    assert "That one is paid more may be luck." in said
+    assert "is within the noise of guessing, 0.3333" in said
     assert "conserved" in shown.text
     assert max(map(len, shown.lines)) <= columns
 

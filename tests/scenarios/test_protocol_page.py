@@ -172,6 +172,8 @@ def test_what_processes_show_is_on_the_page(finished: Path):
             ("Benchmark", "Leaderboard", {"Pool": pool["id"]}),
             ("SiqaDataset", "Get-Models", {}),
             ("SiqaDataset", "Get-Report", entry),
+            ("SiqaDataset", "Get-Answers", entry),
+            ("SiqaDataset", "Get-Questions", {"Questions": "1"}),
             ("LlamaRouter", "Get-Workers", {}),
             ("LlamaRouter", "Info", {}),
             ("LlamaRouter", "Get-Model", entry),

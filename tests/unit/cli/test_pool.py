@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,50 @@ def test_create_prints_the_id(run: Any, run_json: Any) -> None:
     assert done.stdout.strip() == pool["id"]
     assert pool["funds"] == "1500000000000"
     assert pool["end_time"] - pool["start_time"] == 2 * 86_400_000
+
+
+def test_create_says_what_ranks_would_get_and_what_they_rest_on(run: Any) -> None:
+    shares = [*CREATE, "--funds", "1.5", "--from", "alice", "--allocation"]
+    said = run(*shares, "ArithmeticDecrease").stderr
+    assert "of 5 entries the ranks would get 0.5, 0.4, 0.3, 0.2, 0.1 wAR" in said
+    assert "warning: the payouts are finer than the data can tell: 9 questions can hardly" in said
+    assert "warning" not in run(*shares, "Equal").stderr
+    assert "ranks would get" not in run(*shares, "Proportional").stderr
+
+
+def test_two_entries_are_compared(
+    run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]
+) -> None:
+    for name, correct in (("weak", 1), ("good", 8)):
+        run("pool", "join", "First", "--model", model(name, correct), "--from", "alice")
+    run("advance", "2h")
+    found = run_json("pool", "compare", "First", "good", "weak")
+    assert (found["n"], found["first"]["correct"], found["second"]["correct"]) == (9, 8, 1)
+    only = found["only_first"], found["only_second"]
+    assert only[0] - only[1] == 7
+    assert sum(only) + found["both_right"] + found["neither"] == 9
+    assert found["p"] == 2 * sum(comb(sum(only), k) for k in range(only[1] + 1)) / 2 ** sum(only)
+    assert found["difference"] == pytest.approx(7 / 9)
+    for bounds in ("interval", "bootstrap"):
+        assert found[bounds][0] < found["difference"] < found[bounds][1]
+    assert len(found["questions"]) == sum(only)
+    for each in found["questions"]:
+        sample = SAMPLES[each["id"] - 1]
+        assert (each["context"], each["gold"]) == (sample.context, sample.gold)
+        assert (each["first"] == sample.gold) is not (each["second"] == sample.gold)
+    shown = run("pool", "compare", "First", "good", found["second"]["model"], "--limit", "2")
+    assert "Verdict        good is better" in shown.stdout
+    assert f"{sum(only) - 2} more: --limit {sum(only)}" in shown.stderr
+    assert "the pool is not paid yet" in shown.stderr
+    turned = run_json("pool", "compare", "First", "weak", "good")
+    assert turned["interval"] == [-each for each in reversed(found["interval"])]
+
+
+def test_compare_says_why_not(run: Any, pool: str, model: Callable[[str, int], str]) -> None:
+    run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
+    compare = ("pool", "compare", "First", "good")
+    assert "no entry 'Nope' in the pool; there are good" in run(*compare, "Nope", code=1).stderr
+    assert "with itself" in run(*compare, "good", code=1).stderr
 
 
 def test_create_takes_the_protocol_that_the_data_set_names_first(run: Any, run_json: Any) -> None:
@@ -142,13 +187,15 @@ def test_the_leaderboard(
         (2, "weak", 3),
     ]
     lines = run("pool", "leaderboard", "First").stdout.splitlines()
-    assert lines[1].split()[:5] == ["1", "good", "alice", "0.8889", lines[1].split()[4]]
-    assert lines[1].endswith("9/9  1.5 wAR")
+    assert headers(lines[1]) == (
+        ["1", "1–2", "good", "alice", "0.8889", "0.565–0.980", "9/9", "1.5 wAR"]
+    )
     assert "First" in run("pool", "list").stdout
     assert "1.5 wAR" in run("pool", "show", "First").stdout
 
 
-BOARD = ["Rank", "Model", "Participant", "Score", "Std. error", "Evaluated", "Reward"]
+BOARD = ["Rank", "May be", "Model", "Participant", "Accuracy", "95 % interval", "Evaluated"]
+BOARD += ["Reward"]
 
 
 def headers(line: str) -> list[str]:
@@ -161,7 +208,7 @@ def test_before_the_first_ranking_the_board_says_so(
     run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
     run("advance", "2h")
     done = run("pool", "leaderboard", "First")
-    assert done.stdout.splitlines()[1].split() == ["–", "good", "alice", *"––––"]
+    assert done.stdout.splitlines()[1].split() == [*"––", "good", "alice", *"––––"]
     assert "nothing is ranked yet; ranked first at 2025-01-02T00:00:00Z" in done.stderr
     assert "0.0000" not in done.stdout
     assert "Next ranking  2025-01-02T00:00:00Z" in run("pool", "show", "First").stdout
@@ -178,8 +225,8 @@ def test_an_entry_that_joined_since_comes_last(
     run("pool", "join", "First", "--model", model("old", 0), "--from", "alice")
     run("advance", "25h")
     run("pool", "join", "First", "--model", model("new", 9), "--from", "alice")
-    rows = [line.split()[:2] for line in run("pool", "leaderboard", "First").stdout.splitlines()]
-    assert rows == [["Rank", "Model"], ["1", "old"], ["–", "new"]]
+    rows = [headers(line)[:3] for line in run("pool", "leaderboard", "First").stdout.splitlines()]
+    assert rows == [BOARD[:3], ["1", "1–2", "old"], ["–", "–", "new"]]
 
 
 def test_the_columns_are_the_same_everywhere(
@@ -253,9 +300,12 @@ def test_the_report(run: Any, run_json: Any, pool: str, model: Callable[[str, in
     assert (facts["name"], facts["correct"], facts["evaluated"]) == ("good", 8, 9)
     assert sum(facts["predictions"].values()) == 9
     assert facts["labels"] == {"A": 3, "B": 3, "C": 3}
+    assert (facts["rank_set"], facts["provisional"]) == ([1, 1], True)
     assert [each["answers"] for each in facts["runtimes"]] == [9]
     shown = run("pool", "report", "First").stdout
     assert "0.8889  (8 of 9 answers)" in shown
+    assert "0.5650–0.9801; guessing 0.3333" in shown
+    assert "Rank may be    1, provisional until the pool is paid" in shown
     assert "stored, 9 answers: " + facts["runtimes"][0]["runtime"] in shown
 
 

@@ -98,6 +98,16 @@ def test_rank_sets_by_hand():
     assert rank_sets({}) == {}
 
 
+def test_only_questions_count_that_both_have_met():
+    right = {"a": set(range(8)), "b": set()}
+    assert rank_sets(right) == {"a": (1, 1), "b": (2, 2)}
+    # Of the eight that a got right, b has met four yet: 4 : 0 shows nothing.
+    assert told_apart(right, met={"a": set(range(8)), "b": set(range(4))}) == frozenset()
+    assert rank_sets(right, met={"a": set(range(8)), "b": set()}) == {"a": (1, 2), "b": (1, 2)}
+    everything = set(range(8))
+    assert rank_sets(right, met={"a": everything, "b": everything}) == rank_sets(right)
+
+
 @given(rights)
 def test_rank_sets_hold_the_rank_and_count_the_pairs(right):
     ranks = rank_sets(right)

@@ -4,7 +4,11 @@ from math import comb
 import pytest
 from scipy import stats
 
-from benchpool.evaluation.planning import draws_to_find, smallest_difference
+from benchpool.evaluation.planning import (
+    draws_to_find,
+    fewest_above_chance,
+    smallest_difference,
+)
 from benchpool.evaluation.statistics import mcnemar
 
 
@@ -25,9 +29,9 @@ def test_a_smallest_difference_is_found_about_as_often_as_promised(n):
 
 
 def test_fewer_questions_or_more_power_need_a_larger_difference():
-    found = [smallest_difference(n) for n in (20, 60, 180, 2_000, 35_000)]
+    found = [smallest_difference(n) for n in (1, 20, 60, 180, 2_000, 35_000)]
     assert found == sorted(found, reverse=True)
-    assert found[0] == 1.0  # of 20 questions they disagree on five, and 5 : 0 shows nothing
+    assert found[:2] == [1.0, 1.0]  # of 20 questions they disagree on five, and 5 : 0 shows nothing
     assert smallest_difference(180, power=0.9) > smallest_difference(180)
     assert smallest_difference(180, level=0.99) > smallest_difference(180)
     assert smallest_difference(180, disagreement=0.1) < smallest_difference(180)
@@ -57,3 +61,12 @@ def test_draws_are_the_fewest():
     for share, confidence in ((0, 0.5), (Fraction(3, 2), 0.5), (0.5, 1)):
         with pytest.raises(ValueError, match="no number of draws"):
             draws_to_find(Fraction(share), Fraction(confidence))
+
+
+@pytest.mark.parametrize(
+    ("n", "level"), [(0, 0.05), (2, 0.05), (9, 0.05), (180, 0.05), (180, 0.01)]
+)
+def test_the_fewest_right_answers_that_no_guesser_has(n, level):
+    k = fewest_above_chance(n, Fraction(1, 3), Fraction(level))
+    right = stats.binom.sf(range(-1, n), n, 1 / 3)  # of 0, 1, ... n right or more
+    assert k == next((k for k, p in enumerate(right) if p <= level), n + 1)
