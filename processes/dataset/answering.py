@@ -78,16 +78,8 @@ class Answering(DatasetBase):
         if model is not None:
             tags, _ = self._score(message, model)
             tags.insert(2, ("Weights", model.data_tx))
-            rows = self._records().outcomes(model, told=self.edition > 1)
+            rows = self._records().outcomes(model, told=not self._is_told_all(message))
             self.reply(message, "Get-Report-Response", tags, report(rows, self.card.choices))
-
-    def _is_told_all(self, message: Message) -> bool:
-        """Tell whether a message may learn how far a model is now, and not only at the last board.
-
-        Else whoever asks after each answer learns which are right. A dry run may claim any sender.
-        """
-        asker = message.sender in (self.state.benchmark, self.owner)
-        return self.edition == 1 or (asker and not message.read_only)
 
     def _score(self, message: Message, model: ModelRow) -> tuple[list[Pair], Counts]:
         """Return the tags that tell how far a model is, and its counts."""

@@ -282,9 +282,10 @@ class Evaluations:
         return ((number, bool(correct), answer) for number, correct, answer in found)
 
     def outcomes(self, model: ModelRow, *, told: bool = False) -> Iterator[ReportRow]:
-        """Go through a model's rows, in the order of the questions; or through those told."""
+        """Go through a model's rows, in their order; or through all but answers not yet told."""
         rows = self._tables.evaluations.c
-        known = [rows.id.in_(select(self._tables.told.c.evaluation_id))] if told else []
+        is_known = rows.id.in_(select(self._tables.told.c.evaluation_id))
+        known = [or_(rows.status != DONE, is_known)] if told else []
         found = self._session.execute(
             select(
                 rows.status,

@@ -84,7 +84,7 @@ class DatasetRegistration(DatasetBase):
         rows = self._records()
         listed = []
         for model in rows.models():
-            counts = rows.counts(model, told=self.edition > 1)
+            counts = rows.counts(model, told=not self._is_told_all(message))
             shown = model._asdict()
             del shown["id"]
             shown |= {
@@ -158,7 +158,7 @@ class DatasetRegistration(DatasetBase):
     def _check_fixed(self, tags: Tags) -> None:
         """Refuse to change what pools were made with. Raises: HandlerError."""
         state = self.state
-        if self.edition == 1 or not (state.benchmark and state.router):
+        if self.edition == 1 or not (state.benchmark and state.router and state.samples):
             return
         fixed = {
             "LlamaRouter": state.router,
