@@ -8,10 +8,16 @@ each could chain the later one to the earlier and so shut it out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
 from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from benchpool.pools.ranking import Standing
 
@@ -20,9 +26,14 @@ FEWEST_QUESTIONS: Final = 20
 NEAR: Final = Fraction(99, 100)
 """The centred correlation from which on two entries are near copies."""
 
+_FAR: Final = 0.98
+"""Below this correlation, reckoned in floats, no pair is near: their errors are far smaller."""
+
 # Nats become integers before they are multiplied, so that no machine's rounding can decide
 # between a copy and a rival. Two to the -20 is a millionth of a nat.
 _STEPS_PER_NAT_LOG2: Final = 20
+
+_Row = npt.NDArray[np.float64]
 
 
 class Answer(NamedTuple):
@@ -99,17 +110,17 @@ def find_copies(contenders: Sequence[Contender], *, merge_near: bool = False) ->
             compared.
     """
     found = Copies({}, {})
-    originals: list[_Behaviour] = []
+    originals = _Originals(contenders)
     for contender in sorted(contenders, key=lambda each: each.seniority):
         behaviour = _Behaviour(contender)
-        identical = _first(behaviour.identity(each) for each in originals)
-        near = None if identical else _first(behaviour.nearness(each) for each in originals)
+        identical = originals.identity(behaviour)
+        near = None if identical else originals.nearness(behaviour)
         if identical:
             found.identical[contender.entry] = identical
         elif near:
             found.near[contender.entry] = near
         if not identical and not (near and merge_near):
-            originals.append(behaviour)
+            originals.add(behaviour)
     return found
 
 
@@ -117,27 +128,25 @@ class _Behaviour:
     """A contender's log-likelihoods, made ready to be compared."""
 
     def __init__(self, contender: Contender) -> None:
-        self._entry = contender.entry
-        self._weights = contender.weights
-        usable = {
+        self.entry = contender.entry
+        self.weights = contender.weights
+        self.usable = {
             key: answer.log_likelihoods
             for key, answer in contender.answers.items()
             if answer.log_likelihoods and all(map(math.isfinite, answer.log_likelihoods))
         }
-        self._exact = frozenset(usable.items())
-        self._centred = {key: _centre(nats) for key, nats in usable.items()}
 
-    def identity(self, original: _Behaviour) -> Likeness | None:
-        if self._weights and self._weights == original._weights:
-            return Likeness(original._entry, 0, 1.0)
-        shared = len(self._exact & original._exact)
-        return Likeness(original._entry, shared, 1.0) if shared >= FEWEST_QUESTIONS else None
+    @cached_property
+    def centred(self) -> dict[int, tuple[int, ...]]:
+        """Those of each question, relative to their mean."""
+        return {key: _centre(nats) for key, nats in self.usable.items()}
 
     def nearness(self, original: _Behaviour) -> Likeness | None:
+        """Compare with another one, exactly."""
         questions = 0
         xx = xy = yy = 0
-        for key, mine in self._centred.items():
-            theirs = original._centred.get(key, ())
+        for key, mine in self.centred.items():
+            theirs = original.centred.get(key, ())
             if len(mine) == len(theirs):
                 questions += 1
                 for x, y in zip(mine, theirs, strict=True):
@@ -147,7 +156,85 @@ class _Behaviour:
         is_near = xy > 0 and Fraction(xy * xy) >= NEAR * NEAR * xx * yy
         if questions < FEWEST_QUESTIONS or not is_near:
             return None
-        return Likeness(original._entry, questions, math.sqrt(xy * xy / (xx * yy)))
+        return Likeness(original.entry, questions, math.sqrt(xy * xy / (xx * yy)))
+
+
+class _Originals:
+    """The entries that are none's copies, so far.
+
+    Whom one could resemble is looked up, and not tried: pools may have hundreds of entries.
+    """
+
+    def __init__(self, contenders: Sequence[Contender]) -> None:
+        self._behaviours: list[_Behaviour] = []
+        self._by_weights: dict[str, _Behaviour] = {}
+        self._by_answer: dict[tuple[int, tuple[float, ...]], list[int]] = {}
+        shapes = sorted(
+            {
+                (key, len(answer.log_likelihoods))
+                for each in contenders
+                for key, answer in each.answers.items()
+            }
+        )
+        ends = list(accumulate(length for _, length in shapes))
+        self._columns = {
+            (key, length): slice(end - length, end)
+            for (key, length), end in zip(shapes, ends, strict=True)
+        }
+        size = len(contenders), ends[-1] if ends else 0
+        self._nats = np.zeros(size)
+        """A row each; zero where a question was not answered."""
+        self._squares = np.zeros(size)
+        self._asked = np.zeros(size)
+        """1 where it was."""
+
+    def add(self, behaviour: _Behaviour) -> None:
+        """Let later ones be compared with this one."""
+        place = len(self._behaviours)
+        self._behaviours.append(behaviour)
+        if behaviour.weights:
+            self._by_weights.setdefault(behaviour.weights, behaviour)
+        for item in behaviour.usable.items():
+            self._by_answer.setdefault(item, []).append(place)
+        with np.errstate(all="ignore"):
+            self._nats[place], self._asked[place] = self._row(behaviour)
+            self._squares[place] = self._nats[place] * self._nats[place]
+
+    def identity(self, behaviour: _Behaviour) -> Likeness | None:
+        """Find the first of which this one is a copy."""
+        holder = self._by_weights.get(behaviour.weights)
+        if holder is not None:
+            return Likeness(holder.entry, 0, 1.0)
+        shared = Counter(
+            place for item in behaviour.usable.items() for place in self._by_answer.get(item, ())
+        )
+        found = [place for place, count in shared.items() if count >= FEWEST_QUESTIONS]
+        if not found:
+            return None
+        first = min(found)
+        return Likeness(self._behaviours[first].entry, shared[first], 1.0)
+
+    def nearness(self, behaviour: _Behaviour) -> Likeness | None:
+        """Find the first of which this one is nearly a copy."""
+        count = len(self._behaviours)
+        # Floats say who is far; who may be near is compared exactly. Where they overflow or
+        # vanish, the comparison is not true, and nobody is left out.
+        with np.errstate(all="ignore"):
+            nats, asked = self._row(behaviour)
+            xy = self._nats[:count] @ nats
+            xx, yy = self._asked[:count] @ (nats * nats), self._squares[:count] @ asked
+            far = xy * xy < _FAR * _FAR * xx * yy
+        likenesses = (behaviour.nearness(self._behaviours[place]) for place in np.flatnonzero(~far))
+        return next((each for each in likenesses if each), None)
+
+    def _row(self, behaviour: _Behaviour) -> tuple[_Row, _Row]:
+        nats, asked = np.zeros((2, self._nats.shape[1]))
+        for key, values in behaviour.usable.items():
+            columns = self._columns[key, len(values)]
+            mean = sum(values) / len(values)
+            nats[columns] = [each - mean for each in values]
+            asked[columns] = 1
+        return nats, asked
 
 
 def _centre(nats: Sequence[float]) -> tuple[int, ...]:
@@ -157,7 +244,3 @@ def _centre(nats: Sequence[float]) -> tuple[int, ...]:
         steps.append((numerator << _STEPS_PER_NAT_LOG2) // denominator)
     total, count = sum(steps), len(steps)
     return tuple((count * step - total) // count for step in steps)
-
-
-def _first(likenesses: Iterable[Likeness | None]) -> Likeness | None:
-    return next((each for each in likenesses if each), None)
