@@ -16,7 +16,7 @@ from benchpool.ao.ids import find_titled
 from benchpool.audit.dataset import Count, Score
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
-from benchpool.audit.pools import BenchmarkRecount, held_since
+from benchpool.audit.pools import BenchmarkRecount
 from benchpool.audit.recompute import Again, recompute
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
@@ -221,7 +221,7 @@ class _Audit:
                 counts[entry.model].total,
                 entry.joined_ms,
                 entry.order,
-                held_since(entry),
+                entry.held,
                 self._answers(entry),
                 entry.weights,
             )

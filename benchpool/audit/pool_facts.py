@@ -48,8 +48,8 @@ class RecountedEntry:
     answered: str = ""
     """Reference of the Score whose answer came last: the one that ranks go by."""
     final: bool = False
-    committed_ms: int = 0
-    """When it committed to its weights; 0: when it joined."""
+    held: int = 0
+    """The message of the Benchmark's log by which it committed to its weights, or else joined."""
     bond: int = 0
 
 

@@ -60,7 +60,7 @@ class BenchmarkRecount:
         elif action == "register-dataset":
             self._register(message, result)
         elif action == "commit-entry":
-            self._commitments.setdefault(tags["Commitment"].lower(), message.timestamp)
+            self._commitments.setdefault(tags["Commitment"].lower(), message.nonce)
         elif action == "credit-notice":
             self._credit(message, result)
         elif action == "join-pool":
@@ -230,6 +230,7 @@ class BenchmarkRecount:
             tags.get("Weights"),
             message.timestamp,
             len(pool.entries),
+            held=message.nonce,
             bond=join.bond.quantity if join.bond else 0,
         )
         may = message.action.lower() == "get-model-response" and self._may(
@@ -245,7 +246,7 @@ class BenchmarkRecount:
     def _may(
         self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, owner: str, now_ms: int
     ) -> bool:
-        """Tell whether a model may join; note when it committed to its weights."""
+        """Tell whether a model may join; note by what it holds its weights."""
         if not pool.admits(now_ms) or entry.model in pool.entries or entry.bond != pool.bond:
             return False
         if self.info.edition == 1:
@@ -256,11 +257,11 @@ class BenchmarkRecount:
             return False
         if join.salt:
             made = sha256(f"{join.salt}:{join.participant}:{entry.weights}".encode()).hexdigest()
-            entry.committed_ms = self._commitments.get(made, 0)
-            if not entry.committed_ms:
+            if made not in self._commitments:
                 return False
+            entry.held = self._commitments[made]
         same = [e for e in pool.entries.values() if entry.weights and e.weights == entry.weights]
-        return not same or held_since(entry) < min(map(held_since, same))
+        return all(entry.held < each.held for each in same)
 
     # -- ticks and scores --------------------------------------------------------------------
 
@@ -361,11 +362,6 @@ def _all(result: Result, action: str) -> Iterator[Outgoing]:
 
 def _first(result: Result, action: str) -> Outgoing | None:
     return next(_all(result, action), None)
-
-
-def held_since(entry: RecountedEntry) -> int:
-    """Return since when an entry holds its weights, in milliseconds."""
-    return entry.committed_ms or entry.joined_ms
 
 
 def _is_whole(tags: Tags) -> bool:

@@ -13,7 +13,7 @@ from benchpool.process import Message, Process, State
 from benchpool.winston import Winston
 from processes.pool.join_request import Join
 from processes.pool.payments import Payment
-from processes.pool.pool import Pool
+from processes.pool.pool import Pool, Since
 from processes.pool.terms import Registration
 
 
@@ -39,7 +39,7 @@ class BenchmarkState(State):
     """What came in as a refund, which is never sent back."""
     dataset_modules: list[str] = Field(default_factory=list, exclude_if=operator.not_)
     """Modules whose processes may register; without any, those installed as data sets."""
-    commitments: dict[str, int] = Field(default_factory=dict, exclude_if=operator.not_)
+    commitments: dict[str, Since] = Field(default_factory=dict, exclude_if=operator.not_)
     """To weights; by their hash, when they were made."""
 
 

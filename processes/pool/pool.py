@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -32,6 +32,16 @@ PATIENCE_MS: Final = 7 * DAY_MS
 PoolStatus = Literal["open", "settling", "paid", "refunded"]
 
 
+class Since(NamedTuple):
+    """When something began: milliseconds, and the message of the Benchmark's log.
+
+    Much happens in one millisecond; the log knows what was first.
+    """
+
+    time: int
+    nonce: int
+
+
 class Entry(State):
     """A model in a pool."""
 
@@ -47,6 +57,8 @@ class Entry(State):
     """Its place in the order of joining."""
     committed_at: int = Field(default=0, exclude_if=operator.not_)
     """When the participant committed to the weights; 0: when it joined."""
+    held: int = Field(default=0, exclude_if=operator.not_)
+    """The message with which it committed to them or joined; 0 in the first edition."""
     bond: Winston = Field(default=0, exclude_if=operator.not_)
     """What was given for joining."""
     correct: int = 0
@@ -74,11 +86,6 @@ class Entry(State):
     paid: bool = False
 
     @property
-    def held_since(self) -> int:
-        """Since when it holds its weights."""
-        return self.committed_at or self.joined_at
-
-    @property
     def is_evaluated(self) -> bool:
         """Whether every question is answered or given up."""
         return 0 < self.total <= self.evaluated + self.unscored
@@ -101,7 +108,7 @@ class Entry(State):
     def contender(self) -> Contender:
         """Return what its payout depends on."""
         return Contender(
-            self.standing(), read_answers(self.answers), self.committed_at or None, self.weights
+            self.standing(), read_answers(self.answers), self.held or None, self.weights
         )
 
     def decide(self, decision: Decision, *, first: bool) -> None:

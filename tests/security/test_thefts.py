@@ -155,7 +155,7 @@ def test_requantized_weights_are_flagged_or_merged(heist: Heist, near: str, sixt
     heist.enter(pool, "ben", "b", 16)
     second = heist.enter(pool, "ana", "c", 20, seed="a", noise=0.01)
     row = heist.settle(pool)[second]
-    assert "log-likelihoods correlate by 0.99" in " ".join(row["why"])
+    assert "log-likelihoods correlate by" in " ".join(row["why"])
     assert row["fate"] == ("copy" if near == "merge" else "placed")
     assert heist.gain("ana") == FUNDS * sixths // 6
 
