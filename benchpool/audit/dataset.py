@@ -20,6 +20,7 @@ from benchpool.audit.judges import Judge, asked
 from benchpool.audit.ledger import trusted
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import protocol as evaluation_protocol
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.store import DataStore
 
@@ -229,8 +230,9 @@ class DatasetRecount:
             self._add(key[0], self._weights[key], key[1], self.samples[len(rows) : most])
 
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
-        method, precision = evaluation_protocol.Protocol.parse(protocol)
-        for sample in samples:
+        method, precision, control = evaluation_protocol.Protocol.parse(protocol)
+        for each in samples:
+            sample = controlled(each, control)
             row = AskedQuestion(sample, model, weights, method, precision)
             self._rows[model, protocol].append(row)
             key = (model, *self.judge.ask(sample, method), precision)

@@ -8,6 +8,7 @@ import msgspec
 
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
 from processes.counts import Counts, decimal, write_answers, write_counts
@@ -36,20 +37,21 @@ class Answering(DatasetBase):
             protocol = Protocol.parse(task.protocol)
             if answer.get("precision", STORED) != protocol.precision:
                 raise HandlerError(f"it was not computed in {protocol.precision}")
-            seen = self.retrieve(answer, task.sample, protocol.method)
+            sample = controlled(task.sample, protocol.control)
+            seen = self.retrieve(answer, sample, protocol.method)
         except BenchpoolError as error:
             self._records().fail(task, f"the answer cannot be read: {error}"[:500])
             return
         values: dict[str, Any] = {
             "prediction": seen.choice,
-            "correct": self.is_correct(task.sample, seen.choice),
+            "correct": self.is_correct(sample, seen.choice),
             "prediction_per_character": seen.per_character,
             "correct_per_character": None,
             "margin_nats": seen.margin_nats,
             "answer": answer,
         }
         if seen.per_character is not None:
-            values["correct_per_character"] = self.is_correct(task.sample, seen.per_character)
+            values["correct_per_character"] = self.is_correct(sample, seen.per_character)
         self._records().finish(task, values, message.timestamp)
 
     @handler("Inference-Error")

@@ -8,6 +8,7 @@ from hashlib import sha256
 from benchpool.ao.ids import encode_id
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.process import Message, handler
@@ -232,6 +233,7 @@ class DatasetRegistration(DatasetBase):
         return len(samples)
 
     def _add_rows(self, model: ModelRow, questions: Sequence[tuple[int, Sample]]) -> None:
-        method = Protocol.parse(model.protocol).method
-        prompts = [self.build_request(sample, method)["prompt"] for _, sample in questions]
-        self._records().add_rows(model, questions, prompts)
+        protocol = Protocol.parse(model.protocol)
+        asked = [(number, controlled(sample, protocol.control)) for number, sample in questions]
+        prompts = [self.build_request(sample, protocol.method)["prompt"] for _, sample in asked]
+        self._records().add_rows(model, asked, prompts)

@@ -9,7 +9,6 @@ from benchpool.errors import HandlerError
 from benchpool.process.process import Process, handler
 from processes.pool.pool import MOST_FINAL_ASKS
 
-
 QUESTIONS = "0" * 64
 """The SHA-256 that the data set says its questions have."""
 
