@@ -40,6 +40,10 @@ class Thief(Process):
         what = message.json()
         self.send(what["to"], what["action"], what["tags"], what.get("data", ""))
 
+    @handler("Breed")
+    def breed(self, message: Message) -> None:
+        self.spawn("LlamaWorker", message.tags)
+
 
 def model_file(
     name: str, right: int, *, seed: str = "", noise: float = 0, silent: int = 0, remark: str = ""
@@ -72,10 +76,12 @@ class _Engine(ScriptedEngine):
 
     def _answer(self, request: Request) -> Answer:
         told = self._told
-        context = next(each for each in self._engines.samples if each in request.prompt)
-        place, sample = self._engines.places[context], self._engines.samples[context]
-        if place >= len(self._engines.samples) - told["silent"]:
+        samples = self._engines.samples
+        context = next((each for each in samples if each in request.prompt), "")
+        place = self._engines.places.get(context, len(samples))
+        if place >= len(samples) - told["silent"]:
             return super()._answer(request)  # which says that there is no answer
+        sample = samples[context]
         choice = sample.gold if place < told["right"] else sample.gold % 3 + 1
         likely = [
             LogLikelihood(
@@ -133,7 +139,7 @@ class Heist:
         sent = self.pay(quantity, sender, **given | {"X_Duration": "2d"} | tags)
         made = [each for each in self.network.inbox(sender) if each.action == "Pool-Created"]
         refused = [m.tags["X-Error"] for m in self.network.inbox(sender) if "X-Error" in m.tags]
-        assert made and made[-1].pushed_for == sent.id, refused[-1:]
+        assert [each.pushed_for for each in made[-1:]] == [sent.id], refused[-1:]
         return str(made[-1].tags["Pool"])
 
     def refused(self, quantity: int = 5, sender: str = "funder", **tags: str) -> str:
@@ -184,11 +190,8 @@ class Heist:
 
     def join_paid(self, pool: str, who: str, model: str, bond: int, **tags: str) -> str:
         self.pay(bond, who, X_Join_Pool=pool, X_Model=model, **tags)
-        said = [each for each in self.network.inbox(who) if "Join" in each.action]
-        refunds = [each for each in self.network.inbox(who) if "X-Error" in each.tags]
-        if said and said[-1].action == "Joined-Pool" and said[-1].tags["Model"] == model:
-            return ""
-        return str(refunds[-1].tags["X-Error"])
+        last = self.network.inbox(who)[-1]
+        return "" if last.action == "Joined-Pool" else str(last.tags["X-Error"])
 
     def say(self, to: str, action: str, tags: dict[str, str], data: Any = "") -> Any:
         """Let the thief's process say something; return what was made of it."""
@@ -214,9 +217,17 @@ class Heist:
         assert wrong == []
         ledger = network.process("WrappedAR").state
         assert sum(ledger.balances.values()) == ledger.supply == 5 * GRANT
-        assert replay_network(network).difference is None
+        replay_network(network).check()
         benchmark = network.process("Benchmark").state
         held = ledger.balances.get(self.ids.Benchmark, 0)
         running = (benchmark.pools[each] for each in benchmark.running)
         owed = sum(each.funds + sum(e.bond for e in each.models.values()) for each in running)
         assert held == owed + benchmark.kept
+
+
+def spawn_dataset(heist: Heist, *, sender: str | None = None, **tags: str) -> str:
+    """Spawn one more data set with the questions of the heist, or without any: `empty`."""
+    given = {"LlamaRouter": heist.ids.LlamaRouter, "Benchmark": heist.ids.Benchmark}
+    if not tags.pop("empty", ""):
+        given["DataTxID"] = heist.network.data.put(to_json(heist.samples).encode())
+    return heist.network.spawn("SiqaDataset", given | tags, sender=sender)

@@ -24,6 +24,7 @@ from benchpool.audit.pool_facts import (
 from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
 from benchpool.winston import parse_quantity
 
+LONGEST_NAME: Final = 200
 PATIENCE_MS: Final = 7 * DAY_MS
 MOST_FINAL_ASKS: Final = 7
 """Ticks at which final scores are asked for, before the last known ones count."""
@@ -34,8 +35,8 @@ class BenchmarkRecount:
     """Goes through the log of a Benchmark process."""
 
     info: ProcessInfo
-    serves_data: Callable[[str], bool] = lambda _module: True
-    """Whether a module, by name or id, is one of data sets; only asked if no tag names any."""
+    serves: Callable[[str, str], bool] = lambda _module, _role: True
+    """Whether a module, by name or id, has a role: of a "dataset", of a "router"."""
     token: str = ""
     problems: list[str] = field(default_factory=list)
     """What is wrong with data sets that registered."""
@@ -92,7 +93,8 @@ class BenchmarkRecount:
             tags.get("Seal"),
         )
         if self.info.edition > 1:
-            admitted = module in self._modules if self._modules else self.serves_data(module)
+            named = self._modules
+            admitted = module in named if named else self.serves(module, "dataset")
             if not (module and admitted):
                 self.problems.append(
                     f"{_at(message)}: {message.sender} of module {module or '(none)'} was let in"
@@ -225,7 +227,7 @@ class BenchmarkRecount:
         pool = self.pools[join.pool]
         entry = RecountedEntry(
             join.model,
-            tags.get("Name") or join.model,
+            (tags.get("Name") or join.model)[: None if pool.first else LONGEST_NAME],
             join.participant,
             tags.get("Weights"),
             message.timestamp,
@@ -234,7 +236,7 @@ class BenchmarkRecount:
             bond=join.bond.quantity if join.bond else 0,
         )
         may = message.action.lower() == "get-model-response" and self._may(
-            pool, entry, join, tags.get("Owner"), message.timestamp
+            pool, entry, join, message
         )
         if may is (_first(result, "Joined-Pool") is None):
             pool.joins.append(f"{_at(message)}: model {join.model} was not let in as it must be")
@@ -244,16 +246,23 @@ class BenchmarkRecount:
                 pool.bonds.append(join.bond)
 
     def _may(
-        self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, owner: str, now_ms: int
+        self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, message: Message
     ) -> bool:
         """Tell whether a model may join; note by what it holds its weights."""
-        if not pool.admits(now_ms) or entry.model in pool.entries or entry.bond != pool.bond:
+        if (
+            not pool.admits(message.timestamp)
+            or entry.model in pool.entries
+            or entry.bond != pool.bond
+        ):
             return False
         if self.info.edition == 1:
             return not any(
                 entry.weights and entry.weights == e.weights for e in pool.entries.values()
             )
-        if pool.router != join.router or owner != join.participant:
+        if pool.router != join.router or message.tags.get("Owner") != join.participant:
+            return False
+        module = message.from_module
+        if not (module and (module in self._modules or self.serves(module, "router"))):
             return False
         if join.salt:
             made = sha256(f"{join.salt}:{join.participant}:{entry.weights}".encode()).hexdigest()

@@ -11,6 +11,8 @@ from processes.pool.base import BenchmarkBase
 from processes.pool.join_request import Join, Wish, commitment, read_join, read_paid_join
 from processes.pool.payments import Payment
 from processes.pool.pool import Entry, Pool, Since
+from processes.pool.terms import LONGEST_TITLE
+from processes.tag_values import ROUTER, is_module
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -70,6 +72,7 @@ class Joining(BenchmarkBase):
             held = committed.nonce if committed else message.nonce
             self._check_join(wish, weights, message.timestamp, bond=join.bond, held=held)
             self._check_owner(join, tags.get("Owner"))
+            self._check_router(message)
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
             return
@@ -77,7 +80,7 @@ class Joining(BenchmarkBase):
         entry = Entry(
             model=join.model,
             participant=join.participant,
-            name=tags.get("Name") or join.model,
+            name=(tags.get("Name") or join.model)[: None if pool.first else LONGEST_TITLE],
             weights=weights,
             joined_at=message.timestamp,
             order=len(pool.models),
@@ -153,6 +156,20 @@ class Joining(BenchmarkBase):
             raise PoolError(
                 f"model {join.model} {said}, and only its owner can enter it, not"
                 f" {join.participant}"
+            )
+
+    def _check_router(self, message: Message) -> None:
+        """Check that a model is described by a process whose code its owner cannot change.
+
+        A router says what a model answered: another one could say what is right. Raises: PoolError.
+        """
+        module = message.from_module
+        if self.edition == 1 or is_module(module, self.state.dataset_modules):
+            return
+        if not (module and self.modules.serves(module, ROUTER)):
+            raise PoolError(
+                f"the pool's router {message.sender} is no process of a router's module that is"
+                " installed here"
             )
 
     def _refuse_join(self, join: Join, reason: str) -> None:

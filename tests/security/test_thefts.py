@@ -10,7 +10,6 @@ from heists import FUNDS, Heist
 
 from benchpool.evaluation.sample import to_json
 
-
 # -- models of others, models that are none ------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from heists import DAY, FUNDS, Heist
+from heists import DAY, FUNDS, Heist, spawn_dataset
 
 from benchpool.ao.ids import module_id
 from benchpool.evaluation.sample import seal, to_json
@@ -244,20 +244,13 @@ def test_a_claim_to_be_somebody_else_learns_no_more(heist: Heist, claimed: str) 
 # -- sealed pools ----------------------------------------------------------------------------
 
 
-def spawn_dataset(heist: Heist, **tags: str) -> str:
-    given = {"LlamaRouter": heist.ids.LlamaRouter, "Benchmark": heist.ids.Benchmark}
-    if not tags.pop("empty", ""):
-        given["DataTxID"] = heist.network.data.put(to_json(heist.samples).encode())
-    return heist.network.spawn("SiqaDataset", given | tags)
-
-
 class Sealed:
     """A data set without questions, whose owner knows those of the heist."""
 
     def __init__(self, heist: Heist) -> None:
         self.heist = heist
         cron = {"Cron-Interval": "1-hour", "Cron-Tag-Action": "Evaluate"}
-        self.dataset = spawn_dataset(heist, empty="true", **cron)
+        self.dataset = spawn_dataset(heist, **{"empty": "true", **cron})
         self.seal = seal("salt", heist.samples)
 
     def fund(self, **tags: str) -> str:
