@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -327,7 +328,8 @@ class DatasetRecount:
         rows = self.rows(message.tags["Model"], protocol, most)
         may = message.sender in (self._benchmark, self.info.owner)
         if may and not self.first:
-            for row in self.rows(message.tags["Model"], protocol):
+            mine = (rows for key, rows in self._rows.items() if key[0] == message.tags["Model"])
+            for row in chain.from_iterable(mine):
                 row.told = row.told or row.status in ("done", "unscored")
         done = {
             number: row

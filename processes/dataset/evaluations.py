@@ -263,7 +263,7 @@ class Evaluations:
     def tell(self, model: ModelRow) -> None:
         """Let everybody know what is decided of a model up to now."""
         told = insert(self._tables.told).from_select(["evaluation_id"], self._statements.untold)
-        self._session.execute(told, {"model_id": model.id})
+        self._session.execute(told, {"process": model.inference_process})
 
     def untell(self, model: ModelRow) -> None:
         """Let nobody know any more of the rows of a model that were given up."""
