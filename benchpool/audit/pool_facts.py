@@ -126,6 +126,16 @@ class RecountedPool:
         """Whether its questions are a secret still."""
         return bool(self.sealed and not self.samples_hash)
 
+    @property
+    def size(self) -> int:
+        """Entries and contributors."""
+        return len(self.entries) + len(self.contributions())
+
+    @property
+    def due_ms(self) -> int:
+        """When it is to be settled; while its questions are sealed, when it is given back."""
+        return self.end_ms if self.is_sealed else self.join_until_ms or self.end_ms
+
     def admits(self, now_ms: int) -> bool:
         """Tell whether models may still come."""
         return self.takes_part(now_ms) and now_ms < (self.join_until_ms or self.end_ms)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final
 
 from benchpool.ao.clock import DAY_MS
@@ -24,6 +25,7 @@ from benchpool.audit.pool_facts import (
 from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
 from benchpool.winston import parse_quantity
 
+LARGEST_SIZE: Final = 10_000
 LONGEST_NAME: Final = 200
 PATIENCE_MS: Final = 7 * DAY_MS
 MOST_FINAL_ASKS: Final = 7
@@ -142,7 +144,12 @@ class BenchmarkRecount:
             return
         if "X-Pool" in tags:
             pool = self.pools.get(tags["X-Pool"])
-            accepted = pool is not None and pool.takes_part(message.timestamp)
+            accepted = pool is not None and (
+                pool.takes_part(message.timestamp)
+                and (
+                    pool.size < LARGEST_SIZE or pool.first or deposit.sender in pool.contributions()
+                )
+            )
             if pool is not None:
                 if accepted:
                     pool.deposits.append(deposit)
@@ -259,10 +266,11 @@ class BenchmarkRecount:
             return not any(
                 entry.weights and entry.weights == e.weights for e in pool.entries.values()
             )
-        if pool.router != join.router or message.tags.get("Owner") != join.participant:
-            return False
         module = message.from_module
         if not (module and (module in self._modules or self.serves(module, "router"))):
+            return False
+        said = (join.router, message.tags.get("Owner"))
+        if said != (pool.router, join.participant) or pool.size >= LARGEST_SIZE:
             return False
         if join.salt:
             made = sha256(f"{join.salt}:{join.participant}:{entry.weights}".encode()).hexdigest()
@@ -277,11 +285,9 @@ class BenchmarkRecount:
     def _update(self, message: Message, result: Result) -> None:
         self._board_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool_id in self._running:
-            pool = self.pools[pool_id]
-            if pool.takes_part(message.timestamp):
-                for entry in pool.entries.values():
-                    self._ask(message, pool, entry, asked, self._board_asks)
+        for pool in self._looked_at(lambda pool: pool.takes_part(message.timestamp)):
+            for entry in pool.entries.values():
+                self._ask(message, pool, entry, asked, self._board_asks)
 
     def _allocate(self, message: Message, result: Result) -> None:
         self._joins = {
@@ -291,13 +297,9 @@ class BenchmarkRecount:
         }
         self._final_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool_id in list(self._running):
-            pool = self.pools[pool_id]
-            if (pool.join_until_ms or pool.end_ms) > message.timestamp:
-                continue
+        for pool in self._looked_at(lambda pool: pool.due_ms <= message.timestamp):
             if pool.is_sealed:
-                if pool.end_ms <= message.timestamp:
-                    self._give_back(pool, "never revealed", message)
+                self._give_back(pool, "never revealed", message)
                 continue
             if pool.status == "open":
                 pool.status, pool.awaited = "settling", len(pool.entries)
@@ -312,6 +314,20 @@ class BenchmarkRecount:
                     self._ask(message, pool, entry, asked, self._final_asks)
             if not pool.awaited:
                 self._settle(pool, message)
+
+    def _looked_at(self, wanted: Callable[[RecountedPool], bool]) -> list[RecountedPool]:
+        """Return the running pools that a tick looks at: so many, the richest first."""
+        pools = [self.pools[each] for each in self._running if wanted(self.pools[each])]
+        if self.info.edition == 1:
+            return pools
+        richest = sorted(pools, key=lambda pool: pool.funds, reverse=True)
+        sizes = accumulate(pool.size for pool in richest)
+        kept = [
+            pool.id
+            for place, (pool, size) in enumerate(zip(richest, sizes, strict=True))
+            if not place or size <= LARGEST_SIZE
+        ]
+        return [pool for pool in pools if pool.id in kept]
 
     def _ask(
         self,

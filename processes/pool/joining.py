@@ -122,6 +122,8 @@ class Joining(BenchmarkBase):
         pool = self._open(wish.pool, now_ms)
         if not pool.admits(now_ms):
             raise PoolError(f"pool {pool.id} takes no more entries")
+        if pool.is_full:
+            raise PoolError(f"pool {pool.id} is full")
         if wish.model in pool.models:
             raise PoolError(f"model {wish.model} is in the pool already")
         if bond != pool.bond:

@@ -26,6 +26,8 @@ from processes.counts import Counts, decimal, read_answers
 
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a pool of the first edition asks for the final scores that are missing."""
+LARGEST_SIZE: Final = 10_000
+"""Of a pool, and of all pools that one tick looks at: a message can put out so much and no more."""
 PATIENCE_MS: Final = 7 * DAY_MS
 """How long after its end a pool waits for entries that are not evaluated."""
 
@@ -178,6 +180,16 @@ class Pool(State):
         """Whether it goes by the rules of the first edition."""
         return not self.payout
 
+    @property
+    def size(self) -> int:
+        """How many messages it may take to ask for its scores or to pay what it owes."""
+        return len(self.models) + len(self.contributions)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more entries, nor money of others than those who gave some."""
+        return not self.first and self.size >= LARGEST_SIZE
+
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and funds may still come."""
         return self.status == "open" and now_ms < self.end_time
@@ -190,6 +202,11 @@ class Pool(State):
     def is_sealed(self) -> bool:
         """Whether its questions are a secret still."""
         return bool(self.sealed and not self.samples_hash)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Tell whether it is to be settled; a sealed one is given back at its end."""
+        until = self.end_time if self.is_sealed else self.join_until or self.end_time
+        return until <= now_ms
 
     def gives_up(self, now_ms: int) -> bool:
         """Tell whether it waits no longer for the final scores that are missing."""

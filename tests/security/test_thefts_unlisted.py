@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
-from heists import FUNDS, Heist, spawn_dataset
+from heists import FUNDS, Heist, Thief, spawn_dataset
 
+from benchpool.errors import PushLimitExceeded
 from benchpool.evaluation import prompts
+from benchpool.evaluation.sample import Sample, to_json
+from benchpool.process import Message, handler
 
 
 def oracle(heist: Heist, place: int) -> dict[str, object]:
@@ -22,6 +26,15 @@ def asked(heist: Heist, party: str) -> list[tuple[str, int]]:
     places = {prompts.cloze(each).prompt: n for n, each in enumerate(heist.samples)}
     found = [message for message, _ in heist.network.log(party) if message.action == "Inference"]
     return [(m.tags.get("X-Reference") or m.reference, places[m.json()["prompt"]]) for m in found]
+
+
+class Bouncer(Thief):
+    """Sends every winston back to where it came from, for a new pool."""
+
+    @handler("Credit-Notice")
+    def bounce(self, message: Message) -> None:
+        back = {"Recipient": message.tags["Sender"], "Quantity": message.tags["Quantity"]}
+        self.send(message.sender, "Transfer", back)
 
 
 # -- speaking in another's name ----------------------------------------------------------------
@@ -132,8 +145,6 @@ def test_a_stranger_has_no_score_told_to_the_benchmark(heist: Heist, lie: str) -
 
 
 def to_json_of(heist: Heist) -> str:
-    from benchpool.evaluation.sample import Sample, to_json
-
     return to_json([Sample("Kim met nobody.", "How?", ("glad", "sad", "calm"), 1)])
 
 
@@ -266,6 +277,50 @@ def test_only_the_benchmark_says_what_pools_have(heist: Heist) -> None:
     heist.settle(pool, ana=FUNDS)
 
 
+def test_a_flood_of_poor_pools_holds_no_rich_one_up(
+    heist: Heist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All end at once; a tick that asked for all their scores could put out too much."""
+    for module in ("processes.pool.settling", "benchpool.audit.pools"):
+        monkeypatch.setattr(f"{module}.LARGEST_SIZE", 6)
+    poor = [heist.fund(1, X_Duration="1d") for _ in range(3)]
+    shams = [heist.model("thief", f"t{n}", n) for n in range(3)]
+    for pool in poor:
+        assert [heist.join(pool, "thief", model) for model in shams] == [""] * 3
+    rich = heist.fund(X_Duration="1d")
+    heist.enter(rich, "ana", "a", 20)
+    heist.settle(rich, days=1, ana=FUNDS)
+    assert [heist.pool(each)["status"] for each in poor].count("open") == 0
+    heist.settle(poor[-1], days=3)
+
+
+def test_a_pool_that_is_full_takes_no_more(heist: Heist, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("processes.pool.pool", "benchpool.audit.pools"):
+        monkeypatch.setattr(f"{module}.LARGEST_SIZE", 3)
+    pool = heist.fund()
+    heist.enter(pool, "ana", "a", 20)
+    heist.pay(5, "ben", X_Pool=pool)
+    assert "is full" in heist.refused(5, "thief", X_Pool=pool)
+    assert "is full" in heist.join(pool, "thief", heist.model("thief", "t", 24))
+    heist.pay(5, "ben", X_Pool=pool)
+    heist.settle(pool, ana=FUNDS + 10, thief=0)
+
+
+def test_who_sends_back_what_he_is_paid_stops_nobodys_payment(heist: Heist) -> None:
+    heist.network.registry.add(Bouncer)
+    bouncer = heist.network.spawn("Bouncer", sender="thief")
+    pool = heist.fund()
+    heist.network.send("WrappedAR", "Mint", {"Quantity": "5", "Recipient": bouncer})
+    tags = {"Recipient": heist.ids.Benchmark, "Quantity": "5", "X-Pool": pool}
+    what = json.dumps({"to": heist.ids.WrappedAR, "action": "Transfer", "tags": tags})
+    heist.network.send(bouncer, "Say", data=what, sender="thief")
+    heist.enter(pool, "ana", "a", 6)  # no better than a guesser: all goes back
+    with suppress(PushLimitExceeded):
+        heist.network.advance("3d")
+    assert heist.pool(pool)["status"] == "refunded"
+    assert heist.gain("funder") == 0
+
+
 def test_names_salts_and_titles_are_short(heist: Heist) -> None:
     pool = heist.fund()
     terms = {"X_Dataset": heist.ids.SiqaDataset, "X_Allocation": "Equal"}
@@ -299,7 +354,7 @@ def test_a_data_sets_owner_enters_no_false_weights(heist: Heist) -> None:
 def test_a_data_sets_owner_asks_nothing_at_a_pools_cost(heist: Heist) -> None:
     network = heist.network
     pool = heist.fund()
-    for number in range(50):
+    for number in range(44):
         model = heist.model("thief", f"t{number}", 1, remark=str(number))
         network.send("SiqaDataset", "Benchmark", {"Model": model}).reply("Benchmark-Response")
     honest = heist.enter(pool, "ana", "a", 20)
