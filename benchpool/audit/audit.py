@@ -343,6 +343,10 @@ class _Audit:
             problems.append("the questions that were revealed are not those that were sealed")
         questions = f"questions {pool.samples_hash[:16] or 'sealed'}"
         detail = f"{pool.binding['Dataset-Module']} {pool.dataset[:8]}, {questions}"
+        router = self._store.process(pool.router)
+        if router is not None:
+            workers = router.tags.get("Worker-Modules") or "LlamaWorker"
+            detail += f", {router.module} {router.id[:8]} with workers of {workers}"
         return check("data set and questions are those of the pool", problems, detail)
 
     def _scores(self) -> Check:

@@ -58,6 +58,23 @@ def test_the_benchmark_pays_itself_no_bond(heist: Heist) -> None:
     heist.settle(pool, funder=0)
 
 
+def test_no_message_counts_twice(heist: Heist) -> None:
+    """Anybody can have a message assigned or pushed once more."""
+    network = heist.network
+    pool = heist.fund()
+    heist.enter(pool, "thief", "t", 20)
+    heist.pay(5, "thief", X_Pool=pool)
+    for party, action in (("Benchmark", "Credit-Notice"), ("WrappedAR", "Transfer")):
+        message, result = [e for e in network.log(party) if e[0].action == action][-1]
+        network.post_assignment(message.id, [party, "SiqaDataset"])
+        assert result is not None
+        for number in range(len(result.messages)):
+            assert not network.push_again(message.id, network.resolve(party), number)
+        network.run()
+    assert heist.pool(pool)["funds"] == str(FUNDS + 5)
+    heist.settle(pool, thief=FUNDS)
+
+
 def test_only_the_benchmark_says_what_pools_have(heist: Heist) -> None:
     pool = heist.fund()
     heist.enter(pool, "ana", "a", 20)
