@@ -8,7 +8,7 @@ back; and a settled pool pays out exactly what came in.
 from __future__ import annotations
 
 from benchpool.ao.tags import Pair
-from benchpool.errors import BenchpoolError, NotAuthorized
+from benchpool.errors import BenchpoolError, NotAuthorized, PoolError
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
 from processes.pool.joining import Joining
@@ -170,6 +170,8 @@ class Benchmark(Settling, Joining):
 
     def _top_up(self, notice: Message, sender: str, quantity: int) -> None:
         pool = self._open(notice.tags["X-Pool"], notice.timestamp)
+        if pool.is_full and sender not in pool.contributions:
+            raise PoolError(f"pool {pool.id} is full")
         pool.funds += quantity
         pool.contributions[sender] = pool.contributions.get(sender, 0) + quantity
         if not pool.first:

@@ -23,7 +23,8 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.process import Message, Process, State, handler
+from benchpool.process import Message, State, handler
+from processes.guarded import Discreet
 from processes.tag_values import check_address, whole_number
 from processes.workers.inference_request import DEFAULT_MAX_TOKENS, MOST_TOKENS, read_request
 
@@ -63,7 +64,7 @@ class WorkerState(State):
     """By precision, from the first request in it on."""
 
 
-class LlamaWorker(Process):
+class LlamaWorker(Discreet):
     """Runs a model for its owner and its router."""
 
     extensions: ClassVar[tuple[str, ...]] = ("WeaveDrive", "Llama")

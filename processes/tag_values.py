@@ -16,6 +16,8 @@ LARGEST: Final = 10**15
 
 DATASET: Final = "dataset"
 """The role, as in `Process.roles`, of modules whose processes hold the questions of pools."""
+ROUTER: Final = "router"
+"""That of modules whose processes pass questions on to models, and say who owns them."""
 
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 

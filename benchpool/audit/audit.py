@@ -16,7 +16,7 @@ from benchpool.ao.ids import find_titled
 from benchpool.audit.dataset import Count, Score
 from benchpool.audit.ledger import Transfer
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
-from benchpool.audit.pools import BenchmarkRecount, held_since
+from benchpool.audit.pools import BenchmarkRecount
 from benchpool.audit.recompute import Again, recompute
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
@@ -221,7 +221,7 @@ class _Audit:
                 counts[entry.model].total,
                 entry.joined_ms,
                 entry.order,
-                held_since(entry),
+                entry.held,
                 self._answers(entry),
                 entry.weights,
             )
@@ -343,6 +343,10 @@ class _Audit:
             problems.append("the questions that were revealed are not those that were sealed")
         questions = f"questions {pool.samples_hash[:16] or 'sealed'}"
         detail = f"{pool.binding['Dataset-Module']} {pool.dataset[:8]}, {questions}"
+        router = self._store.process(pool.router)
+        if router is not None:
+            workers = router.tags.get("Worker-Modules") or "LlamaWorker"
+            detail += f", {router.module} {router.id[:8]} with workers of {workers}"
         return check("data set and questions are those of the pool", problems, detail)
 
     def _scores(self) -> Check:

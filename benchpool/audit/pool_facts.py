@@ -48,8 +48,8 @@ class RecountedEntry:
     answered: str = ""
     """Reference of the Score whose answer came last: the one that ranks go by."""
     final: bool = False
-    committed_ms: int = 0
-    """When it committed to its weights; 0: when it joined."""
+    held: int = 0
+    """The message of the Benchmark's log by which it committed to its weights, or else joined."""
     bond: int = 0
 
 
@@ -125,6 +125,16 @@ class RecountedPool:
     def is_sealed(self) -> bool:
         """Whether its questions are a secret still."""
         return bool(self.sealed and not self.samples_hash)
+
+    @property
+    def size(self) -> int:
+        """Entries and contributors."""
+        return len(self.entries) + len(self.contributions())
+
+    @property
+    def due_ms(self) -> int:
+        """When it is to be settled; while its questions are sealed, when it is given back."""
+        return self.end_ms if self.is_sealed else self.join_until_ms or self.end_ms
 
     def admits(self, now_ms: int) -> bool:
         """Tell whether models may still come."""

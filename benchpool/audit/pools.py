@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final
 
 from benchpool.ao.clock import DAY_MS
@@ -24,6 +25,8 @@ from benchpool.audit.pool_facts import (
 from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
 from benchpool.winston import parse_quantity
 
+LARGEST_SIZE: Final = 10_000
+LONGEST_NAME: Final = 200
 PATIENCE_MS: Final = 7 * DAY_MS
 MOST_FINAL_ASKS: Final = 7
 """Ticks at which final scores are asked for, before the last known ones count."""
@@ -34,8 +37,8 @@ class BenchmarkRecount:
     """Goes through the log of a Benchmark process."""
 
     info: ProcessInfo
-    serves_data: Callable[[str], bool] = lambda _module: True
-    """Whether a module, by name or id, is one of data sets; only asked if no tag names any."""
+    serves: Callable[[str, str], bool] = lambda _module, _role: True
+    """Whether a module, by name or id, has a role: of a "dataset", of a "router"."""
     token: str = ""
     problems: list[str] = field(default_factory=list)
     """What is wrong with data sets that registered."""
@@ -60,7 +63,7 @@ class BenchmarkRecount:
         elif action == "register-dataset":
             self._register(message, result)
         elif action == "commit-entry":
-            self._commitments.setdefault(tags["Commitment"].lower(), message.timestamp)
+            self._commitments.setdefault(tags["Commitment"].lower(), message.nonce)
         elif action == "credit-notice":
             self._credit(message, result)
         elif action == "join-pool":
@@ -92,7 +95,8 @@ class BenchmarkRecount:
             tags.get("Seal"),
         )
         if self.info.edition > 1:
-            admitted = module in self._modules if self._modules else self.serves_data(module)
+            named = self._modules
+            admitted = module in named if named else self.serves(module, "dataset")
             if not (module and admitted):
                 self.problems.append(
                     f"{_at(message)}: {message.sender} of module {module or '(none)'} was let in"
@@ -140,7 +144,12 @@ class BenchmarkRecount:
             return
         if "X-Pool" in tags:
             pool = self.pools.get(tags["X-Pool"])
-            accepted = pool is not None and pool.takes_part(message.timestamp)
+            accepted = pool is not None and (
+                pool.takes_part(message.timestamp)
+                and (
+                    pool.size < LARGEST_SIZE or pool.first or deposit.sender in pool.contributions()
+                )
+            )
             if pool is not None:
                 if accepted:
                     pool.deposits.append(deposit)
@@ -225,15 +234,16 @@ class BenchmarkRecount:
         pool = self.pools[join.pool]
         entry = RecountedEntry(
             join.model,
-            tags.get("Name") or join.model,
+            (tags.get("Name") or join.model)[: None if pool.first else LONGEST_NAME],
             join.participant,
             tags.get("Weights"),
             message.timestamp,
             len(pool.entries),
+            held=message.nonce,
             bond=join.bond.quantity if join.bond else 0,
         )
         may = message.action.lower() == "get-model-response" and self._may(
-            pool, entry, join, tags.get("Owner"), message.timestamp
+            pool, entry, join, message
         )
         if may is (_first(result, "Joined-Pool") is None):
             pool.joins.append(f"{_at(message)}: model {join.model} was not let in as it must be")
@@ -243,35 +253,41 @@ class BenchmarkRecount:
                 pool.bonds.append(join.bond)
 
     def _may(
-        self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, owner: str, now_ms: int
+        self, pool: RecountedPool, entry: RecountedEntry, join: AskedJoin, message: Message
     ) -> bool:
-        """Tell whether a model may join; note when it committed to its weights."""
-        if not pool.admits(now_ms) or entry.model in pool.entries or entry.bond != pool.bond:
+        """Tell whether a model may join; note by what it holds its weights."""
+        if (
+            not pool.admits(message.timestamp)
+            or entry.model in pool.entries
+            or entry.bond != pool.bond
+        ):
             return False
         if self.info.edition == 1:
             return not any(
                 entry.weights and entry.weights == e.weights for e in pool.entries.values()
             )
-        if pool.router != join.router or owner != join.participant:
+        module = message.from_module
+        if not (module and (module in self._modules or self.serves(module, "router"))):
+            return False
+        said = (join.router, message.tags.get("Owner"))
+        if said != (pool.router, join.participant) or pool.size >= LARGEST_SIZE:
             return False
         if join.salt:
             made = sha256(f"{join.salt}:{join.participant}:{entry.weights}".encode()).hexdigest()
-            entry.committed_ms = self._commitments.get(made, 0)
-            if not entry.committed_ms:
+            if made not in self._commitments:
                 return False
+            entry.held = self._commitments[made]
         same = [e for e in pool.entries.values() if entry.weights and e.weights == entry.weights]
-        return not same or held_since(entry) < min(map(held_since, same))
+        return all(entry.held < each.held for each in same)
 
     # -- ticks and scores --------------------------------------------------------------------
 
     def _update(self, message: Message, result: Result) -> None:
         self._board_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool_id in self._running:
-            pool = self.pools[pool_id]
-            if pool.takes_part(message.timestamp):
-                for entry in pool.entries.values():
-                    self._ask(message, pool, entry, asked, self._board_asks)
+        for pool in self._looked_at(lambda pool: pool.takes_part(message.timestamp)):
+            for entry in pool.entries.values():
+                self._ask(message, pool, entry, asked, self._board_asks)
 
     def _allocate(self, message: Message, result: Result) -> None:
         self._joins = {
@@ -281,13 +297,9 @@ class BenchmarkRecount:
         }
         self._final_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool_id in list(self._running):
-            pool = self.pools[pool_id]
-            if (pool.join_until_ms or pool.end_ms) > message.timestamp:
-                continue
+        for pool in self._looked_at(lambda pool: pool.due_ms <= message.timestamp):
             if pool.is_sealed:
-                if pool.end_ms <= message.timestamp:
-                    self._give_back(pool, "never revealed", message)
+                self._give_back(pool, "never revealed", message)
                 continue
             if pool.status == "open":
                 pool.status, pool.awaited = "settling", len(pool.entries)
@@ -302,6 +314,20 @@ class BenchmarkRecount:
                     self._ask(message, pool, entry, asked, self._final_asks)
             if not pool.awaited:
                 self._settle(pool, message)
+
+    def _looked_at(self, wanted: Callable[[RecountedPool], bool]) -> list[RecountedPool]:
+        """Return the running pools that a tick looks at: so many, the richest first."""
+        pools = [self.pools[each] for each in self._running if wanted(self.pools[each])]
+        if self.info.edition == 1:
+            return pools
+        richest = sorted(pools, key=lambda pool: pool.funds, reverse=True)
+        sizes = accumulate(pool.size for pool in richest)
+        kept = [
+            pool.id
+            for place, (pool, size) in enumerate(zip(richest, sizes, strict=True))
+            if not place or size <= LARGEST_SIZE
+        ]
+        return [pool for pool in pools if pool.id in kept]
 
     def _ask(
         self,
@@ -361,11 +387,6 @@ def _all(result: Result, action: str) -> Iterator[Outgoing]:
 
 def _first(result: Result, action: str) -> Outgoing | None:
     return next(_all(result, action), None)
-
-
-def held_since(entry: RecountedEntry) -> int:
-    """Return since when an entry holds its weights, in milliseconds."""
-    return entry.committed_ms or entry.joined_ms
 
 
 def _is_whole(tags: Tags) -> bool:

@@ -62,11 +62,11 @@ class Recounts:
         return self._recount(self._datasets, process, self._of_dataset)
 
     def _of_benchmark(self, info: ProcessInfo) -> BenchmarkRecount:
-        return BenchmarkRecount(info, self._serves_data)
+        return BenchmarkRecount(info, self._serves)
 
-    def _serves_data(self, module: str) -> bool:
+    def _serves(self, module: str, role: str) -> bool:
         try:
-            return "dataset" in getattr(self._registry.find(module), "roles", ())
+            return role in getattr(self._registry.find(module), "roles", ())
         except (UnknownModule, PrerequisiteError):
             return False
 

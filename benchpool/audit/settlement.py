@@ -29,8 +29,8 @@ class Claim(NamedTuple):
     total: int
     joined_ms: int
     order: int
-    committed_ms: int
-    """When it joined, if it committed to nothing."""
+    held: int
+    """The place in the log of its commitment to its weights, or else of its joining."""
     answers: Mapping[int, tuple[bool, Sequence[float]]]
     """By question: whether it was right, and the log-likelihood of each choice."""
     weights: str = ""
@@ -110,7 +110,7 @@ def share_back(amount: int, gifts: Mapping[str, int]) -> dict[str, int]:
 
 def _without_copies(claims: Sequence[Claim], *, merge: bool) -> list[Claim]:
     kept: list[Claim] = []
-    for claim in sorted(claims, key=lambda c: (c.committed_ms, c.joined_ms, c.order, c.model)):
+    for claim in sorted(claims, key=lambda c: (c.held, c.joined_ms, c.order, c.model)):
         if not any(_same(claim, older) or (merge and _near(claim, older)) for older in kept):
             kept.append(claim)
     return kept

@@ -52,7 +52,7 @@ class Contender:
         standing: Its counts, and when it joined.
         answers: By question, those that it answered. May be empty where only counts are known:
             then no copy can be found, and no tier be drawn.
-        committed_at: When its weights were committed to, milliseconds; None: when it joined.
+        committed_at: When its weights were committed to, on any scale; None: when it joined.
         weights: The hash of its file; empty where nobody knows it.
     """
 

@@ -14,11 +14,12 @@ from benchpool.evaluation.protocol import PRECISIONS, Protocol
 from benchpool.evaluation.sample import samples_hash
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
-from benchpool.process import Message, Process, State
+from benchpool.process import Message, State
 from benchpool.winston import Winston
 from processes.dataset.evaluations import Evaluations, ModelRow
 from processes.dataset.parts import DatasetParts
 from processes.dataset.statements import statements
+from processes.guarded import Discreet
 from processes.tag_values import DATASET
 
 
@@ -58,7 +59,7 @@ class DatasetState(State):
     """By pool; those of models that the owner has evaluated stand under no name."""
 
 
-class DatasetBase(DatasetParts, Process):
+class DatasetBase(DatasetParts, Discreet):
     """A data set process without its handlers."""
 
     extensions: ClassVar[tuple[str, ...]] = ("Database", "WeaveDrive")

@@ -157,9 +157,16 @@ class DatasetRegistration(DatasetBase):
             self.database.create(made.told.metadata)
 
     def _check_fixed(self, tags: Tags) -> None:
-        """Refuse to change what pools were made with. Raises: HandlerError."""
+        """Refuse to change what pools were made with, or by what models were asked.
+
+        Else a router could say what is right before a pool is made, and leave.
+
+        Raises: HandlerError.
+        """
         state = self.state
-        if self.edition == 1 or not (state.benchmark and state.router and state.samples):
+        if self.edition == 1 or not (state.router and state.samples):
+            return
+        if not (state.benchmark or self._records().models()):
             return
         fixed = {
             "LlamaRouter": state.router,
@@ -170,9 +177,12 @@ class DatasetRegistration(DatasetBase):
         }
         for name, value in fixed.items():
             told = tags.get(name, value)
+            if not value and name in ("Benchmark", "WrappedAR"):
+                continue  # it has not been needed yet
             if (told.lower() if name == "Herder" else told) != value:
                 raise HandlerError(
-                    f"{name} is fixed, for pools may have been made with it: spawn another data set"
+                    f"{name} is fixed, for models were asked or pools made with it: spawn another"
+                    " data set"
                 )
 
     def _configure(self, tags: Tags) -> None:

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from benchpool.errors import HandlerError, PoolError
 from benchpool.extensions.modules import Modules
-from benchpool.process import Message, Process, State
+from benchpool.process import Message, State
 from benchpool.winston import Winston
+from processes.guarded import Guarded
 from processes.pool.join_request import Join
 from processes.pool.payments import Payment
-from processes.pool.pool import Pool
+from processes.pool.pool import Pool, Since
 from processes.pool.terms import Registration
 
 
@@ -38,12 +39,13 @@ class BenchmarkState(State):
     kept: Winston = 0
     """What came in as a refund, which is never sent back."""
     dataset_modules: list[str] = Field(default_factory=list, exclude_if=operator.not_)
-    """Modules whose processes may register; without any, those installed as data sets."""
-    commitments: dict[str, int] = Field(default_factory=dict, exclude_if=operator.not_)
+    """Modules whose processes may be data sets and their routers, beside the installed routers;
+    without any, those installed as data sets."""
+    commitments: dict[str, Since] = Field(default_factory=dict, exclude_if=operator.not_)
     """To weights; by their hash, when they were made."""
 
 
-class BenchmarkBase(Process):
+class BenchmarkBase(Guarded):
     """A Benchmark without its handlers."""
 
     extensions: ClassVar[tuple[str, ...]] = ("Modules",)

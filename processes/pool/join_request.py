@@ -106,7 +106,10 @@ def read_join(message: Message) -> Wish:
 def read_paid_join(tags: Tags) -> Wish:
     """Read the X- tags of a notice. Raises: HandlerError if one is missing or malformed."""
     pool, model = (check_address(tags.get(name), name) for name in ("X-Join-Pool", "X-Model"))
-    return Wish(pool, model, tags.get("X-Salt"))
+    salt = tags.get("X-Salt")
+    if len(salt) > LONGEST_ID:
+        raise HandlerError(f"X-Salt has {len(salt)} characters, at most {LONGEST_ID} are read")
+    return Wish(pool, model, salt)
 
 
 def _id(data: dict[str, Any], name: str) -> str:

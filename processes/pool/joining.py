@@ -10,7 +10,9 @@ from benchpool.process import Message, handler
 from processes.pool.base import BenchmarkBase
 from processes.pool.join_request import Join, Wish, commitment, read_join, read_paid_join
 from processes.pool.payments import Payment
-from processes.pool.pool import Entry, Pool
+from processes.pool.pool import Entry, Pool, Since
+from processes.pool.terms import LONGEST_TITLE
+from processes.tag_values import ROUTER, is_module
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -27,8 +29,9 @@ class Joining(BenchmarkBase):
                 "Commitment must be the SHA-256 of salt, participant and weights id, 64"
                 " hexadecimal digits"
             )
-        since = self.state.commitments.setdefault(made, message.timestamp)
-        facts = {"Commitment": made, "Committed-At": str(since)}
+        now = Since(message.timestamp, message.nonce)
+        since = self.state.commitments.setdefault(made, now)
+        facts = {"Commitment": made, "Committed-At": str(since.time)}
         self.reply(message, "Commit-Entry-Response", facts)
 
     @handler("Join-Pool")
@@ -65,12 +68,11 @@ class Joining(BenchmarkBase):
         try:
             if message.action.lower() == "get-model-error":
                 raise PoolError(f"unknown model: {tags.get('Error') or 'the router knows it not'}")
-            committed_at = self._committed_at(join, weights)
-            held_since = committed_at or message.timestamp
-            self._check_join(
-                wish, weights, message.timestamp, bond=join.bond, held_since=held_since
-            )
+            committed = self._committed(join, weights)
+            held = committed.nonce if committed else message.nonce
+            self._check_join(wish, weights, message.timestamp, bond=join.bond, held=held)
             self._check_owner(join, tags.get("Owner"))
+            self._check_router(message)
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
             return
@@ -78,11 +80,12 @@ class Joining(BenchmarkBase):
         entry = Entry(
             model=join.model,
             participant=join.participant,
-            name=tags.get("Name") or join.model,
+            name=(tags.get("Name") or join.model)[: None if pool.first else LONGEST_TITLE],
             weights=weights,
             joined_at=message.timestamp,
             order=len(pool.models),
-            committed_at=committed_at,
+            committed_at=committed.time if committed else 0,
+            held=0 if pool.first else held,
             bond=join.bond,
         )
         pool.models[entry.model] = entry
@@ -113,31 +116,33 @@ class Joining(BenchmarkBase):
             )
 
     def _check_join(
-        self, wish: Wish, weights: str, now_ms: int, *, bond: int, held_since: int | None = None
+        self, wish: Wish, weights: str, now_ms: int, *, bond: int, held: int | None = None
     ) -> str:
         """Return the router to ask. Raises: PoolError if this model may not join."""
         pool = self._open(wish.pool, now_ms)
         if not pool.admits(now_ms):
             raise PoolError(f"pool {pool.id} takes no more entries")
+        if pool.is_full:
+            raise PoolError(f"pool {pool.id} is full")
         if wish.model in pool.models:
             raise PoolError(f"model {wish.model} is in the pool already")
         if bond != pool.bond:
             raise PoolError(_bond_error(pool, bond))
         holder = pool.models.get(pool.weights.get(weights, "")) if weights else None
-        if holder is not None and (held_since is None or holder.held_since <= held_since):
+        if holder is not None and (held is None or holder.held <= held):
             raise PoolError(f"the same weights are in the pool as model {holder.model}")
         router = pool.router or self.state.datasets[pool.dataset].router
         if not router:
             raise PoolError("the pool's data set has no router that knows any model")
         return router
 
-    def _committed_at(self, join: Join, weights: str) -> int:
-        """Return when the commitment that a salt reveals was made; 0 without a salt.
+    def _committed(self, join: Join, weights: str) -> Since | None:
+        """Return when the commitment that a salt reveals was made; None without a salt.
 
         Raises: PoolError if there is no such commitment.
         """
         if not join.salt or self.edition == 1:
-            return 0
+            return None
         made = commitment(join.salt, join.participant, weights)
         since = self.state.commitments.get(made)
         if since is None:
@@ -153,6 +158,20 @@ class Joining(BenchmarkBase):
             raise PoolError(
                 f"model {join.model} {said}, and only its owner can enter it, not"
                 f" {join.participant}"
+            )
+
+    def _check_router(self, message: Message) -> None:
+        """Check that a model is described by a process whose code its owner cannot change.
+
+        A router says what a model answered: another one could say what is right. Raises: PoolError.
+        """
+        module = message.from_module
+        if self.edition == 1 or is_module(module, self.state.dataset_modules):
+            return
+        if not (module and self.modules.serves(module, ROUTER)):
+            raise PoolError(
+                f"the pool's router {message.sender} is no process of a router's module that is"
+                " installed here"
             )
 
     def _refuse_join(self, join: Join, reason: str) -> None:

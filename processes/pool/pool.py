@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -26,10 +26,22 @@ from processes.counts import Counts, decimal, read_answers
 
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a pool of the first edition asks for the final scores that are missing."""
+LARGEST_SIZE: Final = 10_000
+"""Of a pool, and of all pools that one tick looks at: a message can put out so much and no more."""
 PATIENCE_MS: Final = 7 * DAY_MS
 """How long after its end a pool waits for entries that are not evaluated."""
 
 PoolStatus = Literal["open", "settling", "paid", "refunded"]
+
+
+class Since(NamedTuple):
+    """When something began: milliseconds, and the message of the Benchmark's log.
+
+    Much happens in one millisecond; the log knows what was first.
+    """
+
+    time: int
+    nonce: int
 
 
 class Entry(State):
@@ -47,6 +59,8 @@ class Entry(State):
     """Its place in the order of joining."""
     committed_at: int = Field(default=0, exclude_if=operator.not_)
     """When the participant committed to the weights; 0: when it joined."""
+    held: int = Field(default=0, exclude_if=operator.not_)
+    """The message with which it committed to them or joined; 0 in the first edition."""
     bond: Winston = Field(default=0, exclude_if=operator.not_)
     """What was given for joining."""
     correct: int = 0
@@ -74,11 +88,6 @@ class Entry(State):
     paid: bool = False
 
     @property
-    def held_since(self) -> int:
-        """Since when it holds its weights."""
-        return self.committed_at or self.joined_at
-
-    @property
     def is_evaluated(self) -> bool:
         """Whether every question is answered or given up."""
         return 0 < self.total <= self.evaluated + self.unscored
@@ -101,7 +110,7 @@ class Entry(State):
     def contender(self) -> Contender:
         """Return what its payout depends on."""
         return Contender(
-            self.standing(), read_answers(self.answers), self.committed_at or None, self.weights
+            self.standing(), read_answers(self.answers), self.held or None, self.weights
         )
 
     def decide(self, decision: Decision, *, first: bool) -> None:
@@ -171,6 +180,16 @@ class Pool(State):
         """Whether it goes by the rules of the first edition."""
         return not self.payout
 
+    @property
+    def size(self) -> int:
+        """How many messages it may take to ask for its scores or to pay what it owes."""
+        return len(self.models) + len(self.contributions)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more entries, nor money of others than those who gave some."""
+        return not self.first and self.size >= LARGEST_SIZE
+
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and funds may still come."""
         return self.status == "open" and now_ms < self.end_time
@@ -183,6 +202,11 @@ class Pool(State):
     def is_sealed(self) -> bool:
         """Whether its questions are a secret still."""
         return bool(self.sealed and not self.samples_hash)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Tell whether it is to be settled; a sealed one is given back at its end."""
+        until = self.end_time if self.is_sealed else self.join_until or self.end_time
+        return until <= now_ms
 
     def gives_up(self, now_ms: int) -> bool:
         """Tell whether it waits no longer for the final scores that are missing."""

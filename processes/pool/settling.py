@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from benchpool.errors import BenchpoolError, HandlerError, PoolError
 from benchpool.pools.settlement import give_back
@@ -10,7 +10,7 @@ from benchpool.process import Message, handler
 from processes.counts import Counts, read_answers, read_counts
 from processes.pool.base import BenchmarkBase
 from processes.pool.payments import Payment, reference_of
-from processes.pool.pool import Entry, Pool
+from processes.pool.pool import LARGEST_SIZE, Entry, Pool
 
 
 class Settling(BenchmarkBase):
@@ -20,11 +20,10 @@ class Settling(BenchmarkBase):
     def update_leaderboard(self, message: Message) -> None:
         """Ask for the scores of the entries of open pools."""
         self.state.board_asks = {}
-        for pool_id in self.state.running:
-            pool = self.state.pools[pool_id]
-            if pool.takes_part(message.timestamp):
-                for entry in pool.models.values():
-                    self._ask_score(pool, entry, self.state.board_asks)
+        running = map(self.state.pools.__getitem__, self.state.running)
+        for pool in self._richest(pool for pool in running if pool.takes_part(message.timestamp)):
+            for entry in pool.models.values():
+                self._ask_score(pool, entry, self.state.board_asks)
 
     @handler("Score-Response", "Score-Error")
     def scored(self, message: Message) -> None:
@@ -103,13 +102,10 @@ class Settling(BenchmarkBase):
 
     def _settle_ended(self, now_ms: int) -> None:
         self.state.final_asks = {}
-        for pool_id in list(self.state.running):
-            pool = self.state.pools[pool_id]
-            if (pool.join_until or pool.end_time) > now_ms:
-                continue
+        running = map(self.state.pools.__getitem__, self.state.running)
+        for pool in self._richest(pool for pool in running if pool.is_due(now_ms)):
             if pool.is_sealed:
-                if pool.end_time <= now_ms:
-                    self._give_back(pool, "the sealed questions were not revealed before the end")
+                self._give_back(pool, "the sealed questions were not revealed before the end")
                 continue
             if pool.status == "open":
                 pool.status = "settling"
@@ -122,6 +118,22 @@ class Settling(BenchmarkBase):
                     self._ask_score(pool, entry, self.state.final_asks)
             if not pool.awaited:
                 self._settle(pool)
+
+    def _richest(self, pools: Iterable[Pool]) -> list[Pool]:
+        """Choose as many pools as one tick can look at, the richest first, in their own order.
+
+        Without it, one who makes many pools of one winston could hold everybody's money up.
+        """
+        given = list(pools)
+        if self.edition == 1:
+            return given
+        size, chosen = 0, set[str]()
+        for pool in sorted(given, key=lambda each: -each.funds):
+            size += pool.size
+            if size > LARGEST_SIZE and chosen:
+                break
+            chosen.add(pool.id)
+        return [pool for pool in given if pool.id in chosen]
 
     def _ask_score(self, pool: Pool, entry: Entry, asks: dict[str, tuple[str, str]]) -> None:
         named = {"Model": entry.model, "Protocol": pool.protocol}

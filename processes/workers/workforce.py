@@ -12,9 +12,11 @@ from bisect import bisect_right
 from typing import ClassVar, Final
 
 from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.process import Message, Process, handler
+from benchpool.process import Message, handler
 from benchpool.process.handlers import Verdict
+from processes.guarded import Discreet
 from processes.tag_values import (
+    ROUTER,
     check_address,
     duration_ms,
     is_module,
@@ -32,9 +34,10 @@ def _every_message(_: Message) -> Verdict:
     return Verdict.CONTINUE
 
 
-class Workforce(Process):
+class Workforce(Discreet):
     """Base of the modules that hand inferences out to workers."""
 
+    roles: ClassVar[tuple[str, ...]] = (ROUTER,)
     state: Roster
 
     default_capacity: ClassVar[int]
@@ -325,9 +328,17 @@ class Workforce(Process):
         return said.model == model_id
 
     def _worker_meant(self, message: Message, model_id: str) -> str:
-        """Return whom a message is about; only the worker, its model and the owner may say it."""
+        """Return whom a message is about: only the worker and its model may say it.
+
+        In the first edition the owner of this process may too. Raises: NotAuthorized.
+        """
         worker = message.tags.get("Worker") or message.sender
         if message.sender not in (worker, model_id):
+            if self.edition > 1:
+                raise NotAuthorized(
+                    f"{message.action} is for the worker itself and for its model only, and"
+                    f" {message.sender} is neither"
+                )
             self.require_owner(message)
         return check_address(worker, "Worker")
 

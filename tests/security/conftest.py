@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from heists import Heist
 
 from benchpool.ao.message import Message
 from benchpool.network import Network
@@ -108,3 +110,11 @@ def make() -> Iterator[Callable[..., Network]]:
     yield open_network
     for network in opened:
         network.close(abort=True)
+
+
+@pytest.fixture
+def heist(tmp_path: Path) -> Iterator[Heist]:
+    """A network with a rich pool to be made in it, and thieves."""
+    made = Heist(tmp_path)
+    yield made
+    made.network.close()

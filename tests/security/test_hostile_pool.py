@@ -53,6 +53,7 @@ class World:
             "X-Dataset": self.dataset,
             "X-Allocation": "Equal",
             "X-Duration": "1d",
+            "X-Eligible": "all",  # three questions tell nobody from a guesser
         }
         return self.network.send(self.token, "Transfer", given | tags, sender=self.alice)
 
@@ -107,6 +108,9 @@ def forgeries(world):
     yield world.benchmark, "Credit-Notice", credit
     yield world.dataset, "Credit-Notice", credit
     yield world.benchmark, "Credit-Notice", credit | {"X-Pool": world.pool_id}
+    yield world.dataset, "Pool-Funds", {"Pool": world.pool_id, "Funds": "0"}
+    yield world.dataset, "Benchmark", {"Model": world.worker, "Weights": "w"}
+    yield world.benchmark, "Register-Dataset", {"Name": "d", "Samples": "3", "Chance": "1/3"}
     yield world.router, "Register-Worker", {"Worker": world.worker, "Model": world.worker}
     yield world.router, "Unregister-Worker", {"Worker": world.worker}
 
