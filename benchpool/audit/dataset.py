@@ -142,6 +142,10 @@ class DatasetRecount:
         """Return a model's questions, up to a number of them; none if it is not evaluated here."""
         return self._rows.get((model, protocol), [])[:most]
 
+    def protocols(self, model: str) -> list[str]:
+        """Return by which protocols a model is evaluated here."""
+        return [protocol for each, protocol in self._rows if each == model]
+
     def answered(
         self, model: str, protocol: str, most: int | None = None
     ) -> list[tuple[int, AskedQuestion]]:

@@ -17,6 +17,9 @@ from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent, ask
+from benchpool.pools.sentences import CONDITIONS
+from benchpool.pools.terms import PayoutTerms
+from benchpool.store.data import file_id
 
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
 _RANKING = "Update-Leaderboard"
@@ -82,6 +85,29 @@ class PoolFacts:
         entries = self.facts.get("entries", self.facts.get("models", ()))
         return entries if isinstance(entries, int) else len(entries)
 
+    @property
+    def binding(self) -> dict[str, str]:
+        """What it is bound to; empty for a pool of the first edition, or if it was not asked."""
+        return self.facts.get("binding") or {}
+
+    @property
+    def bond(self) -> int:
+        """What joining costs, in winston."""
+        return int(self.binding.get("bond") or 0)
+
+    @property
+    def payout(self) -> dict[str, str]:
+        """The tags by which it is paid out; the first edition knows X-Allocation alone."""
+        given = {tag: self.binding.get(tag[2:].lower().replace("-", "_")) for tag in CONDITIONS}
+        tags = {name: value for name, value in given.items() if value}
+        return {"X-Allocation": self.text("allocation"), **tags}
+
+    def terms(self, chance: Fraction) -> PayoutTerms:
+        """Return by which rules it is settled. Raises: PoolError if they are not known here."""
+        if not self.binding:
+            return PayoutTerms.first(self.text("allocation"), chance)
+        return PayoutTerms.read(self.payout, chance)
+
 
 class PoolClient:
     """Talks to one Benchmark. Looking uses dry runs, which leave no trace.
@@ -107,6 +133,11 @@ class PoolClient:
         self._writer = writer or network
         self._benchmark = network.resolve(benchmark)
         self._watch = watch
+
+    @property
+    def benchmark(self) -> str:
+        """The id of the Benchmark."""
+        return self._benchmark
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -147,6 +178,8 @@ class PoolClient:
                     "score": float(answer.tags["Score"]),
                     "standard_error": _error(answer.tags.get("Standard-Error")),
                     **json.loads(answer.data),
+                    "fate": entry.get("fate"),
+                    "why": entry.get("why", []),
                     "computing": self._computing(entry["model"]),
                 }
             )
@@ -227,10 +260,65 @@ class PoolClient:
         sent = self._send(token, "Transfer", tags, "", funder)
         return _wanted(sent, "Pool-Created")
 
-    def join(self, pool: str, model: str, *, owner: Wallet) -> Message:
-        """Enter a model process; return its `Joined-Pool`. Raises: PoolError with the reason."""
-        data = json.dumps({"dataset": pool, "model": model})
-        return _wanted(self._send(self._benchmark, "Join-Pool", {}, data, owner), "Joined-Pool")
+    def commit(self, made: str, *, owner: Wallet) -> int:
+        """Send a commitment to weights; return when it was made, in milliseconds.
+
+        Raises: PoolError with the reason.
+        """
+        sent = self._send(self._benchmark, "Commit-Entry", {"Commitment": made}, "", owner)
+        return int(_wanted(sent, "Commit-Entry-Response").tags["Committed-At"])
+
+    def join(
+        self,
+        pool: str,
+        model: str,
+        *,
+        owner: Wallet,
+        salt: str = "",
+        bond: int = 0,
+        token: str = "",
+    ) -> Message:
+        """Enter a model process; return its `Joined-Pool`.
+
+        Args:
+            pool: its id.
+            model: the process.
+            owner: whose it is; pays the bond, if there is one.
+            salt: reveals a commitment to its weights.
+            bond: what the pool asks for, in winston.
+            token: takes the bond.
+
+        Raises: PoolError with the reason.
+        """
+        if not bond:
+            wish = {"dataset": pool, "model": model, **({"salt": salt} if salt else {})}
+            sent = self._send(self._benchmark, "Join-Pool", {}, json.dumps(wish), owner)
+            return _wanted(sent, "Joined-Pool")
+        tags = {"Recipient": self._benchmark, "Quantity": str(bond)}
+        tags |= {"X-Join-Pool": pool, "X-Model": model, **({"X-Salt": salt} if salt else {})}
+        return _wanted(self._send(token, "Transfer", tags, "", owner), "Joined-Pool")
+
+    def weights(self, model: str) -> str:
+        """Return the data id of what a process has loaded, a model of this machine, or a file.
+
+        Raises: PrerequisiteError, ConfigError if there is no such model.
+        """
+        try:
+            process = self._network.info(model).id
+        except UnknownProcess:
+            return file_id(_model_file(model)[0])
+        try:
+            return self.info(process).get("Weights")
+        except PoolError:  # it does not even say what it is
+            return ""
+
+    def reveal(self, pool: PoolFacts, data_id: str, salt: str, *, owner: Wallet) -> Message:
+        """Have the data set load what was sealed; return its `Load-Data-Response`.
+
+        Raises: PoolError with the reason.
+        """
+        tags = {"DataTxID": data_id, "Salt": salt}
+        return _wanted(self._send(pool.dataset, "Load-Data", tags, "", owner), "Load-Data-Response")
 
     def worker(self, model: str, pool: PoolFacts, *, router: str | None, owner: Wallet) -> str:
         """Return the process of a model: one that is there, else a new LlamaWorker.

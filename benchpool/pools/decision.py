@@ -38,6 +38,16 @@ class Decision:
     why: tuple[str, ...] = ()
 
 
+def forfeits(fate: str, unscored: int) -> bool:
+    """Tell whether an entry's bond is lost: it is a copy, a guesser, or failed at every question.
+
+    Args:
+        fate: What became of it; empty if nobody decided.
+        unscored: How many questions were given up.
+    """
+    return fate in ("copy", "not above chance") or (fate == "no answers" and unscored > 0)
+
+
 class ChanceTest(NamedTuple):
     """What the test against guessing says of an entry."""
 
