@@ -213,7 +213,7 @@ class _Answers:
         """Return what was answered, before a score was asked for if one is given."""
         answered = self._dataset.answered(entry.model, self._protocol, self._most)
         if not answered and self._protocol != self._pool.protocol:
-            there = ", ".join(self._dataset.protocols(entry.model)) or "no protocol"
+            there = ", ".join(self._dataset.protocols(entry.model)) or "none"
             raise PoolError(
                 f"the log has no answers of {entry.name} by {self._protocol}, only by {there}:"
                 " nothing says what it would have answered"

@@ -143,8 +143,9 @@ class DatasetRecount:
         return self._rows.get((model, protocol), [])[:most]
 
     def protocols(self, model: str) -> list[str]:
-        """Return by which protocols a model is evaluated here."""
-        return [protocol for each, protocol in self._rows if each == model]
+        """Return by which protocols a model has answered here."""
+        there = [protocol for each, protocol in self._rows if each == model]
+        return [protocol for protocol in there if self.answered(model, protocol)]
 
     def answered(
         self, model: str, protocol: str, most: int | None = None

@@ -210,20 +210,27 @@ def report(
 
     Example: benchpool pool report 4fT9
     """
-    from benchpool.cli.pool_view import report_lines, why_refunded
+    from benchpool.cli import view
+    from benchpool.cli.pool_view import bound, report_lines, why_refunded
     from benchpool.client.standing import Field
 
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
-        found = client.find(pool)
+        found = client.get(client.find(pool).id)
         reports = Field(client, found, client.reports(found.id)).standings()
+        name_of = view.names(network)
     if as_json:
         output.print_json(reports)
         return
-    if not reports:
+    if found.is_sealed and found.entries:
+        output.note("nothing is answered yet: its questions are sealed")
+    elif not reports:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
     for each in reports:
         output.line(output.paint(output.clean(each["name"]), "strong"))
         output.fields([(name, value) for name, value in report_lines(each) if value])
+    if lines := [(name, value) for name, value in bound(found, name_of) if value]:
+        output.heading("What the pool is bound to")
+        output.fields(lines)
     if why := why_refunded(found.facts, reports):
         output.note(f"refunded: {why}")

@@ -137,7 +137,7 @@ def conditions(payout: Mapping[str, str]) -> list[tuple[str, str]]:
     lines = []
     for tag, values in CONDITIONS.items():
         if word := payout.get(tag):
-            sentence = values.get(word) or values.get("K", "")
+            sentence = values.get(word) or values["K"].replace("K", word)
             lines.append((tag[2:].replace("-", " "), f"{word}: {sentence}"))
     return lines
 

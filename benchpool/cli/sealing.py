@@ -100,7 +100,8 @@ def reveal(
 ) -> None:
     """Load the questions of a sealed pool, once nobody can join any more.
 
-    The data set's owner can do it. What would refund the pool, or another one that waits for this data set, is not sent.
+    The data set's owner can do it. What would refund the pool, or another one that waits for this
+    data set, is not sent.
 
     Example: benchpool pool reveal 4fT9 --salt hWz8 --file questions.jsonl
     """

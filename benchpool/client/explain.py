@@ -138,7 +138,7 @@ def _decide(client: PoolClient, pool: PoolFacts, notes: list[str]) -> Sequence[D
         notes.append(NOW)
         if terms.distinct:
             notes.append(BY_WEIGHTS)
-        if "sealed" in pool.binding and "samples_sha_256" not in pool.binding:
+        if pool.is_sealed:
             notes.append(SEALED)
     if any(each.standing.correct and not each.answers for each in contenders):
         notes += [NO_TIERS] if terms.ties == "tiers" else []

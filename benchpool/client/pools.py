@@ -91,6 +91,11 @@ class PoolFacts:
         return self.facts.get("binding") or {}
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether its questions are a secret still."""
+        return "sealed" in self.binding and "samples_sha_256" not in self.binding
+
+    @property
     def bond(self) -> int:
         """What joining costs, in winston."""
         return int(self.binding.get("bond") or 0)
@@ -161,10 +166,14 @@ class PoolClient:
     def reports(self, pool: str) -> list[dict[str, Any]]:
         """Return what the data set reports of each entry, in the order of joining.
 
+        Nothing while the questions are sealed.
+
         Raises: PoolError.
         """
         found = self.get(pool)
-        reports = []
+        reports: list[dict[str, Any]] = []
+        if found.is_sealed:
+            return reports
         for entry in found.facts["models"]:
             named = {"Model": entry["model"], "Protocol": found.text("protocol")}
             answer = self._ask(found.dataset, "Get-Report", named)

@@ -45,5 +45,4 @@ def check_reveal(
 
 
 def _waits(pool: PoolFacts) -> bool:
-    sealed = "sealed" in pool.binding and "samples_sha_256" not in pool.binding
-    return sealed and pool.text("status") == "open"
+    return pool.is_sealed and pool.text("status") == "open"
