@@ -80,6 +80,17 @@ class Counterfactual:
             sums[each.contributor] = sums.get(each.contributor, 0) + each.would_get - each.paid
         return {account: gain for account, gain in sums.items() if gain}
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The conditions, as a funder would have written them."""
+        places = "" if self.terms.places is None else str(self.terms.places)
+        return {
+            "X-Eligible": self.terms.eligible,
+            "X-Near-Copies": self.terms.near_copies,
+            "X-Ties": self.terms.ties,
+            "X-Places": places,
+        }
+
     def view(self) -> dict[str, Any]:
         """Show it as JSON: amounts as decimal strings of winston."""
 

@@ -145,31 +145,29 @@ def counterfactual(
 
 
 def _show_other(found: Counterfactual, name_of: NameOf) -> None:
-    from benchpool.cli.pool_view import NONE, rule_text
+    from benchpool.cli.pool_view import NONE, conditions, rule_text
     from benchpool.winston import format_war
 
     def gain(winston: int) -> str:
         return f"{'+' if winston > 0 else ''}{format_war(winston)}"
 
-    columns = ["Model", "Participant", "Right", "Place", "Was", "Would get", "Was paid"]
-    columns.append("Difference")
-    output.table(
-        columns,
+    columns = ["Model", "Participant", "Right", "Was placed", "Was paid"]
+    columns += ["Would place", "Would get", "Difference"]
+    rows = [
         [
-            [
-                each.name,
-                name_of(each.participant),
-                f"{each.correct}/{each.total}",
-                each.place or each.fate,
-                each.place_paid or NONE,
-                format_war(each.would_get),
-                format_war(each.paid),
-                gain(each.would_get - each.paid),
-            ]
-            for each in found.entries
-        ],
-        right=["Right", "Was", "Would get", "Was paid", "Difference"],
-    )
+            each.name,
+            name_of(each.participant),
+            f"{each.correct}/{each.total}",
+            each.place_paid or NONE,
+            format_war(each.paid),
+            each.place or each.fate,
+            format_war(each.would_get),
+            gain(each.would_get - each.paid),
+        ]
+        for each in found.entries
+    ]
+    if rows:
+        output.table(columns, rows, right=["Right", "Was paid", "Would get", "Difference"])
     for giver in found.contributors:
         back = f"{format_war(giver.would_get)} back, not {format_war(giver.paid)}"
         if giver.would_get != giver.paid:
@@ -181,6 +179,8 @@ def _show_other(found: Counterfactual, name_of: NameOf) -> None:
     if not differences:
         output.line("nobody gains or loses anything")
     output.note(rule_text(found.terms.rule))
+    for name, text in conditions(found.tags):
+        output.note(f"{name} {text}")
     for model, count in found.missing.items():
         name = next(each.name for each in found.entries if each.model == model)
         questions = output.count(count, "question")

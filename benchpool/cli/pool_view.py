@@ -136,7 +136,8 @@ def conditions(payout: Mapping[str, str]) -> list[tuple[str, str]]:
     """Write the conditions under which a pool is paid out, where they are not the usual ones."""
     lines = []
     for tag, values in CONDITIONS.items():
-        if word := payout.get(tag):
+        word = payout.get(tag)
+        if word and word != next(iter(values)):
             sentence = values.get(word) or values["K"].replace("K", word)
             lines.append((tag[2:].replace("-", " "), f"{word}: {sentence}"))
     return lines

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from old_homes import unpack
 
 from benchpool import Network
 from benchpool.client.deployment import deploy
@@ -349,6 +350,27 @@ def test_answers_by_another_protocol_must_be_in_the_log(run: Any, run_json: Any,
 def test_a_counterfactual_names_what_is_different(run: Any) -> None:
     assert "name what is to be different" in run(*OTHER, code=2).stderr
     assert "no pool" in run(*OTHER, "--rule", "Equal", code=1).stderr
+
+
+def test_pools_of_before_are_explained_and_settled_another_way(
+    run: Any, run_json: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHPOOL_HOME", str(unpack("plain", tmp_path / "old")))
+    assert run("pool", "explain", "happy", "model-ana").stdout.splitlines() == [
+        "model-ana (ana): 0.666666666671 wAR",
+        "  6 of 6 right",
+        "  place 1",
+        "  66.67% of 1000000000006 winston by ArithmeticDecrease: 666666666671, 1 of them left over"
+        " by the division",
+    ]
+    old = ("pool", "counterfactual", "happy")
+    assert run_json(*old, "--near-copies", "flag")["differences"] == {}
+    found = run_json(*old, "--ties", "tiers")
+    assert {row["name"]: row["difference"] for row in found["entries"]} == {
+        "model-ana": "-166666666668",
+        "model-ben": "166666666668",
+    }
+    assert "Eligible all: Every entry" in run(*old, "--ties", "tiers").stderr
 
 
 # -- sealed --------------------------------------------------------------------------------------
