@@ -66,6 +66,8 @@ class Benchmark(Settling, Joining):
             self._give_back(pool, "the sealed questions were revealed while models could join")
         elif registration.seal != pool.sealed:
             self._give_back(pool, "the questions revealed are not those that were sealed")
+        elif registration.router != pool.router:
+            self._give_back(pool, "the data set asks another router than that of the pool")
         else:
             for name, value in questions_of(registration).items():
                 setattr(pool, name, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from benchpool.audit.judges import Judge, asked
 from benchpool.audit.ledger import trusted
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import protocol as evaluation_protocol
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.store import DataStore
 
@@ -234,8 +236,9 @@ class DatasetRecount:
             self._add(key[0], self._weights[key], key[1], self.samples[len(rows) : most])
 
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
-        method, precision = evaluation_protocol.Protocol.parse(protocol)
-        for sample in samples:
+        method, precision, control = evaluation_protocol.Protocol.parse(protocol)
+        for each in samples:
+            sample = controlled(each, control)
             row = AskedQuestion(sample, model, weights, method, precision)
             self._rows[model, protocol].append(row)
             key = (model, *self.judge.ask(sample, method), precision)
@@ -330,7 +333,8 @@ class DatasetRecount:
         rows = self.rows(message.tags["Model"], protocol, most)
         may = message.sender in (self._benchmark, self.info.owner)
         if may and not self.first:
-            for row in self.rows(message.tags["Model"], protocol):
+            mine = (rows for key, rows in self._rows.items() if key[0] == message.tags["Model"])
+            for row in chain.from_iterable(mine):
                 row.told = row.told or row.status in ("done", "unscored")
         done = {
             number: row

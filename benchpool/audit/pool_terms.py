@@ -26,6 +26,7 @@ _BOUND: Final = (
     "Sealed",
     "Join-Until",
     "Bond",
+    "Controls",
     "Eligible",
     "Near-Copies",
     "Ties",
@@ -92,6 +93,7 @@ def _bind(pool: RecountedPool, registration: KnownDataset, tags: Tags) -> Recoun
         "Sealed": pool.sealed,
         "Join-Until": str(pool.join_until_ms),
         "Bond": str(pool.bond or ""),
+        "Controls": ",".join(filter(None, map(str.strip, tags.get("X-Controls").split(",")))),
         **{name[2:]: value for name, value in pool.tags.items() if name != "X-Allocation"},
     }
     return pool

@@ -111,6 +111,8 @@ class BenchmarkRecount:
             self._give_back(pool, "revealed while models could join", message)
         elif facts.seal != pool.sealed:
             self._give_back(pool, "not what was sealed", message)
+        elif facts.router != pool.router:
+            self._give_back(pool, "another router", message)
         else:
             pool.samples_hash = facts.samples_hash
             told = [each.tags.get("Model") for each in _all(result, "Benchmark")]

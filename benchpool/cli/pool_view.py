@@ -189,6 +189,14 @@ def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) 
     return pool.get("reason") or why_nobody(pool["allocation"], len(entries), evaluated)
 
 
+def control_text(facts: Mapping[str, Any]) -> str:
+    """Say what of an accuracy the question earned, by one control."""
+    if not facts["evaluated"]:
+        return NONE
+    right = f"{facts['correct']} of {facts['evaluated']} right, {facts['correct_plain']} as asked"
+    return f"{right}, {facts['correct_both']} both ways; the question earned {facts['earned']:.4f}"
+
+
 def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Write a report as names and values for people; what is empty is left out."""
     score = facts["score"] if facts["evaluated"] else None
@@ -225,6 +233,7 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             ("Runtime", f"{each['precision']}, {output.count(each['answers'], 'answer')}: {said}")
         )
+    lines += [(f"Control {each['control']}", control_text(each)) for each in facts["controls"]]
     lines += [("Warning", text) for text in facts["warnings"]]
     lines += [
         ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]

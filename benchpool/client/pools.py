@@ -15,6 +15,7 @@ from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import Wallet, check_name
 from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
+from benchpool.evaluation.controls import ANSWERS_ONLY
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent, ask
 from benchpool.pools.sentences import CONDITIONS
@@ -190,13 +191,41 @@ class PoolClient:
                     "fate": entry.get("fate"),
                     "why": entry.get("why", []),
                     "computing": self._computing(entry["model"]),
+                    "controls": self._controls(found, entry["model"]),
                 }
             )
         return reports
 
-    def answers(self, pool: PoolFacts, model: str) -> list[dict[str, Any]]:
+    def _controls(self, pool: PoolFacts, model: str) -> list[dict[str, Any]]:
+        """Return how an entry answered the pool's controls, beside its answers that count."""
+        named = pool.facts.get("binding", {}).get("controls", "")
+        protocol = pool.text("protocol")
+        right = {each["question"] for each in self.answers(pool, model) if each["correct"]}
+        found = []
+        for control in filter(None, named.split(",")):
+            rows = self.answers(pool, model, f"{protocol}/{control}")
+            done = {each["question"]: each["correct"] for each in rows if each["status"] == "done"}
+            correct = {number for number, is_right in done.items() if is_right}
+            plain, both = len(right & done.keys()), len(right & correct)
+            # Without the question what is right is not its merit; in another order what is wrong.
+            earned = plain - len(correct) if control == ANSWERS_ONLY else both
+            found.append(
+                {
+                    "control": control,
+                    "evaluated": len(done),
+                    "correct": len(correct),
+                    "correct_plain": plain,
+                    "correct_both": both,
+                    "earned": earned / len(done) if done else None,
+                }
+            )
+        return found
+
+    def answers(
+        self, pool: PoolFacts, model: str, protocol: str | None = None
+    ) -> list[dict[str, Any]]:
         """Return what became of each question asked of an entry; nothing if nobody tells."""
-        named = {"Model": model, "Protocol": pool.text("protocol")}
+        named = {"Model": model, "Protocol": protocol or pool.text("protocol")}
         try:
             told: list[dict[str, Any]] = json.loads(
                 self._ask(pool.dataset, "Get-Answers", named).data

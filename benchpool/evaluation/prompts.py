@@ -48,8 +48,9 @@ def cloze(sample: Sample) -> ClozePrompt:
     Source: lm-evaluation-harness, ``lm_eval/tasks/siqa/siqa.yaml`` (``social_iqa`` 0.0): prompt
     ``doc_to_text``, continuations ``target_delimiter`` (a space) and ``doc_to_choice``.
     """
+    asked = f"Q: {sample.context} {sample.question}\n" if sample.question else ""
     return ClozePrompt(
-        prompt=f"Q: {sample.context} {sample.question}\nA:",
+        prompt=f"{asked}A:",
         continuations=tuple(f" {choice}" for choice in sample.choices),
     )
 
@@ -60,6 +61,8 @@ def letters(sample: Sample, *, system: str = DEFAULT_SYSTEM_PROMPT) -> LettersPr
     Raises:
         ValueError: A sample that does not have three choices.
     """
-    lines = [f"Context: {sample.context}", f"Question: {sample.question}"]
+    lines = []
+    if sample.question:
+        lines = [f"Context: {sample.context}", f"Question: {sample.question}"]
     lines += [f"{letter}. {choice}" for letter, choice in zip(LETTERS, sample.choices, strict=True)]
     return LettersPrompt(system=system, user="\n".join(lines))

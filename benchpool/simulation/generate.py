@@ -17,6 +17,8 @@ WALLETS: Final = ("bank", "funder", "sponsor", "alice", "bob", "carol", "mallory
 PARTICIPANTS: Final = ("alice", "bob", "carol")
 STRANGER: Final = "mallory"
 _RULES: Final = tuple(RULES)
+_BOND: Final = "5"
+_DAYS_AFTER: Final = 10
 _BAD_QUANTITIES: Final = ("0", "-5", "1.5", "1e9", "007", " 5", "٣", "", "9" * 401, "NaN", "0x10")
 _CRASHES: Final[tuple[CrashKind, ...]] = ("kill", "kill", "kill", "full", "blip", "answer")
 
@@ -33,6 +35,7 @@ class _Generator:
         self._operations: list[Operation] = []
         self._end = 0
         self._models: list[str] = []
+        self._owners: dict[str, str] = {}
         self._pools = 0
         world = self._random("world")
         self._datasets = ["Quiz", "Exam"][: world.choice((1, 1, 2))]
@@ -66,8 +69,9 @@ class _Generator:
             random.choice(actions)(random)
         self._at = max(self._at, self._end) + random.randrange(HOUR_MS)
         self._add("wait")
-        # The last payment may take several ticks if the token refuses: give it time, then look.
-        for _ in range(3):
+        # Pools wait a week for entries that are not evaluated, and the last payment may take
+        # several ticks if the token refuses: give them time, then look.
+        for _ in range(_DAYS_AFTER):
             self._at += DAY_MS
             self._add("wait")
         self._add("restart", name="clean")
@@ -126,6 +130,7 @@ class _Generator:
         ]
         self._spawn("LlamaWorker", name, tags, sender=owner, data=write_script(name, known, right))
         self._models.append(name)
+        self._owners[name] = owner
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -138,10 +143,26 @@ class _Generator:
             "X-Allocation": random.choice(_RULES),
             "X-Protocol": random.choice(("cloze", "letters", "cloze/bf16")),
             "X-Duration": f"{hours}h",
+            **self._terms(random),
         }
         self._say(random.choice(("funder", "sponsor")), "WrappedAR", "Transfer", tags)
         self._pools += 1
         self._end = max(self._end, self._at + hours * HOUR_MS)
+
+    def _terms(self, random: Random) -> dict[str, str]:
+        """Choose how a pool is joined and paid out; so few questions make nobody eligible."""
+        terms = {}
+        if random.random() < 0.8:
+            terms["X-Eligible"] = "all"
+        if random.random() < 0.2:
+            terms["X-Ties"] = "tiers"
+        if random.random() < 0.2:
+            terms["X-Places"] = random.choice(("1", "2"))
+        if random.random() < 0.3:
+            terms["X-Join-Until"] = random.choice(("2h", "5h"))
+        if random.random() < 0.25:
+            terms["X-Bond"] = _BOND
+        return terms
 
     def _top_up(self, random: Random) -> None:
         tags = {
@@ -167,8 +188,14 @@ class _Generator:
                 "dataset": f"%pool{random.randrange(self._pools + 1)}",
                 "model": f"@{model}",
             }
-            person = random.choice((*PARTICIPANTS, STRANGER))
-            says.append(Say(person, "Benchmark", "Join-Pool", (), data))
+            anybody = random.choice((*PARTICIPANTS, STRANGER))
+            person = self._owners.get(model, anybody) if random.random() < 0.7 else anybody
+            if random.random() < 0.3:
+                tags = {"Recipient": "@Benchmark", "Quantity": random.choice((_BOND, _BOND, "4"))}
+                tags |= {"X-Join-Pool": data["dataset"], "X-Model": data["model"]}
+                says.append(Say(person, "WrappedAR", "Transfer", tuple(tags.items())))
+            else:
+                says.append(Say(person, "Benchmark", "Join-Pool", (), data))
         self._add("send", messages=tuple(says))
 
     def _transfer(self, random: Random) -> None:

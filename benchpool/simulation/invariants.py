@@ -208,6 +208,9 @@ def _accounted(evidence: Evidence) -> Iterator[str]:
         state = evidence.record.resolved[pools.info.id].state
         payments = [each for each in state.payments.values() if each.status != "resent"]
         came = state.kept + sum(pool.funds for pool in state.pools.values())
+        entries = (entry for pool in state.pools.values() for entry in pool.models.values())
+        came += sum(entry.bond for entry in entries)
+        came += sum(join.bond for join in state.joins.values())
         came += sum(each.quantity for each in payments if not each.pool)
         went = sum(each.quantity for each in payments if each.status == "paid")
         held = evidence.recounts.token(pools.token).balances.get(pools.info.id, 0)

@@ -8,6 +8,7 @@ import msgspec
 
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
 from processes.counts import Counts, decimal, write_answers, write_counts
@@ -36,20 +37,21 @@ class Answering(DatasetBase):
             protocol = Protocol.parse(task.protocol)
             if answer.get("precision", STORED) != protocol.precision:
                 raise HandlerError(f"it was not computed in {protocol.precision}")
-            seen = self.retrieve(answer, task.sample, protocol.method)
+            sample = controlled(task.sample, protocol.control)
+            seen = self.retrieve(answer, sample, protocol.method)
         except BenchpoolError as error:
             self._records().fail(task, f"the answer cannot be read: {error}"[:500])
             return
         values: dict[str, Any] = {
             "prediction": seen.choice,
-            "correct": self.is_correct(task.sample, seen.choice),
+            "correct": self.is_correct(sample, seen.choice),
             "prediction_per_character": seen.per_character,
             "correct_per_character": None,
             "margin_nats": seen.margin_nats,
             "answer": answer,
         }
         if seen.per_character is not None:
-            values["correct_per_character"] = self.is_correct(task.sample, seen.per_character)
+            values["correct_per_character"] = self.is_correct(sample, seen.per_character)
         self._records().finish(task, values, message.timestamp)
 
     @handler("Inference-Error")
@@ -78,16 +80,8 @@ class Answering(DatasetBase):
         if model is not None:
             tags, _ = self._score(message, model)
             tags.insert(2, ("Weights", model.data_tx))
-            rows = self._records().outcomes(model, told=self.edition > 1)
+            rows = self._records().outcomes(model, told=not self._is_told_all(message))
             self.reply(message, "Get-Report-Response", tags, report(rows, self.card.choices))
-
-    def _is_told_all(self, message: Message) -> bool:
-        """Tell whether a message may learn how far a model is now, and not only at the last board.
-
-        Else whoever asks after each answer learns which are right. A dry run may claim any sender.
-        """
-        asker = message.sender in (self.state.benchmark, self.owner)
-        return self.edition == 1 or (asker and not message.read_only)
 
     def _score(self, message: Message, model: ModelRow) -> tuple[list[Pair], Counts]:
         """Return the tags that tell how far a model is, and its counts."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import STORED, Protocol
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
@@ -106,7 +107,8 @@ class Asking(DatasetBase):
 
     def _request(self, task: Task) -> dict[str, Any]:
         protocol = Protocol.parse(task.protocol)
-        request = self.build_request(task.sample, protocol.method)
+        sample = controlled(task.sample, protocol.control)
+        request = self.build_request(sample, protocol.method)
         if protocol.precision != STORED:
             request["precision"] = protocol.precision
         return request

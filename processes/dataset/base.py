@@ -76,6 +76,14 @@ class DatasetBase(DatasetParts, Process):
         """Return the SHA-256 of all questions; the newest stands last."""
         return next(reversed(self.state.samples), samples_hash(()))
 
+    def _is_told_all(self, message: Message) -> bool:
+        """Tell whether a message may learn how far a model is now, and not only at the last board.
+
+        Else whoever asks after each answer learns which are right. A dry run may claim any sender.
+        """
+        asker = message.sender in (self.state.benchmark, self.owner)
+        return self.edition == 1 or (asker and not message.read_only)
+
     def _records(self) -> Evaluations:
         return Evaluations(statements(self.card.choices), self.database.session)
 

@@ -263,7 +263,7 @@ class Evaluations:
     def tell(self, model: ModelRow) -> None:
         """Let everybody know what is decided of a model up to now."""
         told = insert(self._tables.told).from_select(["evaluation_id"], self._statements.untold)
-        self._session.execute(told, {"model_id": model.id})
+        self._session.execute(told, {"process": model.inference_process})
 
     def untell(self, model: ModelRow) -> None:
         """Let nobody know any more of the rows of a model that were given up."""
@@ -282,9 +282,10 @@ class Evaluations:
         return ((number, bool(correct), answer) for number, correct, answer in found)
 
     def outcomes(self, model: ModelRow, *, told: bool = False) -> Iterator[ReportRow]:
-        """Go through a model's rows, in the order of the questions; or through those told."""
+        """Go through a model's rows, in their order; or through all but answers not yet told."""
         rows = self._tables.evaluations.c
-        known = [rows.id.in_(select(self._tables.told.c.evaluation_id))] if told else []
+        is_known = rows.id.in_(select(self._tables.told.c.evaluation_id))
+        known = [or_(rows.status != DONE, is_known)] if told else []
         found = self._session.execute(
             select(
                 rows.status,

@@ -59,7 +59,7 @@ class DatasetParts:
         """
         asked = f"{sample.context} {sample.question}".strip()
         choices = [f" {choice}" for choice in sample.choices]
-        return {"prompt": f"Q: {asked}\nA:", "choices": choices}
+        return {"prompt": f"Q: {asked}\nA:" if asked else "A:", "choices": choices}
 
     def retrieve(
         self,

@@ -8,6 +8,7 @@ from hashlib import sha256
 from benchpool.ao.ids import encode_id
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, NotAuthorized
+from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.process import Message, handler
@@ -84,7 +85,7 @@ class DatasetRegistration(DatasetBase):
         rows = self._records()
         listed = []
         for model in rows.models():
-            counts = rows.counts(model, told=self.edition > 1)
+            counts = rows.counts(model, told=not self._is_told_all(message))
             shown = model._asdict()
             del shown["id"]
             shown |= {
@@ -158,7 +159,7 @@ class DatasetRegistration(DatasetBase):
     def _check_fixed(self, tags: Tags) -> None:
         """Refuse to change what pools were made with. Raises: HandlerError."""
         state = self.state
-        if self.edition == 1 or not (state.benchmark and state.router):
+        if self.edition == 1 or not (state.benchmark and state.router and state.samples):
             return
         fixed = {
             "LlamaRouter": state.router,
@@ -232,6 +233,7 @@ class DatasetRegistration(DatasetBase):
         return len(samples)
 
     def _add_rows(self, model: ModelRow, questions: Sequence[tuple[int, Sample]]) -> None:
-        method = Protocol.parse(model.protocol).method
-        prompts = [self.build_request(sample, method)["prompt"] for _, sample in questions]
-        self._records().add_rows(model, questions, prompts)
+        protocol = Protocol.parse(model.protocol)
+        asked = [(number, controlled(sample, protocol.control)) for number, sample in questions]
+        prompts = [self.build_request(sample, protocol.method)["prompt"] for _, sample in asked]
+        self._records().add_rows(model, asked, prompts)

@@ -86,10 +86,12 @@ class Statements:
 
     @cached_property
     def untold(self) -> Select[Any]:
-        """The rows of a model that are decided and that nobody was told of."""
+        """The rows of a model, by whatever protocol, that are decided and nobody was told of."""
         rows, told = self._rows, self.tables.told.c.evaluation_id
+        models = self.tables.models.c
+        mine = select(models.id).where(models.inference_process == bindparam("process"))
         return select(rows.id).where(
-            rows.model_id == bindparam("model_id"),
+            rows.model_id.in_(mine),
             rows.status.in_((DONE, UNSCORED)),
             ~exists().where(told == rows.id),
         )

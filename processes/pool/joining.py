@@ -108,6 +108,10 @@ class Joining(BenchmarkBase):
                 "Samples-SHA-256": pool.samples_hash,
             }
         self.send(pool.dataset, "Benchmark", facts)
+        for control in pool.controls:
+            self.send(
+                pool.dataset, "Benchmark", {**facts, "Protocol": f"{pool.protocol}/{control}"}
+            )
 
     def _check_join(
         self, wish: Wish, weights: str, now_ms: int, *, bond: int, held_since: int | None = None

@@ -145,6 +145,8 @@ class Pool(State):
     bond: Winston = Field(default=0, exclude_if=operator.not_)
     """What joining takes."""
     join_until: int = Field(default=0, exclude_if=operator.not_)
+    controls: list[str] = Field(default_factory=list, exclude_if=operator.not_)
+    """How each question is asked beside the way that counts."""
     allocation: str
     protocol: str
     chance: str
@@ -287,6 +289,7 @@ class Pool(State):
             "Sealed": self.sealed,
             "Join-Until": str(self.join_until),
             "Bond": str(self.bond or ""),
+            "Controls": ",".join(self.controls),
             **{name[2:]: value for name, value in self.payout.items() if name != "X-Allocation"},
         }
         return {name: value for name, value in tags.items() if value}

@@ -14,6 +14,7 @@ from benchpool.ao.clock import DAY_MS, parse_duration
 from benchpool.ao.message import Message
 from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, PoolError
+from benchpool.evaluation.controls import CONTROLS, REORDERED
 from benchpool.evaluation.protocol import Protocol
 from benchpool.pools.allocation import find_rule
 from benchpool.pools.terms import PayoutTerms
@@ -144,7 +145,20 @@ def _conditions(
         "payout": payout,
         "bond": bond,
         "join_until": _join_until(tags.get("X-Join-Until"), start_time, end_time),
+        "controls": _controls(tags),
     }
+
+
+def _controls(tags: Tags) -> list[str]:
+    named = [each.strip() for each in tags.get("X-Controls").split(",") if each.strip()]
+    method = Protocol.parse(tags.get("X-Protocol") or DEFAULT_PROTOCOL).method
+    for each in named:
+        if each not in CONTROLS or named.count(each) > 1:
+            known = ", ".join(CONTROLS)
+            raise PoolError(f"X-Controls names each once of {known}, not {each[:40]!r}")
+        if each == REORDERED and method != "letters":
+            raise PoolError(f"X-Controls: {REORDERED} goes with letters; {method} shows no order")
+    return named
 
 
 def _join_until(text: str, start_time: int, end_time: int) -> int:

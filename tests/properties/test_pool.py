@@ -14,6 +14,7 @@ from processes.benchmark import Benchmark
 from processes.wrapped_ar import WrappedAR
 
 FUNDS = 10**24
+QUESTIONS = "0" * 64
 
 
 class ScriptedDataset(Process):
@@ -36,6 +37,7 @@ class ScriptedDataset(Process):
     @handler("Announce")
     def announce(self, message):
         facts = {"Name": "D", "Samples": 9, "Chance": "1/3", "LlamaRouter": self.id}
+        facts |= {"Owner": self.owner, "Samples-SHA-256": QUESTIONS}
         self.send(message.tags["Benchmark-Process"], "Register-Dataset", facts)
 
     @handler("Get-Model")
@@ -52,6 +54,7 @@ class ScriptedDataset(Process):
         if label.startswith("s") and self.asked[model] == 1:
             return
         numbers = {"Correct": correct, "Evaluated": evaluated, "Total": total}
+        numbers |= {"Unscored": int(total) - int(evaluated), "Samples-SHA-256": QUESTIONS}
         self.reply(message, "Score-Response", {"Model": model, "Protocol": "cloze", **numbers})
 
 
@@ -97,7 +100,8 @@ class World:
         for module in (Benchmark, WrappedAR, ScriptedDataset):
             network.registry.add(module)
         self.token = network.spawn("WrappedAR")
-        self.benchmark = network.spawn("Benchmark", {"WrappedAR": self.token})
+        spawned = {"WrappedAR": self.token, "Dataset-Modules": "ScriptedDataset"}
+        self.benchmark = network.spawn("Benchmark", spawned)
         self.dataset = network.spawn("ScriptedDataset")
         network.send(self.dataset, "Announce", {"Benchmark-Process": self.benchmark})
         self.givers = [network.new_wallet(f"giver{number}") for number in range(3)]
@@ -111,6 +115,7 @@ class World:
 
     def fund(self, rule, quantity, top_ups, days):
         tags = {"X-Dataset": self.dataset, "X-Allocation": rule, "X-Duration": f"{days}d"}
+        tags["X-Eligible"] = "all"
         pool = self.give(0, quantity, **tags).reply("Pool-Created").tags["Pool"]
         for number, extra in enumerate(top_ups, start=1):
             self.give(number, extra, **{"X-Pool": pool})

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from serving import Client, Running
 
 from benchpool.client.deployment import deploy, upload_model
+from benchpool.evaluation.controls import CONTROLS, controlled
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
@@ -49,11 +50,18 @@ class Pools:
         given = {"Recipient": self.ids.Benchmark, "Quantity": str(quantity), **tags}
         return self.network.send("WrappedAR", "Transfer", given, sender="funder")
 
-    def join(self, pool: str, who: str, answers: list[int]) -> None:
+    def join_guesser(self, pool: str, who: str) -> None:
+        """Join with a model that knows the answers, and says A to what it does not know."""
+        asked = [controlled(each, control) for control in CONTROLS for each in SAMPLES]
+        self.join(pool, who, [*RIGHT, *[1] * len(asked)], [*SAMPLES, *asked])
+
+    def join(
+        self, pool: str, who: str, answers: list[int], samples: Sequence[Sample] = SAMPLES
+    ) -> None:
         if who not in self.network.names():
             self.network.new_wallet(who)
             path = self._folder / f"{who}.gguf"
-            path.write_bytes(write_script(f"model-{who}", SAMPLES, answers))
+            path.write_bytes(write_script(f"model-{who}", samples, answers))
             upload_model(self.network, path, f"model-{who}", sender=who)
         model = self.network.resolve(f"model-{who}")
         data = json.dumps({"dataset": pool, "model": model})

@@ -9,6 +9,9 @@ from benchpool.errors import HandlerError
 from benchpool.process.process import Process, handler
 from processes.pool.pool import MOST_FINAL_ASKS
 
+QUESTIONS = "0" * 64
+"""The SHA-256 that the data set says its questions have."""
+
 
 class Puppet(Process):
     """Says what it is told to, and keeps what it hears."""
@@ -26,7 +29,8 @@ class World:
         self.token, self.dataset, self.router, self.stranger = (
             network.spawn("Puppet", name=name) for name in ("token", "data", "router", "stranger")
         )
-        self.benchmark = network.spawn("Benchmark", {"WrappedAR": self.token})
+        spawned = {"WrappedAR": self.token, "Dataset-Modules": "Puppet"}
+        self.benchmark = network.spawn("Benchmark", spawned)
         self.alice = network.new_wallet("alice")
         self.bob = network.new_wallet("bob")
         self.register()
@@ -47,7 +51,14 @@ class World:
         return [message for message in mail if action in (None, message.action)]
 
     def register(self, **tags):
-        given = {"Name": "D", "Samples": 10, "Chance": "1/3", "LlamaRouter": self.router}
+        given = {
+            "Name": "D",
+            "Samples": 10,
+            "Chance": "1/3",
+            "LlamaRouter": self.router,
+            "Owner": "somebody",
+            "Samples-SHA-256": QUESTIONS,
+        }
         return self.say(self.dataset, "Register-Dataset", **{**given, **tags})
 
     def credit(self, who=None, quantity=1000, puppet=None, **tags):
@@ -58,7 +69,12 @@ class World:
         return self.network.log(self.benchmark)[-1][0].id, result
 
     def fund(self, who=None, quantity=1000, **tags):
-        given = {"X_Dataset": self.dataset, "X_Allocation": "Equal", "X_Duration": "1d"}
+        given = {
+            "X_Dataset": self.dataset,
+            "X_Allocation": "Equal",
+            "X_Duration": "1d",
+            "X_Eligible": "all",
+        }
         return self.credit(who, quantity, **{**given, **tags})[0]
 
     def ask_join(self, pool, model, who=None):
@@ -95,6 +111,7 @@ class World:
             "Correct": correct,
             "Evaluated": evaluated,
             "Total": 10,
+            "Samples-SHA-256": asked.tags["Samples-SHA-256"],
             "X_Reference": asked.reference,
         }
         return self.say(puppet or self.dataset, "Score-Response", **{**given, **tags})
@@ -169,6 +186,14 @@ def test_a_credit_notice_of_the_token_makes_a_pool(world):
         "Dataset": world.dataset,
         "Start-Time": str(GENESIS_MS),
         "End-Time": str(GENESIS_MS + DAY_MS),
+        "Dataset-Module": "Puppet",
+        "Dataset-Owner": "somebody",
+        "Router": world.router,
+        "Protocol": "cloze",
+        "Samples": "10",
+        "Samples-SHA-256": QUESTIONS,
+        "Join-Until": str(GENESIS_MS + DAY_MS),
+        "Eligible": "all",
         "X-Reference": "abc",
     }
     shown = world.pool(pool)
@@ -440,10 +465,10 @@ def test_a_router_that_never_answers_is_given_up(world):
     assert not world.state.joins
 
 
-def test_a_dataset_without_a_router_cannot_be_joined(world):
+def test_no_pool_is_made_for_a_dataset_without_a_router(world):
     world.register(LlamaRouter="")
-    world.ask_join(world.fund(), "m1")
-    assert "no router" in refused(world)[0]
+    world.fund()
+    assert "no router" in world.transfers()[-1].tags["X-Error"]
 
 
 # -- looking ---------------------------------------------------------------------------------
@@ -508,6 +533,9 @@ def test_the_leaderboard_ranks_by_the_last_scores_and_projects_rewards(world):
         "progress": "0.500000",
         "reward": "333",
         "paid": False,
+        "fate": None,
+        "places": None,
+        "why": [],
     }
 
 
@@ -672,7 +700,12 @@ def test_without_progress_the_funds_go_back(world):
     world.join(pool, "m1")
     world.network.advance("1d")
     world.tick()
-    world.answer_score(world.heard(world.dataset, "Score")[0], 0, evaluated=0)
+    asked = world.heard(world.dataset, "Score")[0]
+    world.answer_score(asked, 0, evaluated=0)
+    assert world.transfers() == []  # it may yet answer
+    world.tick()
+    asked = world.heard(world.dataset, "Score")[1]
+    world.answer_score(asked, 0, evaluated=0, Unscored=10)
     (transfer,) = world.transfers()
     assert (transfer.tags["Recipient"], transfer.tags["Quantity"]) == (world.alice.address, "1000")
 

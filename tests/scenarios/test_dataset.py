@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from benchpool.ao.clock import GENESIS_MS, HOUR_MS
 from benchpool.errors import HandlerError
+from benchpool.evaluation.sample import parse_samples, samples_hash
 from benchpool.process.process import Process, handler
 
 SAMPLES = [
@@ -151,6 +152,8 @@ def test_it_registers_with_the_benchmark_when_spawned_and_when_it_grows(world):
         "Chance": "1/3",
         "Protocols": "cloze,letters,cloze/bf16,letters/bf16",
         "LlamaRouter": world.router,
+        "Owner": world.network.wallet("default").address,
+        "Samples-SHA-256": samples_hash(parse_samples(json.dumps(SAMPLES).encode(), name="")),
     }
     assert first.tags["Samples"] == "0"
 
@@ -167,6 +170,7 @@ def test_info_describes_it(world):
         "LlamaRouter": world.router,
         "DataTxID": "",
         "Models": "1",
+        "Samples-SHA-256": samples_hash(parse_samples(json.dumps(SAMPLES).encode(), name="")),
     }
 
 
@@ -231,11 +235,14 @@ def test_the_same_data_is_not_loaded_twice(world):
     assert "loaded already" in world.send("Load-Data", data=json.dumps(SAMPLES)).error
 
 
-def test_new_samples_are_asked_of_every_model(world):
+def test_new_samples_are_asked_of_models_that_come_or_come_again(world):
     world.benchmark_model("m1")
     world.benchmark_model("m2")
     world.load(SAMPLES[:2])
-    assert [world.score(model)["Total"] for model in ("m1", "m2")] == ["8", "8"]
+    world.benchmark_model("m2")
+    world.benchmark_model("m3")
+    totals = [world.score(model)["Total"] for model in ("m1", "m2", "m3")]
+    assert totals == ["6", "8", "8"]
 
 
 def test_only_the_owner_sets_up_loads_and_evaluates(world):
@@ -250,7 +257,9 @@ def test_only_the_owner_sets_up_loads_and_evaluates(world):
 
 
 def test_a_model_gets_a_pending_row_for_each_sample(world):
-    world.say(world.benchmark, "Benchmark", Model="m1", Name="M", Weights="w", Protocol="cloze")
+    known = world.send("Info").reply("Info").tags["Samples-SHA-256"]
+    facts = {"Model": "m1", "Name": "M", "Weights": "w", "Protocol": "cloze", "Funds": 5}
+    world.say(world.benchmark, "Benchmark", **facts, Pool="p", Samples_SHA_256=known)
     (answer,) = world.heard(world.benchmark, "Benchmark-Response")
     assert answer.tags["Model"] == "m1"
     assert (answer.tags["Protocol"], answer.tags["Total"]) == ("cloze", "6")
@@ -318,8 +327,10 @@ def test_a_tick_asks_the_router_for_likelihoods(world):
     assert world.send("Evaluate").result.messages == ()
 
 
-def test_letters_are_asked_with_a_system_prompt(world):
+def test_letters_are_asked_with_a_system_prompt(network):
+    world = World(network)
     world.send("Init", {"SystemPrompt": "Just a letter."})
+    world.load()
     world.benchmark_model(Protocol="letters")
     request = world.tick()[0].json()
     assert request["system"] == "Just a letter."
@@ -447,8 +458,8 @@ def test_the_lease_is_a_spawn_tag(network):
     assert len(world.tick()) == 6
 
 
-def test_without_a_router_nothing_is_evaluated(world):
-    world.send("Init", {"LlamaRouter": ""})
+def test_without_a_router_nothing_is_evaluated(network):
+    world = World(network, LlamaRouter="")
     assert "no LlamaRouter" in world.send("Evaluate").error
 
 
@@ -474,7 +485,7 @@ def test_a_failing_load_leaves_the_tables_as_they_were(world):
 # -- scores ----------------------------------------------------------------------------------
 
 
-def test_a_score_is_the_accuracy_over_what_was_answered(world):
+def test_a_score_and_its_error_are_of_all_questions(world):
     world.benchmark_model()
     for asked in world.tick()[:5]:
         world.answer(asked, (-5.0, -4.0, -6.0))
@@ -482,15 +493,16 @@ def test_a_score_is_the_accuracy_over_what_was_answered(world):
         "Action": "Score-Response",
         "Model": "m1",
         "Protocol": "cloze",
+        "Samples-SHA-256": world.send("Info").reply("Info").tags["Samples-SHA-256"],
         "Correct": "2",
         "Evaluated": "5",
         "Unevaluated": "1",
         "Unscored": "0",
         "Total": "6",
-        "Score": "0.400000",
+        "Score": "0.333333",
         "Progress": "0.833333",
         "Correct-Per-Character": "1",
-        "Standard-Error": "0.244949",
+        "Standard-Error": "0.210819",
     }
 
 
@@ -547,7 +559,8 @@ def paid(network):
     return world
 
 
-def test_a_herder_needs_a_token(world):
+def test_a_herder_needs_a_token(network):
+    world = World(network)
     assert "WrappedAR" in world.send("Init", {"Herder": "true"}).error
 
 
@@ -632,7 +645,7 @@ def test_notices_that_need_no_answer_do_not_fill_the_inbox(paid):
 # -- size ------------------------------------------------------------------------------------
 
 
-def test_a_tick_asks_for_at_most_a_thousand_oldest_first(network):
+def test_a_tick_asks_for_at_most_a_thousand_question_by_question(network):
     network.registry.add(Prompt)
     world = World(network)
     world.send("Init", {"LlamaRouter": network.spawn("Prompt")})
@@ -641,8 +654,8 @@ def test_a_tick_asks_for_at_most_a_thousand_oldest_first(network):
     world.benchmark_model("m2")
     sent = world.send("Evaluate")
     assert len(sent.result.messages) == 1000
-    assert world.rows() == ["done"] * 1000 + ["pending"] * 200
-    assert world.score("m2")["Evaluated"] == "400"
+    assert world.rows() == (["done"] * 500 + ["pending"] * 100) * 2
+    assert world.score("m2")["Evaluated"] == "500"
 
 
 # -- precision and reports ---------------------------------------------------------------------
@@ -653,9 +666,9 @@ def test_a_model_is_evaluated_in_each_precision_by_itself(world):
     world.benchmark_model(Protocol="cloze/bf16")
     asked = world.tick()
     assert [json.loads(each.data).get("precision", "stored") for each in asked] == [
-        *["stored"] * 6,
-        *["bf16"] * 6,
+        *["stored", "bf16"] * 6
     ]
+    asked = [*asked[::2], *asked[1::2]]
     for each in asked[5:]:
         answer = {"log_likelihoods": [{"nats": -n, "tokens": 1} for n in (1, 2, 3)]}
         world.answer(each, data=answer | {"precision": "bf16"})

@@ -58,7 +58,8 @@ class World:
         return self.network.spawn("LlamaWorker", {**given, **tags}, sender=sender)
 
     def fund(self, quantity=WAR, **tags):
-        given = {"X-Dataset": self.dataset, "X-Allocation": "ArithmeticDecrease", **tags}
+        given = {"X-Dataset": self.dataset, "X-Allocation": "ArithmeticDecrease"}
+        given |= {"X-Eligible": "all", **tags}  # a few questions tell nobody from a guesser
         sent = self.transfer(self.benchmark, quantity, **given)
         return sent.reply("Pool-Created").tags["Pool"]
 

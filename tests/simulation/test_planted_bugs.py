@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchpool.simulation.fuzz import run_seed
-from processes.dataset.evaluations import statements
+from processes.dataset.statements import statements
 
 
 def _load():

@@ -45,10 +45,10 @@ def test_guessers_copies_and_the_silent_get_nothing():
         claim("guess", 20, joined=3),
         claim("mute", 0, answered=0, joined=4),
     ]
-    assert due(claims) == ({"best": 60, "good": 30}, {})
+    assert due(claims)[:2] == ({"best": 60, "good": 30}, {})
     assert due(claims, X_Eligible="all").payouts == {"best": 45, "good": 30, "guess": 15}
     assert due(claims, X_Places="1").payouts == {"best": 90}
-    assert due(claims[3:]) == ({}, GIFTS)
+    assert due(claims[3:])[:2] == ({}, GIFTS)
 
 
 def test_tiers():
@@ -69,7 +69,7 @@ def test_many_questions_with_chances_that_differ():
 def test_the_odd_winstons_go_by_rank_and_by_gift():
     claims = [claim(name, 50, joined=k) for k, name in enumerate("abc")]
     assert due(claims, {"ann": 5}).payouts == {"a": 2, "b": 2, "c": 1}
-    assert due([], {"ann": 1, "bob": 2, "cyd": 0}) == ({}, {"bob": 2, "ann": 1})
+    assert due([], {"ann": 1, "bob": 2, "cyd": 0})[:2] == ({}, {"bob": 2, "ann": 1})
 
 
 def test_an_unknown_rule_is_refused():

@@ -10,6 +10,12 @@ from benchpool.evaluation.protocol import Protocol
         ("cloze", Protocol("cloze", "stored"), "cloze"),
         ("cloze/stored", Protocol("cloze", "stored"), "cloze"),
         ("letters/bf16", Protocol("letters", "bf16"), "letters/bf16"),
+        ("letters/reordered", Protocol("letters", control="reordered"), "letters/reordered"),
+        (
+            "cloze/bf16/answers-only",
+            Protocol("cloze", "bf16", "answers-only"),
+            "cloze/bf16/answers-only",
+        ),
     ],
 )
 def test_a_protocol_has_one_written_form(text, protocol, written):
@@ -17,7 +23,19 @@ def test_a_protocol_has_one_written_form(text, protocol, written):
     assert str(protocol) == written
 
 
-@pytest.mark.parametrize("text", ["", "/bf16", "cloze/f8", "cloze/bf16/", "cloze/BF16", "/"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/bf16",
+        "cloze/f8",
+        "cloze/bf16/",
+        "cloze/BF16",
+        "/",
+        "cloze/reordered/bf16",
+        "letters/reordered/reordered",
+    ],
+)
 def test_what_is_none_is_refused(text):
     with pytest.raises(DatasetError, match="not a protocol"):
         Protocol.parse(text)
