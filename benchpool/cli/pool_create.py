@@ -19,7 +19,7 @@ from benchpool.cli.pool_terms import (
     payout_tags,
     read_moment,
 )
-from benchpool.pools.sentences import BOND
+from benchpool.pools.sentences import BOND, CONTROLS
 
 
 def create(
@@ -86,6 +86,14 @@ def create(
             " see: benchpool data seal FILE.",
         ),
     ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            "--controls",
+            metavar="C,...",
+            help=" ".join(f"{name}: {text}" for name, text in CONTROLS.items()),
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
@@ -125,6 +133,7 @@ def create(
             "X-Bond": bonded,
             "X-Data": data,
             "X-Sealed": sealed,
+            "X-Controls": controls,
             "X-Title": title,
             **payout_tags(
                 allocation=allocation,

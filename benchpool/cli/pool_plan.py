@@ -39,6 +39,7 @@ def rules(*, as_json: JsonOption = False) -> None:
             (tag, value, value == next(iter(values)), text) for value, text in values.items()
         ]
     listed += [("X-Bond", "", False, sentences.BOND), ("left over", "", False, sentences.LEFT)]
+    listed += [("X-Controls", name, False, text) for name, text in sentences.CONTROLS.items()]
     if as_json:
         names = ("term", "name", "default", "summary")
         output.print_json([dict(zip(names, each, strict=True)) for each in listed])

@@ -15,7 +15,7 @@ from benchpool.winston import format_war
 if TYPE_CHECKING:
     from benchpool.cli.view import NameOf
     from benchpool.client.plan import Plan
-    from benchpool.client.pools import PoolFacts
+    from benchpool.client.pool_facts import PoolFacts
     from benchpool.network import Network, Sent
 
 NONE = "–"
@@ -162,6 +162,7 @@ def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
         ("Router", name_of(binding["router"])),
         ("Join until", view.moment(until_ms) if until_ms != pool.facts["end_time"] else ""),
         ("Bond", format_war(pool.bond) if pool.bond else ""),
+        ("Controls", binding.get("controls", "")),
     ]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from benchpool.ao.ids import find_titled
-from benchpool.client.pools import PoolClient, PoolFacts
+from benchpool.client.pool_facts import PoolFacts
+from benchpool.client.pools import PoolClient
 from benchpool.client.standing import SETTLED, Field, Row
 from benchpool.errors import PoolError
 from benchpool.pools.decision import Decision, forfeits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +12,12 @@ from benchpool.ao.ids import find_titled
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import Wallet, check_name
+from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
 from benchpool.evaluation.controls import ANSWERS_ONLY
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent, ask
-from benchpool.pools.sentences import CONDITIONS
-from benchpool.pools.terms import PayoutTerms
 from benchpool.store.data import file_id
 
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
@@ -52,67 +50,6 @@ class PoolWatch(Protocol):
 
     def sent(self, sent: Sent) -> None:
         """Show what came of a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFacts:
-    """A pool as its Benchmark tells of it."""
-
-    facts: dict[str, Any]
-
-    def text(self, name: str) -> str:
-        """Return a fact as text, empty if it is not known."""
-        value = self.facts.get(name)
-        return "" if value is None else str(value)
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self.text("id")
-
-    @property
-    def title(self) -> str:
-        """Its title; it need not have one."""
-        return self.text("title")
-
-    @property
-    def dataset(self) -> str:
-        """The id of its dataset process."""
-        return self.text("dataset")
-
-    @property
-    def entries(self) -> int:
-        """How many models are in it."""
-        entries = self.facts.get("entries", self.facts.get("models", ()))
-        return entries if isinstance(entries, int) else len(entries)
-
-    @property
-    def binding(self) -> dict[str, str]:
-        """What it is bound to; empty for a pool of the first edition, or if it was not asked."""
-        return self.facts.get("binding") or {}
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether its questions are a secret still."""
-        return "sealed" in self.binding and "samples_sha_256" not in self.binding
-
-    @property
-    def bond(self) -> int:
-        """What joining costs, in winston."""
-        return int(self.binding.get("bond") or 0)
-
-    @property
-    def payout(self) -> dict[str, str]:
-        """The tags by which it is paid out; the first edition knows X-Allocation alone."""
-        given = {tag: self.binding.get(tag[2:].lower().replace("-", "_")) for tag in CONDITIONS}
-        tags = {name: value for name, value in given.items() if value}
-        return {"X-Allocation": self.text("allocation"), **tags}
-
-    def terms(self, chance: Fraction) -> PayoutTerms:
-        """Return by which rules it is settled. Raises: PoolError if they are not known here."""
-        if not self.binding:
-            return PayoutTerms.first(self.text("allocation"), chance)
-        return PayoutTerms.read(self.payout, chance)
 
 
 class PoolClient:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchpool.ao.clock import format_duration
-from benchpool.client.pools import PoolClient, PoolFacts
+from benchpool.client.pool_facts import PoolFacts
+from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
 from benchpool.evaluation.sample import Sample, seal
 

@@ -14,7 +14,8 @@ from string import ascii_uppercase
 from typing import Any, Final, NamedTuple
 
 from benchpool.ao.ids import find_titled
-from benchpool.client.pools import PoolClient, PoolFacts
+from benchpool.client.pool_facts import PoolFacts
+from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
 from benchpool.evaluation.pairs import (
     bootstrap_difference,

@@ -106,8 +106,9 @@ class Grounds:
         if test is None:
             return score
         verdict = "better than guessing" if test.passed else "no better than a guesser may be"
+        family = f"{len(self.tests)} {'entry' if len(self.tests) == 1 else 'entries'}"
         return (
-            f"{score}: {verdict} (p = {_short(test.p)}; corrected for {len(self.tests)} entries"
+            f"{score}: {verdict} (p = {_short(test.p)}; corrected for {family}"
             f" {_short(test.corrected)}, at most {_short(LEVEL)} allowed)"
         )
 

@@ -60,6 +60,13 @@ BOND = (
 )
 
 
+CONTROLS: dict[str, str] = {
+    "answers-only": ("The choices are also asked without context and question, beside the score."),
+    "reordered": "With letters, the choices are also asked in another order.",
+}
+"""By the values of `X-Controls`, which enter no payout."""
+
+
 def conditions_text(tag: str) -> str:
     """Write what each value of a tag means, for the help of an option."""
     return " ".join(

@@ -13,7 +13,9 @@ from benchpool.errors import PrerequisiteError
 from benchpool.inference.files.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[2]
-MEASURED = re.compile("Score-Response|^Score|^Answers taken|^Margin|^Runtime|log_likelihoods| right")
+MEASURED = re.compile(
+    "Score-Response|^Score|^Answers taken|^Margin|^Runtime|log_likelihoods| right"
+)
 """Lines with numbers that come of a model's answers."""
 
 

@@ -98,6 +98,12 @@ def test_the_terms_reach_the_pool(run: Any, run_json: Any) -> None:
     assert not {"eligible", "near_copies", "ties", "places", "bond"} & set(plain["binding"])
 
 
+def test_controls_are_asked_for(run: Any, run_json: Any) -> None:
+    asked = run_json(*CREATE, "--allocation", "Equal", "--controls", "answers-only")
+    assert asked["binding"]["controls"] == "answers-only"
+    assert "answers-only" in run("pool", "show", asked["id"]).stdout
+
+
 def test_the_hint_and_its_warning_follow_the_terms(run: Any) -> None:
     steps = [*CREATE, "--allocation", "ArithmeticDecrease"]
     said = run(*steps, "--places", "2").stderr
@@ -118,6 +124,7 @@ def test_the_hint_and_its_warning_follow_the_terms(run: Any) -> None:
         (["--join-until", "9d"], 1, "X-Join-Until must lie after the start"),
         (["--start", "2024-01-01"], 1, "is past"),
         (["--data", "0" * 64], 1, "X-Data: the questions of the data set have the SHA-256"),
+        (["--controls", "none"], 1, "X-Controls names each once of answers-only, reordered"),
         (["--sealed", "0" * 64], 1, "X-Sealed: the data set has questions already"),
     ],
 )

@@ -11,9 +11,11 @@ from scipy import stats
 
 from benchpool import Network
 from benchpool.client.deployment import deploy
+from benchpool.evaluation.controls import CONTROLS
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.pools.allocation import RULES
 from benchpool.pools.sentences import CONDITIONS
+from benchpool.pools.sentences import CONTROLS as SENTENCES
 from benchpool.pools.terms import PayoutTerms
 
 PLAN = ("pool", "plan", "--questions", "180")
@@ -34,6 +36,10 @@ def test_every_term_is_listed_with_its_sentence(run: Any, run_json: Any) -> None
     for each in listed:
         assert each["name"] in said
         assert each["summary"] in said
+
+
+def test_every_control_has_its_sentence() -> None:
+    assert tuple(SENTENCES) == CONTROLS
 
 
 def test_what_a_funder_reads_of_the_terms_is_what_they_are() -> None:
