@@ -111,9 +111,10 @@ def reveal(
         client = pool_client(network, benchmark, writer, verbose=verbose)
         found = client.get(client.find(pool).id)
         samples = _read(network, found.dataset, file)
-        check_reveal(client, found, salt, samples, network.clock.now())
-        data_id = network.data.put_file(file)
         owner = session.signer(network, writer, sender)
+        now_ms = network.clock.now()
+        check_reveal(client, found, owner, salt, samples=samples, now_ms=now_ms)
+        data_id = network.data.put_file(file)
         with session.working(network, writer):
             client.reveal(found, data_id, salt, owner=owner)
         revealed = client.get(found.id)

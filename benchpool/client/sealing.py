@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchpool.ao.clock import format_duration
+from benchpool.ao.wallet import Wallet
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
@@ -12,13 +13,20 @@ from benchpool.evaluation.sample import Sample, seal
 
 
 def check_reveal(
-    client: PoolClient, pool: PoolFacts, salt: str, samples: Sequence[Sample], now_ms: int
+    client: PoolClient,
+    pool: PoolFacts,
+    owner: Wallet,
+    salt: str,
+    *,
+    samples: Sequence[Sample],
+    now_ms: int,
 ) -> None:
-    """Check that no pool would be refunded if the questions of one were revealed now.
+    """Check that somebody can reveal the questions of a pool now, and that no pool is refunded.
 
     Args:
         client: knows the other pools of the data set, for which it reveals them too.
         pool: as `PoolClient.get` tells of it.
+        owner: who reveals them.
         salt: that is to be revealed.
         samples: that are.
         now_ms: what time it is.
@@ -29,6 +37,11 @@ def check_reveal(
         raise PoolError(f"pool {pool.id} is not sealed")
     if not _waits(pool):
         raise PoolError(f"pool {pool.id} waits for no questions: it is {pool.text('status')}")
+    if owner.address != pool.binding["dataset_owner"]:
+        raise PoolError(
+            f"only {pool.binding['dataset_owner']}, who owns the data set, can reveal its"
+            f" questions, not {owner.address}"
+        )
     made = seal(salt, samples)
     others = (client.get(each.id) for each in client.pools() if each.dataset == pool.dataset)
     for each in (pool, *filter(_waits, others)):

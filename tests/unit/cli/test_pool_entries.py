@@ -15,6 +15,7 @@ from benchpool.client.deployment import deploy
 from benchpool.evaluation.sample import Sample, samples_hash, seal, to_json
 from benchpool.pools.commitment import commitment
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
+from benchpool.store.data import file_id
 
 SAMPLES = [
     Sample(f"Context {n}.", "What then?", ("a", "b", "a very long one"), n % 3 + 1)
@@ -386,7 +387,7 @@ def test_pools_of_before_are_explained_and_settled_another_way(
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     file = tmp_path / "secret.json"
-    file.write_text(to_json(SAMPLES))
+    file.write_text(f"{to_json(SAMPLES)}\n")  # not the bytes that the other data set has
     return file
 
 
@@ -429,7 +430,8 @@ def test_a_sealed_pool_from_seal_to_payout(
     run("advance", "25h")
     assert f"has sealed {made['seal']}, but salt and file" in run(*reveal, "x", code=1).stderr
     stranger = [*reveal[:-2], "bob", "--salt", made["salt"]]
-    assert "owner" in run(*stranger, code=1).stderr
+    assert "who owns the data set, can reveal" in run(*stranger, code=1).stderr
+    assert file_id(questions) not in [each["id"] for each in run_json("data", "list")]
     assert run(*reveal, made["salt"]).stdout == f"{samples_hash(SAMPLES)}\n"
     assert "waits for no questions" in run(*reveal, made["salt"], code=1).stderr
     run("advance", "3d")
