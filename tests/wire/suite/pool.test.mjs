@@ -74,6 +74,7 @@ test("a transfer to the Benchmark makes a pool", timed, async () => {
     Quantity: `${FUNDS}`,
     "X-Dataset": pool.dataset,
     "X-Allocation": "WinnerTakesAll",
+    "X-Eligible": "all",
     "X-Duration": "20s",
   });
   const created = await mail(pool.benchmark, "Pool-Created", alice.address);
