@@ -64,7 +64,7 @@ def audit(
         AmbiguousId: Several are meant.
     """
     recounts = Recounts(store, data, registry or Registry())
-    pools, found = _find(recounts, pool)
+    pools, found = find_pool(recounts, pool)
     statement = audit_pool(recounts, pools, found)
     if again is not None:
         done = statement.recomputed = recompute(recounts, pools, found, again)
@@ -81,7 +81,8 @@ def audit_pool(recounts: Recounts, pools: BenchmarkRecount, pool: RecountedPool)
     return _Audit(recounts, pools, pool).run()
 
 
-def _find(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPool]:
+def find_pool(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, RecountedPool]:
+    """Find a pool in any Benchmark's log. Raises: PoolError if none; AmbiguousId."""
     holders = {pool.id: pools for pools in recounts.benchmarks() for pool in pools.pools.values()}
     titles = {pool: pools.pools[pool].title for pool, pools in holders.items()}
     wanted = find_titled(text, titles, "pools")

@@ -144,6 +144,11 @@ class DatasetRecount:
         """Return a model's questions, up to a number of them; none if it is not evaluated here."""
         return self._rows.get((model, protocol), [])[:most]
 
+    def protocols(self, model: str) -> list[str]:
+        """Return by which protocols a model has answered here."""
+        there = [protocol for each, protocol in self._rows if each == model]
+        return [protocol for protocol in there if self.answered(model, protocol)]
+
     def answered(
         self, model: str, protocol: str, most: int | None = None
     ) -> list[tuple[int, AskedQuestion]]:

@@ -22,10 +22,14 @@ from benchpool.cli import (
     output,
     pool,
     pool_compare,
+    pool_create,
+    pool_explain,
+    pool_join,
     pool_plan,
     portable,
     process,
     replay,
+    sealing,
     session,
     simulate,
     up,
@@ -138,9 +142,17 @@ app.command("import")(portable.import_)
 app.command("fuzz")(fuzz.fuzz)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+pool.app.command("create")(pool_create.create)
+pool.app.command("commit")(pool_join.commit)
+pool.app.command("join")(pool_join.join)
+pool.app.command("reveal")(sealing.reveal)
 pool.app.command("compare")(pool_compare.compare)
 pool.app.command("plan")(pool_plan.plan)
 pool.app.command("rules")(pool_plan.rules)
+pool.app.command("explain")(pool_explain.explain)
+pool.app.command("counterfactual")(pool_explain.counterfactual)
+data.app.command("hash")(sealing.hash_)
+data.app.command("seal")(sealing.seal)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchpool.cli import completion, output, session
-from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
+from benchpool.cli.options import HomeOption, JsonOption, VerboseOption
 
 if TYPE_CHECKING:
     from benchpool.client.pools import PoolClient
@@ -20,16 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-_WRAPPED_AR = "WrappedAR"
-_RULES = (
-    "How the funds are divided. ArithmeticDecrease: Of n entries the first gets n parts, the second"
-    " n - 1, and the last one part. GeometricDecrease: Every entry gets twice what the next one"
-    " gets. WinnerTakesAll: The best entry gets everything. Equal: Every entry that answered"
-    " anything gets the same. Proportional: Every entry gets in proportion to its score above a"
-    " blind guess."
-)
-"""The rules' own sentences, which are slow to import."""
 
 PoolArgument = Annotated[
     str,
@@ -48,9 +38,14 @@ BenchmarkOption = Annotated[
         autocompletion=completion.processes,
     ),
 ]
-AllocationOption = Annotated[
+TokenOption = Annotated[
     str,
-    typer.Option("--allocation", metavar="RULE", help=_RULES, autocompletion=completion.rules),
+    typer.Option(
+        "--token",
+        metavar="PROCESS",
+        help="The token process.",
+        autocompletion=completion.processes,
+    ),
 ]
 
 
@@ -63,140 +58,6 @@ def pool_client(
 
     watch = Verbose(network) if verbose else None
     return PoolClient(network, benchmark, writer=writer, watch=watch)
-
-
-@app.command("create")
-def create(
-    *,
-    dataset: Annotated[
-        str,
-        typer.Option(
-            "--dataset",
-            metavar="D",
-            help="The dataset process, by name or id.",
-            autocompletion=completion.datasets,
-        ),
-    ],
-    allocation: AllocationOption,
-    funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol",
-            help="cloze or letters, with /bf16 to compute in BF16; default: the data set's first.",
-        ),
-    ] = None,
-    duration: Annotated[
-        str | None,
-        typer.Option("--duration", help="How long it is open, such as 12h; default 30d."),
-    ] = None,
-    title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
-    sender: FromOption = None,
-    benchmark: BenchmarkOption = "Benchmark",
-    token: Annotated[
-        str,
-        typer.Option(
-            "--token",
-            metavar="PROCESS",
-            help="The token process.",
-            autocompletion=completion.processes,
-        ),
-    ] = _WRAPPED_AR,
-    verbose: VerboseOption = False,
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Fund a pool by a Transfer to the Benchmark, and print the pool's id.
-
-    Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
-    """
-    from benchpool.ao.clock import parse_duration
-    from benchpool.cli.pool_view import rule_text, say_what_ranks_get
-    from benchpool.client.plan import EXPECTED, Plan
-    from benchpool.errors import InvalidQuantity
-    from benchpool.pools.terms import PayoutTerms
-    from benchpool.winston import format_war, parse_war
-
-    try:
-        quantity = parse_war(funds)
-    except InvalidQuantity as error:
-        raise typer.BadParameter(str(error), param_hint="--funds") from None
-    if quantity == 0:
-        raise typer.BadParameter("a pool needs more than nothing", param_hint="--funds")
-    if duration is not None:
-        parse_duration(duration)
-    with session.writing(home) as (network, writer):
-        client = pool_client(network, benchmark, writer, verbose=verbose)
-        asked = network.resolve(dataset)
-        tags = {
-            "X-Dataset": asked,
-            "X-Allocation": allocation,
-            "X-Protocol": protocol or client.first_protocol(asked),
-            "X-Duration": duration,
-            "X-Title": title,
-        }
-        terms = {name: value for name, value in tags.items() if value}
-        created = client.create(
-            token=network.resolve(token),
-            quantity=quantity,
-            terms=terms,
-            funder=session.signer(network, writer, sender),
-        )
-        made = client.get(created.tags["Pool"])
-        samples = int(client.info(asked).get("Samples") or 0)
-        rules = PayoutTerms.read(terms, client.chance(made))
-    if as_json:
-        output.print_json(made.facts)
-    else:
-        output.line(created.tags["Pool"])
-        output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
-    say_what_ranks_get(Plan(samples, EXPECTED, rules, quantity))
-
-
-@app.command("join")
-def join(
-    pool: PoolArgument,
-    *,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="M",
-            help="A process, a model of this machine, or a GGUF file.",
-            autocompletion=completion.entries,
-        ),
-    ],
-    sender: FromOption = None,
-    benchmark: BenchmarkOption = "Benchmark",
-    router: Annotated[
-        str | None,
-        typer.Option(
-            "--router",
-            metavar="PROCESS",
-            help="Default: the one the data set asks.",
-            autocompletion=completion.processes,
-        ),
-    ] = None,
-    verbose: VerboseOption = False,
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Enter a model into a pool; one that is no process yet is stored and gets a LlamaWorker.
-
-    Example: benchpool pool join 4fT9 --model smollm2-135m --from alice
-    """
-    with session.writing(home) as (network, writer):
-        owner = session.signer(network, writer, sender)
-        client = pool_client(network, benchmark, writer, verbose=verbose)
-        entered = client.find(pool)
-        with session.working(network, writer):
-            worker = client.worker(model, entered, router=router, owner=owner)
-            joined = client.join(entered.id, worker, owner=owner)
-    if as_json:
-        output.print_json({"pool": entered.id, "model": worker, "name": joined.tags.get("Name")})
-    else:
-        output.line(worker)
-        output.note(f"{model} joined {entered.title or entered.id}")
 
 
 @app.command("list")
@@ -297,7 +158,14 @@ def show(
     Example: benchpool pool show 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, print_pool, say_how_sure, why_refunded
+    from benchpool.cli.pool_view import (
+        bound,
+        conditions,
+        print_board,
+        print_pool,
+        say_how_sure,
+        why_refunded,
+    )
     from benchpool.client.standing import Field
     from benchpool.winston import format_war
 
@@ -313,6 +181,8 @@ def show(
     entries, givers = facts["models"], facts["contributions"]
     why = why_refunded(facts, entries)
     more = [
+        *conditions(found.payout),
+        *bound(found, name_of),
         ("Refunded" if why else "Settled", why or found.text("reason")),
         ("Next ranking", "" if next_ms is None else view.moment(next_ms)),
         ("Entries", str(len(entries))),
@@ -340,20 +210,27 @@ def report(
 
     Example: benchpool pool report 4fT9
     """
-    from benchpool.cli.pool_view import report_lines, why_refunded
+    from benchpool.cli import view
+    from benchpool.cli.pool_view import bound, report_lines, why_refunded
     from benchpool.client.standing import Field
 
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
-        found = client.find(pool)
+        found = client.get(client.find(pool).id)
         reports = Field(client, found, client.reports(found.id)).standings()
+        name_of = view.names(network)
     if as_json:
         output.print_json(reports)
         return
-    if not reports:
+    if found.is_sealed and found.entries:
+        output.note("nothing is answered yet: its questions are sealed")
+    elif not reports:
         output.note("no entries yet; enter one with: benchpool pool join POOL --model M")
     for each in reports:
         output.line(output.paint(output.clean(each["name"]), "strong"))
         output.fields([(name, value) for name, value in report_lines(each) if value])
+    if lines := [(name, value) for name, value in bound(found, name_of) if value]:
+        output.heading("What the pool is bound to")
+        output.fields(lines)
     if why := why_refunded(found.facts, reports):
         output.note(f"refunded: {why}")

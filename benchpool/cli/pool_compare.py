@@ -68,17 +68,18 @@ def _show(result: Mapping[str, Any], limit: int) -> None:
     ]
     output.fields([(output.clean(name), value) for name, value in lines])
     if result["provisional"]:
-        output.note("the pool is not paid yet: what its data set knows by now")
+        output.note("the pool is not paid yet: what its last board counts")
     shown = result["questions"][:limit]
+    told = all(each["gold"] for each in shown)
     if shown:
         output.heading("Questions that only one got right")
         output.table(
-            ["Question", "Text", "Right", a["name"], b["name"]],
+            ["Question", "Text", *["Right"][:told], a["name"], b["name"]],
             [
                 [
                     each["id"],
                     f"{each['context']} {each['question']}",
-                    _choice(each, each["gold"]),
+                    *[_choice(each, each["gold"])][:told],
                     _choice(each, each["first"]),
                     _choice(each, each["second"]),
                 ]
@@ -86,6 +87,8 @@ def _show(result: Mapping[str, Any], limit: int) -> None:
             ],
             right=["Question"],
         )
+    if not told:
+        output.note("which choice is right is told when no pool asks any more")
     if more := len(result["questions"]) - len(shown):
         output.note(f"{more} more: --limit {len(result['questions'])}, or --json")
 

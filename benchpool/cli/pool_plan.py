@@ -10,7 +10,15 @@ import typer
 
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption
-from benchpool.cli.pool import AllocationOption, BenchmarkOption, pool_client
+from benchpool.cli.pool import BenchmarkOption, pool_client
+from benchpool.cli.pool_terms import (
+    AllocationOption,
+    EligibleOption,
+    PlacesOption,
+    TiesOption,
+    payout_tags,
+)
+from benchpool.pools import sentences
 
 if TYPE_CHECKING:
     from benchpool.client.plan import Plan
@@ -20,17 +28,29 @@ _MOST_ROWS = 20
 
 
 def rules(*, as_json: JsonOption = False) -> None:
-    """List the rules by which a pool's funds can be divided, each with what it does.
+    """List the rules by which a pool's funds can be divided, and on what conditions.
 
     Example: benchpool pool rules
     """
-    from benchpool.pools.allocation import RULES
-
-    listed = [{"name": rule.name, "summary": rule.summary} for rule in RULES.values()]
+    listed = [("X-Allocation", name, False, text) for name, text in sentences.RULES.items()]
+    listed.append(("copies", "", False, sentences.COPIES))
+    for tag, values in sentences.CONDITIONS.items():
+        listed += [
+            (tag, value, value == next(iter(values)), text) for value, text in values.items()
+        ]
+    listed += [("X-Bond", "", False, sentences.BOND), ("left over", "", False, sentences.LEFT)]
+    listed += [("X-Controls", name, False, text) for name, text in sentences.CONTROLS.items()]
     if as_json:
-        output.print_json(listed)
-    else:
-        output.table(["Rule", "What it does"], [list(each.values()) for each in listed])
+        names = ("term", "name", "default", "summary")
+        output.print_json([dict(zip(names, each, strict=True)) for each in listed])
+        return
+    output.table(
+        ["Term", "Value", "What it does"],
+        [
+            (term, f"{value or 'without'} (default)" if default else value, text)
+            for term, value, default, text in listed
+        ],
+    )
 
 
 def plan(
@@ -58,17 +78,9 @@ def plan(
     funds: Annotated[
         str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")
     ] = "1",
-    eligible: Annotated[
-        str,
-        typer.Option("--eligible", help="above-chance: guessers get nothing; all: every entry."),
-    ] = "above-chance",
-    ties: Annotated[
-        str,
-        typer.Option("--ties", help="exact: equal scores share; tiers: those level within noise."),
-    ] = "exact",
-    places: Annotated[
-        int | None, typer.Option("--places", min=1, metavar="K", help="Pay the first K only.")
-    ] = None,
+    eligible: EligibleOption = None,
+    ties: TiesOption = None,
+    places: PlacesOption = None,
     chance: Annotated[
         str | None,
         typer.Option("--chance", help="What a blind guess scores; default the data set's, or 1/3."),
@@ -106,13 +118,8 @@ def plan(
             told = client.info(network.resolve(dataset))
             fees = _fees(client, told.get("LlamaRouter"))
         questions, chance = int(told.get("Samples")), chance or told.get("Chance")
-    terms = PayoutTerms(
-        allocation,
-        read_chance(chance or "1/3"),
-        eligible=eligible,  # type: ignore[arg-type]
-        ties=ties,  # type: ignore[arg-type]
-        places=places,
-    )
+    tags = payout_tags(allocation=allocation, eligible=eligible, ties=ties, places=places)
+    terms = PayoutTerms.read(tags, read_chance(chance or "1/3"))
     made = Plan(questions or 0, entries, terms, parse_war(funds), rate or USUAL_RATE)
     if as_json:
         output.print_json({**made.view(), "fees": fees or None})

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchpool.cli import output, view
 from benchpool.pools.allocation import RULES, why_nobody
+from benchpool.pools.sentences import CONDITIONS
 from benchpool.winston import format_war
 
 if TYPE_CHECKING:
     from benchpool.cli.view import NameOf
     from benchpool.client.plan import Plan
+    from benchpool.client.pool_facts import PoolFacts
     from benchpool.network import Network, Sent
 
 NONE = "–"
@@ -49,13 +51,14 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
     """
     columns = dict.fromkeys(_BOARD, "")
     columns |= {"Unscored": ""} if any(row["unscored"] for row in rows) else {}
+    columns |= {"Fate": ""} if any(map(_fate, rows)) else {}
     columns |= {"Reward": ""}
     columns |= {"Joined": ""} if any("joined_at" in row for row in rows) else {}
     cells = []
     for row in sorted(rows, key=lambda row: (not row["total"], row["rank"])):
         shown = _board_row(row, name_of)
         cells.append([shown[column] for column in columns])
-    left = {"May be", "Model", "Participant", "Joined"}
+    left = {"May be", "Model", "Participant", "Fate", "Joined"}
     output.table(list(columns), cells, right=[each for each in columns if each not in left])
 
 
@@ -64,7 +67,7 @@ def _board_row(row: Mapping[str, Any], name_of: NameOf) -> dict[str, str]:
     if "joined_at" in row:
         shown["Joined"] = view.moment(row["joined_at"])
     if not row["total"]:  # no ranking has asked for its score
-        return dict.fromkeys([*_BOARD, "Unscored", "Reward"], NONE) | shown
+        return dict.fromkeys([*_BOARD, "Unscored", "Fate", "Reward"], NONE) | shown
     return shown | {
         "Rank": str(row["rank"]),
         "May be": span(row["rank_set"], "d"),
@@ -72,8 +75,15 @@ def _board_row(row: Mapping[str, Any], name_of: NameOf) -> dict[str, str]:
         "95 % interval": span(row["interval"], ".3f"),
         "Evaluated": f"{row['evaluated']}/{row['total']}",
         "Unscored": str(row["unscored"]),
+        "Fate": _fate(row),
         "Reward": format_war(int(row["reward"])),
     }
+
+
+def _fate(row: Mapping[str, Any]) -> str:
+    """Return why a row has no place; empty if it has one, or nothing is decided."""
+    fate = row.get("fate") or ""
+    return "" if fate == "placed" else str(fate)
 
 
 def say_how_sure(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -120,6 +130,40 @@ def print_pool(pool: Mapping[str, Any], name_of: NameOf, more: Sequence[tuple[st
         *more,
     ]
     output.fields([(name, value) for name, value in said if value])
+
+
+def conditions(payout: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Write the conditions under which a pool is paid out, where they are not the usual ones."""
+    lines = []
+    for tag, values in CONDITIONS.items():
+        word = payout.get(tag)
+        if word and word != next(iter(values)):
+            sentence = values.get(word) or values["K"].replace("K", word)
+            lines.append((tag[2:].replace("-", " "), f"{word}: {sentence}"))
+    return lines
+
+
+def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
+    """Write what a pool is bound to; nothing of a pool of the first edition."""
+    binding = pool.binding
+    if not binding:
+        return []
+    asked = (
+        f"{binding['samples']}, SHA-256 {binding['samples_sha_256']}"
+        if ("samples" in binding)
+        else "a secret still"
+    )
+    until_ms = int(binding["join_until"])
+    return [
+        ("Questions", asked),
+        ("Sealed", binding.get("sealed", "")),
+        ("Asked by", name_of(binding["dataset_module"])),
+        ("Its owner", name_of(binding["dataset_owner"])),
+        ("Router", name_of(binding["router"])),
+        ("Join until", view.moment(until_ms) if until_ms != pool.facts["end_time"] else ""),
+        ("Bond", format_war(pool.bond) if pool.bond else ""),
+        ("Controls", binding.get("controls", "")),
+    ]
 
 
 def rule_text(name: str) -> str:
@@ -176,6 +220,7 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("95 % interval", f"{span(facts['interval'], '.4f')}; guessing {facts['chance']:.4f}"),
         ("Rank may be", span(facts["rank_set"], "d") + provisional),
+        ("Fate", "; ".join(facts["why"])),
         ("Answers taken", letters(facts["predictions"])),
         ("Right answers", letters(facts["labels"])),
         (

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import deploy, upload_model
-from benchpool.client.pools import PoolClient, PoolFacts, balance, supply
+from benchpool.client.pool_facts import PoolFacts
+from benchpool.client.pools import PoolClient, balance, supply
 from benchpool.client.standing import SETTLED, Field
 from benchpool.errors import HandlerError
 from benchpool.evaluation.sample import Sample, to_json

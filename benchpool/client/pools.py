@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +12,13 @@ from benchpool.ao.ids import find_titled
 from benchpool.ao.message import Message, Outgoing
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import Wallet, check_name
+from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.writer import Writer, send
 from benchpool.errors import ConfigError, PoolError, UnknownProcess
 from benchpool.evaluation.controls import ANSWERS_ONLY
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network, Party, Sent, ask
+from benchpool.store.data import file_id
 
 _FRACTIONS = {"score", "accuracy", "standard_error", "progress"}
 _RANKING = "Update-Leaderboard"
@@ -51,39 +52,6 @@ class PoolWatch(Protocol):
         """Show what came of a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolFacts:
-    """A pool as its Benchmark tells of it."""
-
-    facts: dict[str, Any]
-
-    def text(self, name: str) -> str:
-        """Return a fact as text, empty if it is not known."""
-        value = self.facts.get(name)
-        return "" if value is None else str(value)
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self.text("id")
-
-    @property
-    def title(self) -> str:
-        """Its title; it need not have one."""
-        return self.text("title")
-
-    @property
-    def dataset(self) -> str:
-        """The id of its dataset process."""
-        return self.text("dataset")
-
-    @property
-    def entries(self) -> int:
-        """How many models are in it."""
-        entries = self.facts.get("entries", self.facts.get("models", ()))
-        return entries if isinstance(entries, int) else len(entries)
-
-
 class PoolClient:
     """Talks to one Benchmark. Looking uses dry runs, which leave no trace.
 
@@ -109,6 +77,11 @@ class PoolClient:
         self._benchmark = network.resolve(benchmark)
         self._watch = watch
 
+    @property
+    def benchmark(self) -> str:
+        """The id of the Benchmark."""
+        return self._benchmark
+
     # -- looking -----------------------------------------------------------------------------
 
     def pools(self) -> list[PoolFacts]:
@@ -131,10 +104,14 @@ class PoolClient:
     def reports(self, pool: str) -> list[dict[str, Any]]:
         """Return what the data set reports of each entry, in the order of joining.
 
+        Nothing while the questions are sealed.
+
         Raises: PoolError.
         """
         found = self.get(pool)
-        reports = []
+        reports: list[dict[str, Any]] = []
+        if found.is_sealed:
+            return reports
         for entry in found.facts["models"]:
             named = {"Model": entry["model"], "Protocol": found.text("protocol")}
             answer = self._ask(found.dataset, "Get-Report", named)
@@ -148,6 +125,8 @@ class PoolClient:
                     "score": float(answer.tags["Score"]),
                     "standard_error": _error(answer.tags.get("Standard-Error")),
                     **json.loads(answer.data),
+                    "fate": entry.get("fate"),
+                    "why": entry.get("why", []),
                     "computing": self._computing(entry["model"]),
                     "controls": self._controls(found, entry["model"]),
                 }
@@ -256,10 +235,65 @@ class PoolClient:
         sent = self._send(token, "Transfer", tags, "", funder)
         return _wanted(sent, "Pool-Created")
 
-    def join(self, pool: str, model: str, *, owner: Wallet) -> Message:
-        """Enter a model process; return its `Joined-Pool`. Raises: PoolError with the reason."""
-        data = json.dumps({"dataset": pool, "model": model})
-        return _wanted(self._send(self._benchmark, "Join-Pool", {}, data, owner), "Joined-Pool")
+    def commit(self, made: str, *, owner: Wallet) -> int:
+        """Send a commitment to weights; return when it was made, in milliseconds.
+
+        Raises: PoolError with the reason.
+        """
+        sent = self._send(self._benchmark, "Commit-Entry", {"Commitment": made}, "", owner)
+        return int(_wanted(sent, "Commit-Entry-Response").tags["Committed-At"])
+
+    def join(
+        self,
+        pool: str,
+        model: str,
+        *,
+        owner: Wallet,
+        salt: str = "",
+        bond: int = 0,
+        token: str = "",
+    ) -> Message:
+        """Enter a model process; return its `Joined-Pool`.
+
+        Args:
+            pool: its id.
+            model: the process.
+            owner: whose it is; pays the bond, if there is one.
+            salt: reveals a commitment to its weights.
+            bond: what the pool asks for, in winston.
+            token: takes the bond.
+
+        Raises: PoolError with the reason.
+        """
+        if not bond:
+            wish = {"dataset": pool, "model": model, **({"salt": salt} if salt else {})}
+            sent = self._send(self._benchmark, "Join-Pool", {}, json.dumps(wish), owner)
+            return _wanted(sent, "Joined-Pool")
+        tags = {"Recipient": self._benchmark, "Quantity": str(bond)}
+        tags |= {"X-Join-Pool": pool, "X-Model": model, **({"X-Salt": salt} if salt else {})}
+        return _wanted(self._send(token, "Transfer", tags, "", owner), "Joined-Pool")
+
+    def weights(self, model: str) -> str:
+        """Return the data id of what a process has loaded, a model of this machine, or a file.
+
+        Raises: PrerequisiteError, ConfigError if there is no such model.
+        """
+        try:
+            process = self._network.info(model).id
+        except UnknownProcess:
+            return file_id(_model_file(model)[0])
+        try:
+            return self.info(process).get("Weights")
+        except PoolError:  # it does not even say what it is
+            return ""
+
+    def reveal(self, pool: PoolFacts, data_id: str, salt: str, *, owner: Wallet) -> Message:
+        """Have the data set load what was sealed; return its `Load-Data-Response`.
+
+        Raises: PoolError with the reason.
+        """
+        tags = {"DataTxID": data_id, "Salt": salt}
+        return _wanted(self._send(pool.dataset, "Load-Data", tags, "", owner), "Load-Data-Response")
 
     def worker(self, model: str, pool: PoolFacts, *, router: str | None, owner: Wallet) -> str:
         """Return the process of a model: one that is there, else a new LlamaWorker.

@@ -14,7 +14,8 @@ from string import ascii_uppercase
 from typing import Any, Final, NamedTuple
 
 from benchpool.ao.ids import find_titled
-from benchpool.client.pools import PoolClient, PoolFacts
+from benchpool.client.pool_facts import PoolFacts
+from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
 from benchpool.evaluation.pairs import (
     bootstrap_difference,
@@ -23,6 +24,8 @@ from benchpool.evaluation.pairs import (
     told_apart,
 )
 from benchpool.evaluation.statistics import LEVEL, above_chance, mcnemar, wilson
+from benchpool.pools.copies import Answer, Contender
+from benchpool.pools.ranking import Standing
 
 SETTLED: Final = frozenset({"paid", "refunded"})
 NEAR_TIE_NATS: Final = 0.1
@@ -101,6 +104,33 @@ class Field:
             }
             rows.append({**row, **sure})
         return rows
+
+    def contenders(self) -> list[Contender]:
+        """Return the entries as a settlement takes them, as far as their answers are told.
+
+        Log-likelihoods are not. The rows must be those of `PoolClient.get`.
+        """
+        return [
+            Contender(
+                Standing(
+                    row["model"],
+                    row["correct"],
+                    row["evaluated"],
+                    row["total"],
+                    row["joined_at"],
+                    order,
+                ),
+                self._answers(row),
+                row.get("committed_at"),
+                row["weights"],
+            )
+            for order, row in enumerate(self._rows)
+        ]
+
+    def _answers(self, row: Row) -> dict[int, Answer]:
+        done = self._sheets[row["model"]].done
+        whole = len(done) == row["evaluated"]
+        return {n: Answer(bool(each["correct"])) for n, each in done.items()} if whole else {}
 
     def find(self, text: str) -> str:
         """Find an entry by its name or id. Raises: PoolError, AmbiguousId."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from benchpool.errors import PoolError
+from benchpool.pools import sentences
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.winston import split
 
@@ -101,7 +102,7 @@ def why_nobody(rule_name: str, entries: int, evaluated: int) -> str:
     if not evaluated:
         return "no entry answered a question"
     proportional = rule_name == "Proportional"
-    return "no entry scored above a blind guess" if proportional else "no entry can be paid"
+    return "no entry scored above a blind guess" if proportional else "no entry is above chance"
 
 
 def find_rule(name: str) -> Rule:
@@ -159,25 +160,13 @@ def _proportional(paid: Sequence[Standing], chance: Fraction) -> list[int]:
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
-        rule.name: rule
-        for rule in (
-            Rule(
-                "ArithmeticDecrease",
-                "Of n entries the first gets n parts, the second n - 1, and the last one part.",
-                _arithmetic,
-            ),
-            Rule(
-                "GeometricDecrease",
-                "Every entry gets twice what the next one gets.",
-                _geometric,
-            ),
-            Rule("WinnerTakesAll", "The best entry gets everything.", _winner_takes_all),
-            Rule("Equal", "Every entry that answered anything gets the same.", _equal),
-            Rule(
-                "Proportional",
-                "Every entry gets in proportion to its score above a blind guess.",
-                _proportional,
-            ),
+        name: Rule(name, sentences.RULES[name], weights)
+        for name, weights in (
+            ("ArithmeticDecrease", _arithmetic),
+            ("GeometricDecrease", _geometric),
+            ("WinnerTakesAll", _winner_takes_all),
+            ("Equal", _equal),
+            ("Proportional", _proportional),
         )
     }
 )

@@ -38,6 +38,16 @@ class Decision:
     why: tuple[str, ...] = ()
 
 
+def forfeits(fate: str, unscored: int) -> bool:
+    """Tell whether an entry's bond is lost: it is a copy, a guesser, or failed at every question.
+
+    Args:
+        fate: What became of it; empty if nobody decided.
+        unscored: How many questions were given up.
+    """
+    return fate in ("copy", "not above chance") or (fate == "no answers" and unscored > 0)
+
+
 class ChanceTest(NamedTuple):
     """What the test against guessing says of an entry."""
 
@@ -96,8 +106,9 @@ class Grounds:
         if test is None:
             return score
         verdict = "better than guessing" if test.passed else "no better than a guesser may be"
+        family = f"{len(self.tests)} {'entry' if len(self.tests) == 1 else 'entries'}"
         return (
-            f"{score}: {verdict} (p = {_short(test.p)}; corrected for {len(self.tests)} entries"
+            f"{score}: {verdict} (p = {_short(test.p)}; corrected for {family}"
             f" {_short(test.corrected)}, at most {_short(LEVEL)} allowed)"
         )
 

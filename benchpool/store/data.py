@@ -19,6 +19,12 @@ _STALE_S: Final = 3600
 """How long nothing is written to what is still coming in."""
 
 
+def file_id(path: Path) -> str:
+    """Return the id that a file's bytes have as data. Raises: OSError if it cannot be read."""
+    with path.open("rb") as stream:
+        return encode_id(hashlib.file_digest(stream, "sha256").digest())
+
+
 class DataStore:
     """A folder of read-only files, each named by the base64url SHA-256 of its bytes.
 
@@ -54,8 +60,7 @@ class DataStore:
 
         Raises: OSError if it cannot be read.
         """
-        with source.open("rb") as stream:
-            data_id = encode_id(hashlib.file_digest(stream, "sha256").digest())
+        data_id = file_id(source)
         if not self._path(data_id).exists():
             self._keep(data_id, source)
         return data_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from hashlib import sha256
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import Field
@@ -84,14 +83,6 @@ class Join(State):
         if self.reference:
             pairs.append(("X-Reference", self.reference))
         return pairs
-
-
-def commitment(salt: str, participant: str, weights: str) -> str:
-    """Return the SHA-256 that commits to weights, 64 hexadecimal digits.
-
-    Of salt, participant and weights id, with colons between; the last two hold none.
-    """
-    return sha256(f"{salt}:{participant}:{weights}".encode()).hexdigest()
 
 
 def read_join(message: Message) -> Wish:

@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 from benchpool.errors import BenchpoolError, HandlerError, PoolError
+from benchpool.pools.commitment import commitment
 from benchpool.process import Message, handler
 from processes.pool.base import BenchmarkBase
-from processes.pool.join_request import Join, Wish, commitment, read_join, read_paid_join
+from processes.pool.join_request import Join, Wish, read_join, read_paid_join
 from processes.pool.payments import Payment
 from processes.pool.pool import Entry, Pool, Since
 from processes.pool.terms import LONGEST_TITLE

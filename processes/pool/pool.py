@@ -16,7 +16,7 @@ from pydantic import Field
 
 from benchpool.ao.clock import DAY_MS
 from benchpool.pools.copies import Contender
-from benchpool.pools.decision import Decision
+from benchpool.pools.decision import Decision, forfeits
 from benchpool.pools.ranking import Ranked, Standing, rank
 from benchpool.pools.settlement import Settlement, settle
 from benchpool.pools.terms import PayoutTerms
@@ -123,9 +123,8 @@ class Entry(State):
 
     @property
     def forfeits(self) -> bool:
-        """Whether its bond is lost: it is a copy, a guesser, or failed at every question."""
-        failed = self.fate == "no answers" and bool(self.unscored)
-        return failed or self.fate in ("copy", "not above chance")
+        """Whether its bond is lost."""
+        return forfeits(self.fate, self.unscored)
 
 
 class Pool(State):

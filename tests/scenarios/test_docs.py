@@ -1,4 +1,4 @@
-"""The tutorial, followed word by word: every console line is run, every line shown is found."""
+"""Pages, followed word by word: every console line is run, every line shown is found."""
 
 import os
 import re
@@ -13,7 +13,9 @@ from benchpool.errors import PrerequisiteError
 from benchpool.inference.files.catalogue import Catalogue
 
 ROOT = Path(__file__).parents[2]
-MEASURED = re.compile("Score-Response|^Score|^Answers taken|^Margin|^Runtime|log_likelihoods")
+MEASURED = re.compile(
+    "Score-Response|^Score|^Answers taken|^Margin|^Runtime|log_likelihoods| right"
+)
 """Lines with numbers that come of a model's answers."""
 
 
@@ -57,15 +59,19 @@ def plain(text: str) -> str:
 
 @pytest.mark.model
 @pytest.mark.slow
-def test_the_tutorial_does_what_it_says(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("page", "least"),
+    [("tutorial", 20), ("how-to/run-a-sealed-pool", 12), ("how-to/commit-an-entry", 9)],
+)
+def test_a_page_does_what_it_says(tmp_path: Path, page: str, least: int):
     try:
         Catalogue().find("smollm2-135m")
     except PrerequisiteError as error:
         pytest.skip(str(error))
     (tmp_path / "datasets").mkdir()
     shutil.copy(ROOT / "datasets" / "siqa-sample.jsonl", tmp_path / "datasets")
-    steps = console_blocks(ROOT / "docs" / "tutorial.md")
-    assert len(steps) > 20
+    steps = console_blocks(ROOT / "docs" / f"{page}.md")
+    assert len(steps) > least
     # One shell for all of it, so that DATA and POOL live on; a mark tells the outputs apart.
     script = "\n".join(f"{command} 2>&1; echo '@@@'" for command, _ in steps)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

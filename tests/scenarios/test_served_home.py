@@ -176,8 +176,10 @@ def open_pool(run_json: Callable[..., Any], tmp_path: Path) -> str:
     run_json("send", "--target", "WrappedAR", "--action", "Mint", *mint)
     terms = ("--dataset", "SiqaDataset", "--allocation", "WinnerTakesAll", "--funds", "0.000000001")
     made = run_json("pool", "create", *terms, "--title", "First", "--from", "ana")
+    committed = run_json("pool", "commit", "--model", "model", "--from", "ana")
+    assert committed["weights"] == weights
     joined = run_json("pool", "join", "First", "--model", "model", "--from", "ana")
-    assert joined["pool"] == made["id"]
+    assert (joined["pool"], joined["committed"]) == (made["id"], True)
     return str(made["id"])
 
 

@@ -19,6 +19,7 @@ from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_
 SAMPLES = [
     Sample(f"Context {n}.", "What then?", ("one", "two", "three"), n % 3 + 1) for n in range(9)
 ]
+COMPARE = ("pool", "compare", "First", "good", "weak")
 CREATE = ["pool", "create", "--dataset", "SiqaDataset", "--allocation", "WinnerTakesAll"]
 
 
@@ -72,8 +73,13 @@ def test_two_entries_are_compared(
 ) -> None:
     for name, correct in (("weak", 1), ("good", 8)):
         run("pool", "join", "First", "--model", model(name, correct), "--from", "alice")
-    run("advance", "2h")
-    found = run_json("pool", "compare", "First", "good", "weak")
+    run("advance", "25h")
+    running = run("pool", "compare", "First", "good", "weak")
+    assert "the pool is not paid yet" in running.stderr
+    assert "which choice is right is told when no pool asks any more" in running.stderr
+    assert {each["gold"] for each in run_json(*COMPARE)["questions"]} == {None}
+    run("advance", "30d")
+    found = run_json(*COMPARE)
     assert (found["n"], found["first"]["correct"], found["second"]["correct"]) == (9, 8, 1)
     only = found["only_first"], found["only_second"]
     assert only[0] - only[1] == 7
@@ -90,7 +96,7 @@ def test_two_entries_are_compared(
     shown = run("pool", "compare", "First", "good", found["second"]["model"], "--limit", "2")
     assert "Verdict        good is better" in shown.stdout
     assert f"{sum(only) - 2} more: --limit {sum(only)}" in shown.stderr
-    assert "the pool is not paid yet" in shown.stderr
+    assert "not paid yet" not in shown.stderr
     turned = run_json("pool", "compare", "First", "weak", "good")
     assert turned["interval"] == [-each for each in reversed(found["interval"])]
 
@@ -105,6 +111,7 @@ def test_compare_says_why_not(run: Any, pool: str, model: Callable[[str, int], s
 def test_create_takes_the_protocol_that_the_data_set_names_first(run: Any, run_json: Any) -> None:
     tags = ("--tag", "LlamaRouter=@LlamaRouter", "--tag", "Benchmark=@Benchmark")
     run("spawn", "Letters", "--name", "Letters", *tags)
+    run("send", "--target", "Letters", "--action", "Load-Data", "--data", to_json(SAMPLES))
     letters = [*CREATE, "--dataset", "Letters", "--funds", "1", "--from", "alice"]
     assert run_json(*letters)["protocol"] == "letters"
     assert run_json(*letters, "--protocol", "letters/bf16")["protocol"] == "letters/bf16"
@@ -212,8 +219,9 @@ def test_before_the_first_ranking_the_board_says_so(
     assert "nothing is ranked yet; ranked first at 2025-01-02T00:00:00Z" in done.stderr
     assert "0.0000" not in done.stdout
     assert "Next ranking  2025-01-02T00:00:00Z" in run("pool", "show", "First").stdout
-    assert "Score          0.8889  (8 of 9 answers)" in run("pool", "report", "First").stdout
+    assert "Score          –  (0 of 0 answers)" in run("pool", "report", "First").stdout
     run("advance", "1d")
+    assert "Score          0.8889  (8 of 9 answers)" in run("pool", "report", "First").stdout
     done = run("pool", "leaderboard", "First")
     assert "0.8889" in done.stdout
     assert "ranked again at 2025-01-03T00:00:00Z" in done.stderr
@@ -295,7 +303,7 @@ def test_a_refund_says_why(
 def test_the_report(run: Any, run_json: Any, pool: str, model: Callable[[str, int], str]) -> None:
     assert "no entries yet" in run("pool", "report", "First").stderr
     run("pool", "join", "First", "--model", model("good", 8), "--from", "alice")
-    run("advance", "2h")
+    run("advance", "25h")
     (facts,) = run_json("pool", "report", "First")
     assert (facts["name"], facts["correct"], facts["evaluated"]) == ("good", 8, 9)
     assert sum(facts["predictions"].values()) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,45 @@ from scipy import stats
 
 from benchpool import Network
 from benchpool.client.deployment import deploy
+from benchpool.evaluation.controls import CONTROLS
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.pools.allocation import RULES
+from benchpool.pools.sentences import CONDITIONS
+from benchpool.pools.sentences import CONTROLS as SENTENCES
+from benchpool.pools.terms import PayoutTerms
 
 PLAN = ("pool", "plan", "--questions", "180")
 
 
-def test_every_rule_is_listed_with_its_sentence(run: Any, run_json: Any) -> None:
-    said = run("pool", "rules").stdout
-    assert [each["name"] for each in run_json("pool", "rules")] == list(RULES)
-    for rule in RULES.values():
-        assert rule.name in said
-        assert rule.summary in said
+def test_every_term_is_listed_with_its_sentence(run: Any, run_json: Any) -> None:
+    said, listed = run("pool", "rules").stdout, run_json("pool", "rules")
+    named = {
+        tag: [each["name"] for each in listed if each["term"] == tag]
+        for tag in ("X-Allocation", *CONDITIONS)
+    }
+    assert named == {"X-Allocation": list(RULES)} | {
+        tag: list(values) for tag, values in CONDITIONS.items()
+    }
+    assert [each["name"] for each in listed if each["default"]] == [
+        *("above-chance", "flag", "exact", "")
+    ]
+    for each in listed:
+        assert each["name"] in said
+        assert each["summary"] in said
+
+
+def test_every_control_has_its_sentence() -> None:
+    assert tuple(SENTENCES) == CONTROLS
+
+
+def test_what_a_funder_reads_of_the_terms_is_what_they_are() -> None:
+    read = PayoutTerms.read({"X-Allocation": "Equal"}, Fraction(1, 3))
+    defaults = [next(iter(values)) for values in CONDITIONS.values()]
+    assert defaults == [read.eligible, read.near_copies, read.ties, ""]
+    for tag, values in CONDITIONS.items():
+        for word in values:
+            given = {"X-Allocation": "Equal", tag: word.replace("K", "3")}
+            assert (PayoutTerms.read(given, Fraction(1, 3)) == read) is (word in defaults)
 
 
 def test_a_plan_says_what_the_data_can_tell(run: Any, run_json: Any) -> None:

@@ -1,0 +1,175 @@
+"""benchpool pool create: fund a pool, on terms that are fixed with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchpool.cli import completion, output, session
+from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
+from benchpool.cli.pool import BenchmarkOption, TokenOption, pool_client
+from benchpool.cli.pool_terms import (
+    AllocationOption,
+    EligibleOption,
+    NearCopiesOption,
+    PlacesOption,
+    TiesOption,
+    is_duration,
+    payout_tags,
+    read_moment,
+)
+from benchpool.pools.sentences import BOND, CONTROLS
+
+
+def create(
+    *,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            metavar="D",
+            help="The dataset process, by name or id.",
+            autocompletion=completion.datasets,
+        ),
+    ],
+    allocation: AllocationOption,
+    funds: Annotated[str, typer.Option("--funds", metavar="WAR", help="In wAR, such as 1.5.")],
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="cloze or letters, with /bf16 to compute in BF16; default: the data set's first.",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="WHEN",
+            help="When it begins: in 12h, or at 2025-01-31T00:00:00Z; default now.",
+        ),
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--duration", help="How long it is open, such as 12h; default 30d."),
+    ] = None,
+    join_until: Annotated[
+        str | None,
+        typer.Option(
+            "--join-until",
+            metavar="WHEN",
+            help="Until when models may join: 7d after the start, or a time; default the end.",
+        ),
+    ] = None,
+    eligible: EligibleOption = None,
+    near_copies: NearCopiesOption = None,
+    ties: TiesOption = None,
+    places: PlacesOption = None,
+    bond: Annotated[
+        str | None, typer.Option("--bond", metavar="WAR", help=f"In wAR, such as 0.01. {BOND}")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="SHA256",
+            help="Only make it for these questions; see: benchpool data hash FILE.",
+        ),
+    ] = None,
+    sealed: Annotated[
+        str | None,
+        typer.Option(
+            "--sealed",
+            metavar="SHA256",
+            help="The seal of questions that are told when nobody can join any more;"
+            " see: benchpool data seal FILE.",
+        ),
+    ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            "--controls",
+            metavar="C,...",
+            help=" ".join(f"{name}: {text}" for name, text in CONTROLS.items()),
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
+    sender: FromOption = None,
+    benchmark: BenchmarkOption = "Benchmark",
+    token: TokenOption = "WrappedAR",  # noqa: S107 - a process
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Fund a pool by a Transfer to the Benchmark, and print the pool's id.
+
+    Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
+    """
+    from benchpool.ao.clock import parse_duration
+    from benchpool.cli.pool_view import rule_text, say_what_ranks_get
+    from benchpool.client.plan import EXPECTED, Plan
+    from benchpool.pools.terms import PayoutTerms
+    from benchpool.winston import format_war
+
+    quantity = read_war(funds, "--funds", "a pool")
+    bonded = None if bond is None else str(read_war(bond, "--bond", "a bond"))
+    if duration is not None:
+        parse_duration(duration)
+    if join_until is not None and not is_duration(join_until):
+        join_until = str(read_moment(join_until, "--join-until"))
+    with session.writing(home) as (network, writer):
+        client = pool_client(network, benchmark, writer, verbose=verbose)
+        asked = network.resolve(dataset)
+        if start is not None:
+            begins = is_duration(start) and network.clock.now() + parse_duration(start)
+            start = str(begins or read_moment(start, "--start"))
+        tags = {
+            "X-Dataset": asked,
+            "X-Protocol": protocol or client.first_protocol(asked),
+            "X-Start": start,
+            "X-Duration": duration,
+            "X-Join-Until": join_until,
+            "X-Bond": bonded,
+            "X-Data": data,
+            "X-Sealed": sealed,
+            "X-Controls": controls,
+            "X-Title": title,
+            **payout_tags(
+                allocation=allocation,
+                eligible=eligible,
+                near_copies=near_copies,
+                ties=ties,
+                places=places,
+            ),
+        }
+        terms = {name: value for name, value in tags.items() if value}
+        created = client.create(
+            token=network.resolve(token),
+            quantity=quantity,
+            terms=terms,
+            funder=session.signer(network, writer, sender),
+        )
+        made = client.get(created.tags["Pool"])
+        samples = int(client.info(asked).get("Samples") or 0)
+        rules = PayoutTerms.read(terms, client.chance(made))
+    if as_json:
+        output.print_json(made.facts)
+    else:
+        output.line(created.tags["Pool"])
+        output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
+    say_what_ranks_get(Plan(samples, EXPECTED, rules, quantity))
+
+
+def read_war(text: str, option: str, what: str) -> int:
+    """Read an amount that must be more than nothing. Raises: typer.BadParameter."""
+    from benchpool.errors import InvalidQuantity
+    from benchpool.winston import parse_war
+
+    try:
+        quantity = parse_war(text)
+    except InvalidQuantity as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+    if quantity == 0:
+        raise typer.BadParameter(f"{what} needs more than nothing", param_hint=option)
+    return quantity
