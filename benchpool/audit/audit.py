@@ -8,18 +8,16 @@ time (`recounts` and what it counts) and the pure functions of `benchpool.evalua
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
-from typing import Final
 
 from benchpool.ao.ids import find_titled
-from benchpool.audit.dataset import Count, Score
+from benchpool.audit.expected import Payments, expected_payments, key_of
 from benchpool.audit.ledger import Transfer
-from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
+from benchpool.audit.pool_facts import RecountedEntry, RecountedPool
 from benchpool.audit.pools import BenchmarkRecount
 from benchpool.audit.recompute import Again, recompute
 from benchpool.audit.recounts import Recounts
-from benchpool.audit.settlement import Claim, Due, recount_settlement, share_back
+from benchpool.audit.scores import Count, Score
 from benchpool.audit.statement import Check, Paid, Statement, StatementRow, check, due
 from benchpool.errors import PoolError, ReplayDivergence
 from benchpool.evaluation.metrics import accuracy, standard_error
@@ -94,15 +92,6 @@ def find_pool(recounts: Recounts, text: str) -> tuple[BenchmarkRecount, Recounte
     raise PoolError(f"there is no pool {text[:60]!r}; see them with: benchpool pool list")
 
 
-BOND: Final = "bond"
-Payments = dict[tuple[str, str, str], tuple[int, int]]
-"""By recipient, model (none of a refund) and what it is beside a reward: winston and place."""
-
-
-def _key(payment: SentPayment) -> tuple[str, str, str]:
-    return payment.recipient, payment.model, BOND if payment.bond else ""
-
-
 class _Audit:
     """The checks of one pool."""
 
@@ -120,7 +109,9 @@ class _Audit:
     def run(self) -> Statement:
         statement, pool = self._statement, self._pool
         ranked, counts = self._rank()
-        expected = self._expected(counts)
+        scores = {entry.model: self._score(entry) for entry in pool.entries.values()}
+        answers = {model: score.answers for model, score in scores.items() if score}
+        expected = expected_payments(pool, counts, answers)
         moved = [each for each in self._ledger.transfers.get(pool.id, []) if self._is_ours(each)]
         models = {each.reference: each.model for each in pool.payments}
         statement.paid = [
@@ -178,65 +169,6 @@ class _Audit:
             for entry in self._pool.entries.values()
         ]
         return rank(standings), counts
-
-    def _expected(self, counts: dict[str, Count]) -> Payments:
-        """Return what the rules give."""
-        pool = self._pool
-        gifts = pool.contributions()
-        due = self._due(counts)
-        payments: Payments = {}
-        refunds = gifts
-        lost: list[RecountedEntry] = []
-        if due is not None:
-            for model, winston in due.payouts.items():
-                owner = pool.entries[model].participant
-                payments[owner, model, ""] = winston, due.places[model]
-            gone = due.copies | due.guessers
-            lost = [
-                entry
-                for entry in pool.entries.values()
-                if entry.model in gone
-                or (not counts[entry.model].evaluated and counts[entry.model].unscored)
-            ]
-            back = share_back(sum(entry.bond for entry in lost), gifts)
-            refunds = {each: due.refunds.get(each, 0) + back.get(each, 0) for each in gifts}
-        if pool.settled >= 0:
-            payments |= {(giver, "", ""): (sum_, 0) for giver, sum_ in refunds.items() if sum_}
-            for entry in pool.entries.values():
-                if entry.bond and entry not in lost:
-                    payments[entry.participant, entry.model, BOND] = entry.bond, 0
-        return payments
-
-    def _due(self, counts: dict[str, Count]) -> Due | None:
-        """Settle the pool once more; None if everything goes back."""
-        pool = self._pool
-        tags = pool.tags or {"X-Allocation": pool.allocation, "X-Eligible": "all"}
-        distinct = not pool.first
-        if pool.settled < 0:  # by the present numbers, without what only the answers tell
-            tags, distinct = {**tags, "X-Ties": "exact"}, False
-        claims = [
-            Claim(
-                entry.model,
-                counts[entry.model].correct,
-                counts[entry.model].evaluated,
-                counts[entry.model].total,
-                entry.joined_ms,
-                entry.order,
-                entry.held,
-                self._answers(entry),
-                entry.weights,
-            )
-            for entry in pool.entries.values()
-        ]
-        untold = any(claim.correct and not claim.answers for claim in claims)
-        if pool.given_back or (tags.get("X-Ties") == "tiers" and untold):
-            return None
-        chance = Fraction(pool.chance)
-        return recount_settlement(claims, pool.contributions(), tags, chance, distinct=distinct)
-
-    def _answers(self, entry: RecountedEntry) -> dict[int, tuple[bool, tuple[float, ...]]]:
-        score = self._dataset.scores.get((self._pools.info.id, entry.answered))
-        return {} if score is None else score.answers
 
     def _rows(
         self,
@@ -386,7 +318,7 @@ class _Audit:
         """Compare what the Benchmark settled with what the rules give."""
         pool = self._pool
         first = [each for each in pool.payments if each.position == pool.settled]
-        sent: Payments = {_key(each): (each.quantity, each.rank) for each in first}
+        sent: Payments = {key_of(each): (each.quantity, each.rank) for each in first}
         problems = [
             f"{key[0]} was given {sent.get(key, (0, 0))[0]} winston"
             f"{f' for {key[1]}' if key[1] else ''}, the rule gives {expected.get(key, (0, 0))[0]}"
@@ -401,7 +333,7 @@ class _Audit:
         pool = self._pool
         problems = []
         settled = {
-            _key(each): each.quantity for each in pool.payments if each.position == pool.settled
+            key_of(each): each.quantity for each in pool.payments if each.position == pool.settled
         }
         by_reference = {each.reference: each for each in pool.payments}
         done: dict[tuple[str, str, str], int] = {}
@@ -411,7 +343,7 @@ class _Audit:
             if payment is None or (payment.recipient, payment.quantity) != said:
                 problems.append(f"transfer {transfer.id} is no payment that the Benchmark decided")
                 continue
-            key = _key(payment)
+            key = key_of(payment)
             done[key] = done.get(key, 0) + 1
             confirmed = pool.confirmed.count(transfer.debit)
             if confirmed != 1:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchpool.audit.audit import find_pool
-from benchpool.audit.dataset import Count, DatasetRecount, Score
+from benchpool.audit.dataset import DatasetRecount
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool, SentPayment
-from benchpool.audit.pools import BenchmarkRecount, held_since
+from benchpool.audit.pools import BenchmarkRecount
 from benchpool.audit.recounts import Recounts
+from benchpool.audit.scores import Count, Score
 from benchpool.errors import PoolError
 from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.scorers import score_cloze
@@ -214,7 +215,7 @@ class _Answers:
         standing = Standing(
             entry.model, right, len(answers), count.total, entry.joined_ms, entry.order
         )
-        return Contender(standing, answers, held_since(entry), entry.weights)
+        return Contender(standing, answers, entry.held, entry.weights)
 
     @property
     def _most(self) -> int | None:

@@ -19,6 +19,7 @@ from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
 from benchpool.audit.judges import Judge, asked
 from benchpool.audit.ledger import trusted
+from benchpool.audit.scores import Count, Score, is_response, said_counts, wrong_answers
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import protocol as evaluation_protocol
 from benchpool.evaluation.controls import controlled
@@ -27,15 +28,6 @@ from benchpool.store import DataStore
 
 MAX_FAILURES: Final = 3
 DEFAULT_LEASE_MS: Final = 2 * HOUR_MS
-
-
-class Count(NamedTuple):
-    """How far an entry has come."""
-
-    correct: int
-    evaluated: int
-    unscored: int
-    total: int
 
 
 class Sheet(NamedTuple):
@@ -69,20 +61,6 @@ class AskedQuestion:
     """Position of the message whose result asked it last."""
     answered_at: int = -1
     """Position of the answer that counts."""
-
-
-class Score(NamedTuple):
-    """A Score that was asked for, what the data set said and what a recount gives."""
-
-    position: int
-    model: str
-    protocol: str
-    said: Count | None
-    counted: Count | None
-    answers: dict[int, tuple[bool, tuple[float, ...]]]
-    """By the number of the question, those answered; only of a Score that asks for them."""
-    wrong: str = ""
-    """What of the answers that it told is not what was answered."""
 
 
 @dataclass(slots=True)
@@ -345,50 +323,21 @@ class DatasetRecount:
         right = sum(row.correct for row in done.values())
         is_known = (message.tags["Model"], protocol) in self._rows
         counted = Count(right, len(done), unscored, len(rows)) if is_known else None
-        reply = next((each for each in result.messages if _is_response(each)), None)
+        reply = next((each for each in result.messages if is_response(each)), None)
         asked = may and not self.first and "Answers" in message.tags
         answers = {n: (row.correct, row.nats) for n, row in done.items()} if asked else {}
         self.scores[message.sender, message.reference] = Score(
             message.position,
             message.tags["Model"],
             protocol,
-            _said(reply),
+            said_counts(reply),
             counted,
             answers,
-            _wrong(reply, answers) if asked else "",
+            wrong_answers(reply, answers) if asked else "",
         )
 
     def _report(self, message: Message, text: str) -> None:
         self.problems.append(f"position {message.position} of the data set: {text}")
-
-
-def _is_response(outgoing: Outgoing) -> bool:
-    return outgoing.tags.get("Action") == "Score-Response"
-
-
-def _wrong(reply: Outgoing | None, answers: dict[int, tuple[bool, tuple[float, ...]]]) -> str:
-    """Say which of the answers that were told was not given; empty if all were."""
-    if reply is None:
-        return ""
-    try:
-        told = {number: (bool(right), tuple(nats)) for number, right, nats in _decode(reply.data)}
-    except (msgspec.MsgspecError, ValueError, TypeError):
-        return "its answers cannot be read"
-    differ = sorted(n for n in {*told, *answers} if told.get(n) != answers.get(n))
-    return f"question {differ[0]} was answered otherwise than it told" if differ else ""
-
-
-def _said(outgoing: Outgoing | None) -> Count | None:
-    names = ("Correct", "Evaluated", "Unscored", "Total")
-    if outgoing is None:
-        return None
-    try:
-        return Count(*(int(outgoing.tags[name]) for name in names))
-    except (KeyError, ValueError):
-        return None
-
-
-_decode = msgspec.json.Decoder(list[tuple[int, int, list[float]]]).decode
 
 
 def request_text(outgoing: Outgoing) -> str | bytes:

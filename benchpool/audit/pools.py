@@ -12,7 +12,6 @@ from typing import Final
 from benchpool.ao.clock import DAY_MS
 from benchpool.ao.ids import module_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
-from benchpool.ao.tags import Tags
 from benchpool.audit.ledger import trusted
 from benchpool.audit.pool_facts import (
     AskedJoin,
@@ -23,6 +22,7 @@ from benchpool.audit.pool_facts import (
     SentPayment,
 )
 from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
+from benchpool.audit.scores import is_whole
 from benchpool.winston import parse_quantity
 
 LARGEST_SIZE: Final = 10_000
@@ -364,7 +364,7 @@ class BenchmarkRecount:
             self._give_back(pool, "other questions", message)
             return
         entry.asked, entry.answered = "", reference
-        if pool.status == "settling" and (pool.first or not known or _is_whole(tags)):
+        if pool.status == "settling" and (pool.first or not known or is_whole(tags)):
             entry.final = True
             pool.awaited -= 1
             if not pool.awaited:
@@ -387,14 +387,6 @@ def _all(result: Result, action: str) -> Iterator[Outgoing]:
 
 def _first(result: Result, action: str) -> Outgoing | None:
     return next(_all(result, action), None)
-
-
-def _is_whole(tags: Tags) -> bool:
-    """Tell whether every question is answered or given up, as a Score-Response says it."""
-    evaluated, unscored, total = (
-        int(tags.get(name, "0")) for name in ("Evaluated", "Unscored", "Total")
-    )
-    return 0 < total <= evaluated + unscored
 
 
 def _at(message: Message) -> str:
