@@ -16,9 +16,8 @@ from pydantic import Field
 
 from benchpool.ao.tags import Pair, normalise_name
 from benchpool.errors import HandlerError
-from benchpool.process import Message, State, handler
+from benchpool.process import Message, Process, State, handler
 from benchpool.winston import MAX_DIGITS, WAR_DECIMALS, Winston, parse_quantity
-from processes.guarded import Guarded
 from processes.tag_values import check_address, whole_number
 
 MAX_SUPPLY: Final = 10**MAX_DIGITS - 1
@@ -39,7 +38,7 @@ class Ledger(State):
     """An account that was emptied stays, with 0: to take a key out costs more than to keep it."""
 
 
-class WrappedAR(Guarded):
+class WrappedAR(Process):
     """Wrapped AR, an AO token."""
 
     state: Ledger

@@ -15,9 +15,9 @@ from benchpool.client.deployment import deploy, upload_model
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine import Answer, ChoicesAnswer, LogLikelihood, Request
 from benchpool.network import Network
+from benchpool.pools.commitment import commitment
 from benchpool.process import Message, Process, handler
 from benchpool.simulation.scripted_engine import MARK, ScriptedEngine
-from processes.pool.join_request import commitment
 
 DAY = 24 * 3_600_000
 FUNDS = 9_000

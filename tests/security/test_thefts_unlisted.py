@@ -69,18 +69,6 @@ def test_the_owner_of_a_benchmark_cannot_speak_for_its_token(heist: Heist) -> No
     assert sent.result.messages == ()
 
 
-def test_the_owner_of_a_token_cannot_spend_for_others(heist: Heist) -> None:
-    network = heist.network
-    tags = {"Authority": heist.address("thief")}
-    token = network.spawn("WrappedAR", tags, sender="thief")
-    ana = heist.address("ana")
-    network.send(token, "Mint", {"Quantity": "9", "Recipient": ana}, sender="thief")
-    forged = {"From-Process": ana, "Recipient": heist.address("thief"), "Quantity": "9"}
-    sent = network.send(token, "Transfer", forged, sender="thief")
-    assert "not trusted" in sent.result.output
-    assert network.process(token).state.balances == {ana: 9}
-
-
 def test_nobody_spawns_a_process_in_anothers_name(heist: Heist) -> None:
     tags = {"Authority": heist.address("thief"), "From-Process": heist.address("ana")}
     mine = spawn_dataset(heist, sender="thief", **tags)
