@@ -49,7 +49,7 @@ def sealed_by(way: str, home: Path) -> list[str]:
     return before
 
 
-@pytest.fixture(params=["mode", "file system"])
+@pytest.fixture(params=[pytest.param("mode", marks=pytest.mark.slow), "file system"])
 def look(request: pytest.FixtureRequest, finished: Path) -> Run:
     """Run a command on a finished home that can only be read."""
     before = sealed_by(request.param, finished)

@@ -135,7 +135,10 @@ def command(home: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["audit", "tiny", "--home", str(home), *words])
 
 
-@pytest.mark.parametrize("protocol", ["cloze", "letters", "cloze/bf16"])
+@pytest.mark.parametrize(
+    "protocol",
+    ["cloze", *(pytest.param(each, marks=pytest.mark.slow) for each in ("letters", "cloze/bf16"))],
+)
 def test_every_answer_comes_out_again_bit_for_bit(played, asked_again, protocol):
     done = asked_again(played(protocol=protocol))
     assert [(each.answers, each.drawn, each.same) for each in done.entries] == [(12, 12, 12)] * 2
@@ -157,6 +160,7 @@ def test_one_lie_is_named_with_its_place_model_and_question(played, asked_again)
     assert f"position {lie.position} of {lie.process}, tiny-ben, question 5" in done.detail
 
 
+@pytest.mark.slow
 def test_the_first_of_several_lies_is_the_first_of_the_log(played, asked_again):
     done = asked_again(played(lambda request, outcome: Liar(2)(request, Liar(7)(request, outcome))))
     assert [lie.number for lie in done.lies] == [3, 8]
@@ -164,6 +168,7 @@ def test_the_first_of_several_lies_is_the_first_of_the_log(played, asked_again):
     assert done.detail.endswith("; and 1 more")
 
 
+@pytest.mark.slow
 def test_text_that_a_model_did_not_write_is_a_lie(played, asked_again):
     done = asked_again(played(Liar(1), protocol="letters"))
     assert [lie.number for lie in done.lies] == [2]
@@ -171,6 +176,7 @@ def test_text_that_a_model_did_not_write_is_a_lie(played, asked_again):
     assert "'text': 'A'" in done.detail
 
 
+@pytest.mark.slow
 def test_an_answer_of_a_model_that_gives_none_is_a_lie(played, real):
     def silent(path: Path, precision: Any) -> Any:
         return Told(real.open(path, precision), lambda *_: Unanswered("it is too long"), {})
@@ -180,6 +186,7 @@ def test_an_answer_of_a_model_that_gives_none_is_a_lie(played, real):
     assert "it is too long" in statement.checks[-1].detail
 
 
+@pytest.mark.slow
 def test_on_another_runtime_a_margin_holds(played, asked_again):
     home = played(shifted, build="elsewhere")
     near = asked_again(home)
@@ -216,6 +223,7 @@ def test_the_log_decides_which_answers_are_drawn(played, real):
     assert asked != others
 
 
+@pytest.mark.slow
 def test_the_seed_is_the_hash_chain_at_the_settlement(played, asked_again):
     home = played()
     done = asked_again(home, 1)
@@ -229,6 +237,7 @@ def test_the_seed_is_the_hash_chain_at_the_settlement(played, asked_again):
     assert paid == [done.seed]
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_came_out_again(played):
     home = played()
     run = command(home, "--recompute", "3")
@@ -249,6 +258,7 @@ def test_the_command_ends_with_1_and_names_the_first_lie(played):
     assert "tiny-ben, question 5" in " ".join(run.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_3_where_a_models_file_is_missing(played):
     home = played()
     with Network(home) as network:
@@ -262,6 +272,7 @@ def test_the_command_ends_with_3_where_a_models_file_is_missing(played):
     assert "– the models give the drawn answers again: 2 bit for bit, 2 not compared" in run.stdout
 
 
+@pytest.mark.slow
 def test_text_of_another_runtime_is_not_compared(played):
     home = played(Liar(1), protocol="letters", build="elsewhere")
     run = command(home, "--recompute", "2", "--json")

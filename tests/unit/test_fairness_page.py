@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchpool.cli import app
@@ -25,6 +26,7 @@ def test_the_examples_give_what_is_shown():
     assert doctest.DocTestRunner().run(test, out=found.append).failed == 0, "".join(found)
 
 
+@pytest.mark.slow
 def test_the_table_and_the_plot_are_those_of_the_command(tmp_path: Path):
     (block,) = blocks("console")
     line, shown = block.split("\n", 1)

@@ -77,7 +77,7 @@ def test_a_plan_says_what_the_data_can_tell(run: Any, run_json: Any) -> None:
         ("--allocation", "Proportional"),
         ("--ties", "tiers"),
         ("--entries", "1"),
-        ("--questions", "33410"),
+        pytest.param(("--questions", "33410"), marks=pytest.mark.slow),
     ],
 )
 def test_what_noise_cannot_decide_gets_no_warning(run_json: Any, terms: tuple[str, ...]) -> None:
