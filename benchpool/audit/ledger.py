@@ -51,7 +51,7 @@ class LedgerRecount:
 
     def take(self, message: Message, result: Result | None) -> None:
         """Take the next entry of the log."""
-        if result is None or result.error or not trusted(self.info, message):
+        if result is None or result.error or not trusted(self.info, message, guarded=False):
             return
         action = message.action.lower()
         if action == "transfer":
@@ -129,9 +129,13 @@ class LedgerRecount:
         self.problems.append(f"position {message.position} of the token: {text}")
 
 
-def trusted(info: ProcessInfo, message: Message) -> bool:
-    """Tell whether a process may handle a message: who says it sent it did, and sent it here."""
-    pushed = bool(message.from_module) or info.edition == 1
+def trusted(info: ProcessInfo, message: Message, *, guarded: bool = True) -> bool:
+    """Tell whether a process may handle a message: who says it sent it did, and sent it here.
+
+    A token goes by its authorities alone; Benchmarks and data sets are guarded, and believe that
+    another process speaks only if the message was pushed out of it.
+    """
+    pushed = bool(message.from_module) or info.edition == 1 or not guarded
     return message.target == info.id and (
         message.sender == message.owner or (pushed and message.owner in info.authorities)
     )

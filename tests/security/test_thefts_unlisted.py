@@ -7,6 +7,7 @@ import json
 import pytest
 from heists import FUNDS, Heist, spawn_dataset
 
+from benchpool.audit.audit import audit
 from benchpool.evaluation import prompts
 from benchpool.evaluation.sample import Sample, to_json
 
@@ -67,6 +68,24 @@ def test_the_owner_of_a_benchmark_cannot_speak_for_its_token(heist: Heist) -> No
     sent = network.send(bench, "Credit-Notice", forged, sender="thief")
     assert "not trusted" in sent.result.output
     assert sent.result.messages == ()
+
+
+def test_an_audit_believes_whom_the_token_believes(heist: Heist) -> None:
+    """Who owns a token says who may speak for others there, as on AO: what they pay is paid."""
+    network, ana = heist.network, heist.address("ana")
+    token = network.spawn("WrappedAR", {"Authority": heist.address("ben")})
+    bench = network.spawn("Benchmark", {"WrappedAR": token})
+    dataset = spawn_dataset(heist, Benchmark=bench)
+    network.send(token, "Mint", {"Quantity": "9", "Recipient": ana})
+    terms = {"X-Dataset": dataset, "X-Allocation": "Equal", "X-Duration": "1d"}
+    paid = {"From-Process": ana, "Recipient": bench, "Quantity": "9"}
+    network.send(token, "Transfer", paid | terms, sender="ben")
+    pool = network.inbox("ana")[-1].tags["Pool"]
+    network.advance("1d")
+    network.send(bench, "Allocate-Rewards")
+    assert network.process(token).state.balances[ana] == 9
+    statement = audit(network.store, network.data, pool, registry=network.registry)
+    assert [each for each in statement.checks if not each.passed] == []
 
 
 def test_nobody_spawns_a_process_in_anothers_name(heist: Heist) -> None:
