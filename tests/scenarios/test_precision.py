@@ -19,6 +19,7 @@ def dry(network, process, action, tags):
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_each_precision_has_a_board_of_its_own(tmp_path):
     smollm2 = Catalogue().find("smollm2-135m")
     with Network(tmp_path / "home", seed=1) as network:

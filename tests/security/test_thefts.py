@@ -179,6 +179,7 @@ def test_who_answers_only_what_it_knows_is_no_surer(heist: Heist) -> None:
     assert heist.gain("thief") == heist.gain("ana")
 
 
+@pytest.mark.slow
 def test_a_pool_of_one_winston_does_not_starve_a_rich_one(heist: Heist) -> None:
     poor, rich = heist.fund(1), heist.fund()
     shams = [heist.model("thief", f"sham{n}", n % 5, remark=str(n)) for n in range(140)]

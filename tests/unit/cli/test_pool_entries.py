@@ -335,6 +335,7 @@ def test_answers_per_character_are_in_the_log(run: Any, run_json: Any) -> None:
     assert report["good"] != 26
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settled")
 def test_answers_by_another_protocol_must_be_in_the_log(run: Any, run_json: Any, join: Any) -> None:
     missing = run(*OTHER, "--protocol", "letters", code=1).stderr

@@ -186,7 +186,8 @@ def test_an_answer_does_not_depend_on_what_it_is_packed_with(tiny):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["stored", "bf16"])
 def test_an_answer_of_the_real_model_does_not_depend_on_its_neighbours(smol, precision):
     with LlamaCppEngine(smol, threads=1, precision=precision) as engine:
         assert engine.runtime.layout == "canonical-2"
