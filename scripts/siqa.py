@@ -17,10 +17,9 @@ from typing import Any
 
 from benchpool import Network
 from benchpool.client.deployment import deploy, sample_path, upload_model
-from benchpool.errors import BenchpoolError, HandlerError, PoolError
+from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.sample import load_samples, to_json
 from benchpool.inference.files.catalogue import Catalogue
-from benchpool.network import ask
 from benchpool.store.home import find_home
 
 DATASET = "SiqaDataset"
@@ -78,14 +77,14 @@ def evaluate(network: Network, options: argparse.Namespace) -> dict[str, Any]:
     name = path.stem if options.model.endswith(".gguf") else options.model
     model = network.names().get(name) or upload_model(network, path, name)
     tags = {"Model": model, "Name": name, "Protocol": options.protocol}
-    try:
-        ask(network, DATASET, "Score", tags)
-    except PoolError:  # it was not asked for before
+    if network.send(DATASET, "Score", tags).reply().action != "Score-Response":
+        # It was not asked for before.
         network.send(DATASET, "Benchmark", tags | {"Weights": network.data.put_file(path)}).reply(
             "Benchmark-Response"
         )
     for _ in range(MAX_TICKS):
-        answer = ask(network, DATASET, "Score", tags).tags
+        # By a message of the owner: to others, and to dry runs, the last Score is told again.
+        answer = network.send(DATASET, "Score", tags).reply("Score-Response").tags
         if int(answer["Unevaluated"]) == 0:
             break
         network.advance("1h")

@@ -107,7 +107,7 @@ def test_a_fault_strikes_the_same_keys_always():
 @pytest.mark.slow
 def test_a_failing_plan_is_made_small(monkeypatch):
     monkeypatch.setattr(MessengerUnit, "resume", lambda self: 0)
-    plan = make_plan(0)
+    plan = make_plan(1)
     broken = {each.invariant for each in run_plan(plan).violations}
     assert broken
     small = shrink_plan(plan, lambda each: "every message is evaluated" in _broken(each))

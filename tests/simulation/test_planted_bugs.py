@@ -23,7 +23,7 @@ def _load():
 
 
 BUGS = _load()
-ENOUGH = 60
+ENOUGH = 120
 
 pytestmark = [pytest.mark.simulation, pytest.mark.slow]
 
