@@ -93,6 +93,8 @@ class InstantDataset(Process):
 class InstantRouter(Process):
     """Knows every model."""
 
+    roles: ClassVar[tuple[str, ...]] = ("router",)
+
     @handler("Get-Model")
     def get_model(self, message: Message) -> None:
         """Say that the model is there."""
