@@ -63,6 +63,7 @@ def look(request: pytest.FixtureRequest, finished: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_every_command_that_looks_works(look: Run, tmp_path: Path) -> None:
     for words in LOOKS:
         assert look(*words) or words == ["model", "stats"], words

@@ -196,6 +196,7 @@ def test_on_another_runtime_a_margin_holds(played, asked_again):
     assert (len(far.lies), far.lies[0].same_runtime) == (12, False)
 
 
+@pytest.mark.slow
 def test_the_log_decides_which_answers_are_drawn(played, real):
     home = played()
 

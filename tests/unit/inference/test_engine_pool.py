@@ -66,7 +66,8 @@ def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout,
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("precision", ["stored", pytest.param("bf16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["stored", "bf16"])
 def test_the_real_model_gives_the_same_bits_for_any_number_of_workers(smol, make_pool, precision):
     given = []
     for workers in (1, 3):
@@ -156,7 +157,7 @@ class Fragile(IsolatedEngine):
         yield from super().stream(requests)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers):
     monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
     with LlamaCppEngine(tiny) as direct:
