@@ -14,7 +14,7 @@ from benchpool.audit.judges import judge_of
 from benchpool.audit.ledger import LedgerRecount
 from benchpool.audit.links import Links
 from benchpool.audit.pools import BenchmarkRecount
-from benchpool.errors import BenchpoolError, PoolError, PrerequisiteError, UnknownModule
+from benchpool.errors import BenchpoolError, PoolError
 from benchpool.extensions.outside import old_positions
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
@@ -65,10 +65,7 @@ class Recounts:
         return BenchmarkRecount(info, self._serves)
 
     def _serves(self, module: str, role: str) -> bool:
-        try:
-            return role in getattr(self._registry.find(module), "roles", ())
-        except (UnknownModule, PrerequisiteError):
-            return False
+        return role in self._registry.roles(module)
 
     def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
         return DatasetRecount(info, self.data, judge_of(info, self._registry))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchpool.errors import HandlerError, PrerequisiteError, UnknownModule
+from benchpool.errors import HandlerError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.process.registry import Registry
 
@@ -19,13 +19,10 @@ class Modules(Extension):
 
         See `Process.roles`. Code that somebody uploaded is installed nowhere.
         """
-        told = self._recorder.ask(lambda: role in self._roles(module), failure=HandlerError)
-        return bool(told)
-
-    def _roles(self, module: str) -> tuple[str, ...]:
-        if self._registry is None:
-            return ()
-        try:
-            return tuple(getattr(self._registry.find(module), "roles", ()))
-        except (UnknownModule, PrerequisiteError):
-            return ()
+        registry = self._registry
+        return bool(
+            self._recorder.ask(
+                lambda: registry is not None and role in registry.roles(module),
+                failure=HandlerError,
+            )
+        )

@@ -46,6 +46,13 @@ class Registry:
             return module
         return next((name for name in self.names() if module_id(name) == module), module)
 
+    def roles(self, name: str) -> tuple[str, ...]:
+        """Return what a module says it is for; nothing of one that is not installed here."""
+        try:
+            return tuple(getattr(self.find(name), "roles", ()))
+        except (UnknownModule, PrerequisiteError):
+            return ()
+
     def find(self, name: str) -> Module:
         """Return a module by its name or id.
 

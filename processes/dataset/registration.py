@@ -148,7 +148,8 @@ class DatasetRegistration(DatasetBase):
         if model.id not in share.models:
             share.models.append(model.id)
         present = rows.counts(model).total
-        self._add_rows(model, rows.samples()[present:most])
+        if present < most:
+            self._add_rows(model, rows.samples()[present:most])
 
     def _create_tables(self) -> None:
         made = tables(self.card.choices)
