@@ -94,7 +94,8 @@ class Running:
 
     def __init__(self, home: Path, options: Options = Options(port=0), **settings: Any) -> None:  # noqa: B008
         fresh = {} if home.exists() else {"signed": True}
-        self.network = Network(home, clock=WallClock(), **fresh, **settings)
+        clock = settings.pop("clock", None) or WallClock()
+        self.network = Network(home, clock=clock, **fresh, **settings)
         self.server = Server(self.network, options)
         self.error: BaseException | None = None
         self._ready = threading.Event()

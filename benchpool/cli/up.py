@@ -38,6 +38,14 @@ def up(
         bool,
         typer.Option("--go-live", help="Do not ask whether a home of virtual time moves to today."),
     ] = False,
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead",
+            help="Serve a home whose time is ahead of the machine's clock, at half pace until it"
+            " is not.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not show requests; nor does --json.")
     ] = False,
@@ -90,6 +98,7 @@ def up(
         on_ready=ready,
         on_stop=lambda: output.note(_STOPPING),
         on_request=None if quiet or as_json else _show_request,
+        ahead=ahead,
     )
     output.note("stopped; what was pending is taken up at the next start")
 

@@ -16,10 +16,12 @@ def routes(context: Context) -> APIRouter:
 
     @router.get("/health", responses=documented())
     async def health() -> Response:
-        """Say whether the network takes messages."""
+        """Say whether the network takes messages, and what is wrong with the clock, if it is."""
         if context.bus.failure is not None:
             raise Unavailable(f"the network cannot go on: {context.bus.failure}")
-        return answer({"status": "ok", "waiting": context.bus.waiting})
+        trouble = context.network.timeline.trouble()
+        clock = {"clock": trouble} if trouble else {}
+        return answer({"status": "ok", "waiting": context.bus.waiting, **clock})
 
     @router.get("/metrics", responses=documented(media="text/plain"))
     async def metrics() -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from benchpool.ao.clock import WallClock
+from benchpool.ao.clock import SECOND_MS, WallClock
 from benchpool.errors import ConfigError, StoreError
 from benchpool.network import Network
 from benchpool.process.registry import Registry
@@ -221,6 +221,16 @@ class Server:
         metrics.watch(
             "benchpool_queue_depth", "Requests that wait for the network.", lambda: bus.waiting
         )
+        metrics.watch(
+            "benchpool_ticking_processes",
+            "Processes whose cron ticks wait for their turn.",
+            lambda: network.timeline.waiting,
+        )
+        metrics.watch(
+            "benchpool_clock_ahead_seconds",
+            "How far the machine's clock is ahead of the network's time; below 0: behind it.",
+            lambda: network.timeline.off_ms / SECOND_MS,
+        )
         metrics.watch_engines(network.host.backend.stats)
 
     def _url(self, listening: socket.socket) -> str:
@@ -274,6 +284,7 @@ def serve_home(
     on_stop: Callable[[], None] = lambda: None,
     on_request: OnRequest | None = None,
     registry: Registry | None = None,
+    ahead: bool = False,
     **settings: Any,
 ) -> None:
     """Serve the network of a home until SIGINT or SIGTERM; the second of them ends the program.
@@ -286,6 +297,7 @@ def serve_home(
         on_stop: called when a signal has come.
         on_request: see `OnRequest`.
         registry: modules beside the installed ones.
+        ahead: serve a home whose time is ahead of the machine's clock, see `WallClock`.
         settings: further arguments of `Network`.
 
     Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
@@ -293,7 +305,7 @@ def serve_home(
     settings.setdefault("signed", True)  # clients look at signatures
     sockets = listen(options)  # before the home's time moves on
     try:
-        network = Network(home, clock=WallClock(), registry=registry, **settings)
+        network = Network(home, clock=WallClock(ahead=ahead), registry=registry, **settings)
     except BaseException:
         close_all(sockets)
         raise

@@ -62,6 +62,10 @@ class Limits:
     """Processes that one evaluation may ask for."""
     spawns_per_process: int = 1_000
     """Processes that one process and those it spawned, in turn, may bring forth in all."""
+    crons_per_process: int = 16
+    """Cron-Intervals of one process."""
+    ticks_per_second: int = 100
+    """Cron ticks by the wall clock, of all processes in turn; those beyond are coalesced."""
     pending_per_process: int = 250_000
     """Messages that may wait for one process."""
     evaluation_seconds: float = 60
@@ -87,6 +91,11 @@ class Limits:
         for text in (item.target, *chain.from_iterable(item.tags.pairs), item.data):
             check_text(text)
         self._check("this message", item.target, item.tags, item.data)
+
+    def check_crons(self, count: int) -> None:
+        """Accept so many crons of a process that is to be spawned. Raises: LimitExceeded."""
+        if count > self.crons_per_process:
+            raise _too_much("this process has crons", count, self, "crons_per_process")
 
     # -- from a handler ----------------------------------------------------------------------
 
