@@ -95,7 +95,10 @@ class Limits:
     def check_crons(self, count: int) -> None:
         """Accept so many crons of a process that is to be spawned. Raises: LimitExceeded."""
         if count > self.crons_per_process:
-            raise _too_much("this process has crons", count, self, "crons_per_process")
+            raise LimitExceeded(
+                f"this process has {count:,} crons; at most {self.crons_per_process:,} are allowed"
+                " (crons_per_process)"
+            )
 
     # -- from a handler ----------------------------------------------------------------------
 

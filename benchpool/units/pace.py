@@ -25,7 +25,7 @@ class Pace:
     def __init__(self, per_second: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
         self._now_s = now_s
-        self._slice = MOST
+        self._slice = 1
         self._second = 0
         self._left = per_second
         self._rest_until_s = 0.0
@@ -45,7 +45,8 @@ class Pace:
         if not ticks:
             seconds = max(seconds, IDLE_S)
         elif seconds > 0:
-            self._slice = max(1, min(MOST, int(ticks * SLICE_S / seconds)))
+            # Growing slowly: at a start, the first ticks of all processes take long.
+            self._slice = max(1, min(MOST, 2 * self._slice, int(ticks * SLICE_S / seconds)))
         self._rest_until_s = self._now_s() + seconds
 
     def wait_s(self) -> float:
