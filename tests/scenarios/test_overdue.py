@@ -19,14 +19,12 @@ from benchpool.process import Message
 from benchpool.simulation.scripted_engine import ScriptedEngines
 from processes.benchmark import Benchmark
 from processes.pool.pool import Pool
-from processes.siqa import SiqaDataset
 
 RIGHTS = [1] * 6
 
 
 def settling(pools: Any, pool: str) -> Check:
-    statement = pools if isinstance(pools, Statement) else audited(pools, pool)
-    return next(check for check in statement.checks if check.name == NAME)
+    return next(check for check in audited(pools, pool).checks if check.name == NAME)
 
 
 def audited(pools: Any, pool: str) -> Statement:
@@ -107,7 +105,6 @@ def test_a_pool_whose_evaluation_runs_waits_and_is_settled_when_its_patience_end
 ) -> None:
     pools = open_pools()
     pool = pools.fund(9, **{"X-Duration": "2d"})
-    monkeypatch.setattr(SiqaDataset, "per_tick", 0, raising=False)
     pools.network.timeline._cron._heap = [
         item for item in pools.network.timeline._cron._heap if item[1].entry.interval_ms == DAY_MS
     ]  # nothing is evaluated
@@ -163,3 +160,18 @@ def test_the_command_ends_with_1_and_says_why(tmp_path: Path, open_pools: Any) -
     assert f"✗ {NAME}: " in said.output
     assert "1 of 12 checks failed" in said.output
     assert audit_home(home, pool).status == "closed"
+
+
+def test_a_pool_that_richer_ones_were_settled_before_waits_for_its_turn(
+    open_pools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("processes.pool.settling", "benchpool.audit.ticks"):
+        monkeypatch.setattr(f"{module}.LARGEST_SIZE", 1)
+    pools = open_pools()
+    poor, rich = (pools.fund(funds, **{"X-Duration": "2d"}) for funds in (3, 9))
+    pools.network.advance("2d")
+    assert settling(pools, rich).passed is True
+    assert "richer pools came first" in settling(pools, poor).detail
+    pools.network.advance("1d")
+    assert audited(pools, poor).passed
+    assert settling(pools, poor).passed is True
