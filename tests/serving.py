@@ -20,7 +20,9 @@ from benchpool.ao.clock import WallClock
 from benchpool.ao.dataitem import DataItem, sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.network import Network
-from benchpool.server.run import Options, Server
+from benchpool.server.bounds import DEFAULT_BOUNDS, Bounds
+from benchpool.server.run import Server
+from benchpool.server.sockets import Options
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
@@ -92,10 +94,16 @@ def actions(result: dict[str, Any]) -> list[str]:
 class Running:
     """A server in a thread of this program."""
 
-    def __init__(self, home: Path, options: Options = Options(port=0), **settings: Any) -> None:  # noqa: B008
+    def __init__(
+        self,
+        home: Path,
+        options: Options = Options(port=0),  # noqa: B008
+        bounds: Bounds = DEFAULT_BOUNDS,
+        **settings: Any,
+    ) -> None:
         fresh = {} if home.exists() else {"signed": True}
         self.network = Network(home, clock=WallClock(), **fresh, **settings)
-        self.server = Server(self.network, options)
+        self.server = Server(self.network, options, bounds=bounds)
         self.error: BaseException | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)

@@ -21,7 +21,8 @@ from benchpool.audit.replay import replay_home
 from benchpool.client.deployment import sample_path
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
-from benchpool.server.run import Options, Server
+from benchpool.server.run import Server
+from benchpool.server.sockets import Options
 from benchpool.server.transactions import Transactions
 from benchpool.units.limits import Limits
 
