@@ -57,7 +57,7 @@ def more_files() -> int:
 def connections_for(files: int, wanted: int) -> int:
     """Say how many connections leave the network enough of the files that may be open."""
     room = max(files - _FILES_OF_STORES, files // 4)
-    return max(_LEAST_CONNECTIONS, min(wanted, room))
+    return min(wanted, max(_LEAST_CONNECTIONS, room))
 
 
 def open_files() -> int:

@@ -39,7 +39,8 @@ class Connections:
         self._open: set[Protocol] = set()
         self._unsent = 0
         """At least what waits to be sent: counted up with each answer, and anew now and then."""
-        self._bodies = 0
+        self.bodies_bytes = 0
+        """Of bodies in memory."""
         self._held_most = 0
         self._looking: asyncio.Task[None] | None = None
         self.on_look: Callable[[], None] = lambda: None
@@ -85,22 +86,26 @@ class Connections:
 
     def hold(self, size: int) -> bool:
         """Count bytes of a body in; False, and nothing is counted, if there is no room for them."""
-        if self._bodies + size > self.bounds.bodies_bytes:
+        if self.bodies_bytes + size > self.bounds.bodies_bytes:
             return False
-        self._bodies += size
-        self._held_most = max(self._held_most, self._bodies)
+        self.bodies_bytes += size
+        self._held_most = max(self._held_most, self.bodies_bytes)
         return True
 
     def release(self, size: int) -> None:
         """Count bytes of a body out."""
-        self._bodies -= size
+        self.bodies_bytes -= size
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes of answers clients have not taken."""
+        return sum(each.unsent for each in self._open)
 
     def sent(self, size: int) -> None:
         """Count bytes of an answer; clients that have not taken theirs for longest make room."""
         self._unsent += size
         if self._unsent <= self.bounds.unsent_bytes:
             return
-        self._unsent = sum(each.unsent for each in self._open)
+        self._unsent = self.unsent_bytes()
         self._held_most = max(self._held_most, self._unsent)
         waiting = sorted(
             (each for each in self._open if each.unsent), key=lambda each: each.stalled_since
@@ -122,8 +127,8 @@ class Connections:
                 why = each.overdue(now_s)
                 if why:
                     self._ended(why)
-            self._unsent = sum(each.unsent for each in self._open)
-            if self._held_most > _LARGE_BYTES > self._bodies + self._unsent:
+            self._unsent = self.unsent_bytes()
+            if self._held_most > _LARGE_BYTES > self.bodies_bytes + self._unsent:
                 self._held_most = 0
                 await asyncio.to_thread(give_memory_back)
             self.on_look()

@@ -48,22 +48,26 @@ class Reserves:
         self._files = files
         self._looked_s = float("-inf")
         self._disk = shutil.disk_usage(folder)
+        self.reserve_bytes = limits.disk_reserve_bytes or min(
+            _MOST_RESERVE, self._disk.total // _SHARE
+        )
+        """What messages leave free on the disk; uploads leave twice as much."""
         self._open = 0
         self._most_uploads = most_uploads
-        self._uploads = 0
+        self.uploads = 0
+        """How many are under way."""
         self._coming = 0
         """Bytes of uploads that are under way."""
 
     @property
-    def reserve_bytes(self) -> int:
-        """What messages leave free on the disk; uploads leave twice as much."""
+    def free_bytes(self) -> int:
+        """What is free on the disk."""
         self._look()
-        return self._limits.disk_reserve_bytes or min(_MOST_RESERVE, self._disk.total // _SHARE)
+        return self._disk.free
 
     def check_message(self) -> None:
         """Accept that something is written. Raises: RefusedRequest (507), Unavailable."""
-        self._look()
-        if self._disk.free < self.reserve_bytes:
+        if self.free_bytes < self.reserve_bytes:
             raise RefusedRequest(
                 "the server's disk is nearly full: no messages are taken until there is room", FULL
             )
@@ -99,19 +103,18 @@ class Reserves:
             else:
                 self._check_upload(0)  # others may have filled the disk meanwhile
 
-        if self._uploads >= self._most_uploads:
-            raise Unavailable(f"{self._uploads} uploads are under way; ask again later")
-        self._uploads += 1
+        if self.uploads >= self._most_uploads:
+            raise Unavailable(f"{self.uploads} uploads are under way; ask again later")
+        self.uploads += 1
         try:
             take(size)
             yield write
         finally:
-            self._uploads -= 1
+            self.uploads -= 1
             self._coming -= held
 
     def _check_upload(self, size: int) -> None:
-        self._look()
-        if self._disk.free - size < 2 * self.reserve_bytes:
+        if self.free_bytes - size < 2 * self.reserve_bytes:
             raise RefusedRequest(
                 "the server's disk is nearly full: no uploads are taken until there is room", FULL
             )

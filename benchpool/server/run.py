@@ -55,6 +55,8 @@ class Server:
         self._sockets = sockets
         self._on_request = on_request
         self._metrics = Metrics()
+        self.context: Context | None = None
+        """What its parts share, while it serves."""
         self._connections = bounded_connections(bounds, self._metrics)
         self._stopping: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,7 +73,7 @@ class Server:
         try:
             sockets = self._sockets or listen(self._options)
             bus = Bus(network, self._metrics, self._failed)
-            context = self._context(bus, sockets)
+            self.context = context = self._context(bus, sockets)
             try:
                 await self._serve(context, sockets, on_ready)
             finally:

@@ -152,7 +152,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(serve: Serve, home: Path) -> N
     client, _ = serve()
     raw = upload(b"x" * 3_000_000).raw
     with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as line:
-        line.sendall(b"POST /tx HTTP/1.1\r\nHost: here\r\n")
+        line.sendall(b"POST /tx HTTP/1.1\r\nHost: localhost\r\n")
         line.sendall(b"Content-Length: %d\r\n\r\n" % len(raw) + raw[:2_000_000])
         while not any(name.startswith("incoming-") for name in kept(home)):
             time.sleep(0.01)
