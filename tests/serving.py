@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -130,8 +131,19 @@ class Running:
 
 
 @contextmanager
-def up(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """Run `benchpool up` as a program of its own; give it with its addresses."""
+def up(
+    home: Path, *options: str, files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run `benchpool up` as a program of its own; give it with its addresses.
+
+    Args:
+        files: how many files it may open.
+    """
+
+    def limit() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     environment = {**os.environ, "BENCHPOOL_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-m", "benchpool", "up", "--port", "0", "--json", *options],
@@ -139,6 +151,7 @@ def up(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=limit,  # noqa: PLW1509 - no thread is at anything yet
     ) as program:
         try:
             assert program.stdout is not None

@@ -23,7 +23,7 @@ from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
 from benchpool.server.run import Server
 from benchpool.server.sockets import Options
-from benchpool.server.transactions import Transactions
+from benchpool.server.transactions import Moment
 from benchpool.units.limits import Limits
 
 KEY = Ed25519Signer(b"u" * 32)
@@ -235,14 +235,14 @@ def test_the_same_weights_are_the_same_whoever_uploaded_them(serve: Serve, home:
 def test_nobodys_message_waits_for_a_look_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client, _ = serve()
     looking, enough = threading.Event(), threading.Event()
-    find = Transactions.find
+    find = Moment.find
 
-    def slow(self: Transactions, *given: Any) -> Any:
+    def slow(self: Moment, *given: Any) -> Any:
         looking.set()
         assert enough.wait(30)
         return find(self, *given)
 
-    monkeypatch.setattr(Transactions, "find", slow)
+    monkeypatch.setattr(Moment, "find", slow)
     query = {"query": '{ transaction(id: "%s") { id } }' % ("A" * 43)}
     answers: list[httpx.Response] = []
     asker = threading.Thread(target=lambda: answers.append(client.post("/graphql", json=query)))
