@@ -50,6 +50,8 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
+        for why in ("full", "replaced", "head", "body", "answer", "closing", "unsent"):
+            self.dropped.labels(why)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Show a number that somebody else keeps."""

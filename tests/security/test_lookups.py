@@ -293,3 +293,24 @@ def test_sigterm_ends_a_server_that_is_asked_for_much(tmp_path: Path) -> None:
         assert program.wait(HANGS) == 0
         for line in lines:
             line.close()
+
+
+def test_pages_of_large_messages_and_results_end_early(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("evaluations", "scheduler"):
+        monkeypatch.setattr(f"benchpool.server.{module}.PAGE_BYTES", 1_000)
+    client = Client(server.url)
+    token = client.spawn("WrappedAR", Ticker="wAR")
+    sent = [client.send(token, "Balances", b"x" * 700) for _ in range(5)]
+    page = client.http.get(f"/su/{token}", params={"from-nonce": 0, "limit": 100}).json()
+    assert [edge["node"]["message"]["id"] for edge in page["edges"]] == sent[:2]
+    assert page["page_info"]["has_next_page"]
+    found, after = [], ""
+    while True:
+        page = client.http.get(f"/cu/results/{token}", params={"from": after, "limit": 100}).json()
+        found += page["edges"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        after = page["edges"][-1]["cursor"]
+    assert len(found) == 6
