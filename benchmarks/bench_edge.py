@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from measure import percentile
+from measure import percentile, print_head, print_row
 
 from benchpool.ao.dataitem import sign
 from benchpool.ao.ids import encode_id
@@ -299,26 +299,22 @@ def measure(code: Path, attack: Attack, seconds: float) -> Iterator[str]:
 
 def main() -> None:
     """Print a table for each version."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    raw = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--only", choices=list(ATTACKS))
     options = parser.parse_args()
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    )
-    print(
-        "| version | attack | MiB before | MiB at most | p50 ms | p99 ms | messages | SIGTERM |\n"
-        "|---|---|---:|---:|---:|---:|---:|---|"
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
+    print_head(
+        "version", "attack", "MiB before", "at most", "p50 ms", "p99 ms", "messages", "SIGTERM"
     )
     for name, attack in ATTACKS.items():
         if options.only in (None, name):
             for version, code in (("baseline", options.baseline), ("this", ROOT)):
                 if code is not None:
-                    cells = " | ".join(measure(code, attack, options.seconds))
-                    print(f"| {version} | {name} | {cells} |", flush=True)
+                    print_row(version, name, *measure(code, attack, options.seconds))
 
 
 if __name__ == "__main__":

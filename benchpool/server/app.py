@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from benchpool.errors import BenchpoolError
 from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
@@ -40,6 +42,7 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
         title="benchpool",
         version=VERSION,
         description="A local AO network: messenger, scheduler and compute unit, and a gateway.",
+        openapi_url=None,  # it would be written anew for each who asks
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
     )
@@ -73,21 +76,25 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
         app.add_exception_handler(kind, refuse)
     shortcuts = Shortcuts(context, unit, refuse)
     app.add_middleware(Edge, context=context, unit=unit, shortcuts=shortcuts)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    document = msgspec.json.encode(_openapi(app))
+
+    async def openapi(_request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    # First, since the gateway takes any path.
+    app.router.routes.insert(0, Route("/openapi.json", openapi))
     return app
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
     """Write the OpenAPI document; parameters are refused with 400 here, not with 422."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-        )
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        app.openapi_schema = document
-    return app.openapi_schema
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    return document
