@@ -155,13 +155,13 @@ class WallClock:
             now_ms: the kept time.
             where: what keeps it, for the error.
 
-        Raises: ConfigError if that is ahead of the machine's time by more than `LEAP_MS`.
+        Raises: ConfigError if that is ahead of the present moment by more than `LEAP_MS`.
         """
-        machine_ms = self._wall_ns() // _MS
-        if now_ms - machine_ms > LEAP_MS and not self._may_be_ahead:
-            kept, here = format_moment(now_ms), format_moment(machine_ms)
+        here_ms = self.now()
+        if now_ms - here_ms > LEAP_MS and not self._may_be_ahead:
+            kept, here = format_moment(now_ms), format_moment(here_ms)
             raise ConfigError(
-                f"{where} is at {kept}, {_length(now_ms - machine_ms)} ahead of this machine's"
+                f"{where} is at {kept}, {_length(now_ms - here_ms)} ahead of this machine's"
                 f" clock, {here}: set the clock if it is wrong; if it was wrong before, go on from"
                 " there, at half pace until the clock has come up, with: benchpool up --ahead"
             )

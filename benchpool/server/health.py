@@ -19,9 +19,9 @@ def routes(context: Context) -> APIRouter:
         """Say whether the network takes messages, and what is wrong with the clock, if it is."""
         if context.bus.failure is not None:
             raise Unavailable(f"the network cannot go on: {context.bus.failure}")
-        trouble = context.network.timeline.trouble()
-        clock = {"clock": trouble} if trouble else {}
-        return answer({"status": "ok", "waiting": context.bus.waiting, **clock})
+        shown = {"status": "ok", "waiting": context.bus.waiting}
+        more = {"damaged": context.damage.items, "clock": context.network.timeline.trouble()}
+        return answer({**shown, **{name: what for name, what in more.items() if what}})
 
     @router.get("/metrics", responses=documented(media="text/plain"))
     async def metrics() -> Response:

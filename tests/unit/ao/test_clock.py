@@ -147,6 +147,14 @@ def test_a_home_that_is_a_little_ahead_goes_on_from_there():
     assert (clock.now(), clock.trouble()) == (GENESIS_MS + LEAP_MS + 500, "")
 
 
+def test_a_clock_that_was_set_back_meanwhile_keeps_no_home_from_being_opened_again():
+    machine = Machine()
+    clock = machine.clock()
+    machine.turn(-HOUR_MS)
+    clock.go_on_from(clock.now(), "home")
+    assert clock.now() == GENESIS_MS
+
+
 def test_a_home_that_is_far_ahead_is_refused_or_goes_on_at_half_pace():
     machine = Machine()
     kept_ms = GENESIS_MS + 365 * DAY_MS
