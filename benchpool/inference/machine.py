@@ -44,24 +44,27 @@ def child_memory_bytes(file_bytes: int, children: int = 1) -> int:
 
 def _cgroup_limits() -> list[int]:
     """The limits of this process's control group and of those that it lies in."""
-    limits = []
     try:
         lines = _OWN_CGROUPS.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return []
+    limits = []
     for line in lines:
-        _, controllers, place = line.split(":", 2)
-        if not controllers:  # the second edition
-            folder, name = _CGROUPS, "memory.max"
-        elif "memory" in controllers.split(","):
+        _, _, rest = line.partition(":")
+        controllers, _, place = rest.partition(":")
+        if "memory" in controllers.split(","):
             folder, name = _CGROUPS / "memory", "memory.limit_in_bytes"
+        elif place and not controllers:  # the second edition
+            folder, name = _CGROUPS, "memory.max"
         else:
             continue
-        inner = folder / place.strip("/")
         # In a container the path may be the host's, and what is mounted is the group itself.
-        for group in {folder, inner, *(each for each in inner.parents if folder in each.parents)}:
+        parts = [part for part in place.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
             try:
-                limits.append(int((group / name).read_text(encoding="ascii")))
+                limit = int(folder.joinpath(*parts[:depth], name).read_text(encoding="ascii"))
             except (OSError, ValueError):  # not there, or "max"
                 continue
-    return [limit for limit in limits if limit > 0]
+            if limit > 0:
+                limits.append(limit)
+    return limits

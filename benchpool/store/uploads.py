@@ -7,8 +7,10 @@ verified again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, Final, Self
@@ -24,6 +26,8 @@ INCOMING: Final = "incoming-"
 _SUFFIX: Final = ".item"
 _PART_BYTES: Final = 1 << 20
 _FIRST_BYTES: Final = 16
+_RESERVE_BYTES: Final = 64 << 20
+"""Of the disk, that data leaves free."""
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
@@ -171,6 +175,8 @@ class Incoming:
     def _write(self, part: bytes) -> None:
         if len(self._first) < _FIRST_BYTES:
             self._first = (self._first + part)[:_FIRST_BYTES]
+        if len(part) > free_bytes(self._folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._hash.update(part)
         self._sha256.update(part)
         self._out.write(part)
@@ -199,6 +205,11 @@ class Incoming:
     def record(self, timestamp: int) -> UploadRecord:
         """Return what is to be kept of the item."""
         return UploadRecord(self._head, self.data_id, self._hash.size, timestamp)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what may be written to a folder; some of the disk is left for the log."""
+    return max(0, shutil.disk_usage(folder).free - _RESERVE_BYTES)
 
 
 def settle(partial: Path, path: Path) -> None:
