@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -50,7 +50,8 @@ class EngineHost:
     def report(self, process: str, answered: int, asked: int) -> None:
         """Tell every listener how far a process's batch is."""
         for listener in tuple(self._listeners):
-            listener(process, answered, asked)
+            with suppress(Exception):  # its fault is none of the model's
+                listener(process, answered, asked)
 
     def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""

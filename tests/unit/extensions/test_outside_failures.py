@@ -25,6 +25,7 @@ from benchpool.inference.engine import (
 from benchpool.inference.texts import MOST_BYTES
 from benchpool.process.process import Process, State, handler
 from benchpool.process.registry import Registry
+from benchpool.units.limits import Limits
 
 LONG = "x" * (16 << 20)
 CARD = ModelCard("tiny", "a", 1, "F32", 8, 1, 2, "none", size_bytes=1)
@@ -276,3 +277,29 @@ def test_a_message_waits_no_longer_than_it_may(clock):
     kept = recorder.finish()
     recorder.start(kept)
     assert [llama.answer("id", request) for _ in range(10)] == outcomes
+
+
+def test_a_batch_that_takes_too_long_is_cut_and_replays(make_network, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("benchpool.inference.engines.time", clock)
+    engine = Faulty()
+
+    def slowly(requests, progress=None):
+        clock.now_s += 10 * len(requests)
+        return [engine.outcome] * len(requests)
+
+    engine.answer = slowly
+    network = make_network(
+        Asker,
+        engine_factory=lambda path, precision: engine,
+        home=tmp_path / "home",
+        limits=Limits(inference_seconds=600),
+    )
+    network.spawn("Asker", {"Model": network.data.put(b"model")}, name="asker")
+    for number in range(100):
+        network.post("asker", "Ask", data=str(number))
+    network.run()
+    given = network.process("asker").state.given
+    late = str(Unanswered("the model was too slow: 640 s for 64 answers"))
+    assert given == [str(engine.outcome)] * 64 + [late] * 36
+    assert replays(network, tmp_path)
