@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from sqlalchemy.pool import QueuePool
 from benchpool.errors import StoreError
 from benchpool.store.base import WriteFailure
 from benchpool.store.migrations import open_schema
+
+_STEPS = 20_000
+"""Of SQLite's machine, between two looks at whether a read is to end: a millisecond or less."""
 
 
 def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
@@ -108,6 +111,11 @@ class SqliteFile:
         driver: Any = connection.connection.driver_connection
         cursor: sqlite3.Cursor = driver.execute(query, values)
         return cursor
+
+    def interrupt_when(self, over: Callable[[], bool]) -> None:
+        """See `Store`."""
+        driver: Any = self._opened.connection.driver_connection
+        driver.set_progress_handler(over, _STEPS)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

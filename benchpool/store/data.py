@@ -13,7 +13,7 @@ from typing import Final
 
 from benchpool.ao.ids import complete_id, encode_id, is_id
 from benchpool.errors import DataCorrupt, DataNotFound, StoreError
-from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, free_bytes, settle
+from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, settle
 
 _STALE_S: Final = 3600
 """How long nothing is written to what is still coming in."""
@@ -23,6 +23,11 @@ def file_id(path: Path) -> str:
     """Return the id that a file's bytes have as data. Raises: OSError if it cannot be read."""
     with path.open("rb") as stream:
         return encode_id(hashlib.file_digest(stream, "sha256").digest())
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what may be written to a folder."""
+    return shutil.disk_usage(folder).free
 
 
 class DataStore:
@@ -175,6 +180,13 @@ class DataStore:
                 )
             self._verified[data_id] = seen
         return path
+
+    def size(self, data_id: str) -> int | None:
+        """Return how many bytes are kept under the hash of them, not verified; None if none are."""
+        try:
+            return self._path(data_id).stat().st_size if is_id(data_id) else None
+        except FileNotFoundError:
+            return None
 
     def get(self, data_id: str) -> bytes:
         """Return the verified bytes of an id. Raises: as `path`."""

@@ -30,7 +30,7 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, Search
+from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, OnDamage, Search, ignore
 from benchpool.store.search import search
 from benchpool.store.signed import SignedItems
 
@@ -204,10 +204,10 @@ class SqliteStore(SignedItems):
             if message_id.startswith(text):
                 yield message_id
 
-    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+    def search(self, wanted: Search, on_damage: OnDamage = ignore) -> Iterator[tuple[int, Message]]:
         """See `Store`."""
         self._flush()
-        return search(self._connection, wanted)
+        return search(self._connection, wanted, on_damage)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

@@ -7,11 +7,10 @@ verified again.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -20,14 +19,14 @@ import msgspec
 from benchpool.ao.dataitem import MAX_HEAD_BYTES, BlobHash, DataItem, decode, verify
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import DataCorrupt, DataItemError
+from benchpool.store.base import OnDamage, ignore
 
 INCOMING: Final = "incoming-"
 """How the names of files begin that are not kept yet."""
 _SUFFIX: Final = ".item"
 _PART_BYTES: Final = 1 << 20
 _FIRST_BYTES: Final = 16
-_RESERVE_BYTES: Final = 64 << 20
-"""Of the disk, that data leaves free."""
+_SETTLED_NS: Final = 1_000_000_000
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
@@ -70,6 +69,8 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, Upload] = {}
+        self._listed: tuple[int, list[Upload]] | None = None
+        """All of them, as long as the folder has this time."""
         self._verified: set[str] = set()
 
     def find(self, item_id: str) -> Upload | None:
@@ -92,11 +93,39 @@ class Uploads:
         self._known[item_id] = found
         return found
 
-    def all(self) -> list[Upload]:
-        """Return all uploads, in the order in which they came. Raises: DataCorrupt."""
-        names = [path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}")]
-        found = [upload for name in names if (upload := self.find(name)) is not None]
-        return sorted(found, key=lambda upload: (upload.record.timestamp, upload.id))
+    def all(self, on_damage: OnDamage | None = None) -> list[Upload]:
+        """Return all uploads, in the order in which they came.
+
+        Args:
+            on_damage: is told of each record that was changed, which is left out then.
+
+        Raises: DataCorrupt for such a record, if nobody is to be told.
+        """
+        changed_ns = self._folder.stat().st_mtime_ns
+        if self._listed is not None and self._listed[0] == changed_ns:
+            return self._listed[1]
+        found, damaged = [], False
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            name = path.name.removesuffix(_SUFFIX)
+            try:
+                upload = self.find(name)
+            except DataCorrupt as error:
+                if on_damage is None:
+                    raise
+                on_damage(name, error)
+                damaged = True
+            else:
+                if upload is not None:
+                    found.append(upload)
+        found.sort(key=lambda upload: (upload.record.timestamp, upload.id))
+        # What comes within one step of the file system's clock does not change the folder's time.
+        settled = time.time_ns() - changed_ns > _SETTLED_NS
+        self._listed = (changed_ns, found) if settled and not damaged else None
+        return found
+
+    def total_bytes(self) -> int:
+        """Return how many bytes all uploads have together, as their owners signed them."""
+        return sum(upload.record.size for upload in self.all(ignore))
 
     def check(self, upload: Upload, path: Path) -> None:
         """Accept a file as the data that an upload's owner signed. Raises: DataCorrupt."""
@@ -175,8 +204,6 @@ class Incoming:
     def _write(self, part: bytes) -> None:
         if len(self._first) < _FIRST_BYTES:
             self._first = (self._first + part)[:_FIRST_BYTES]
-        if len(part) > free_bytes(self._folder):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._hash.update(part)
         self._sha256.update(part)
         self._out.write(part)
@@ -205,11 +232,6 @@ class Incoming:
     def record(self, timestamp: int) -> UploadRecord:
         """Return what is to be kept of the item."""
         return UploadRecord(self._head, self.data_id, self._hash.size, timestamp)
-
-
-def free_bytes(folder: Path) -> int:
-    """Return what may be written to a folder; some of the disk is left for the log."""
-    return max(0, shutil.disk_usage(folder).free - _RESERVE_BYTES)
 
 
 def settle(partial: Path, path: Path) -> None:

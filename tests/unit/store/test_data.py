@@ -145,12 +145,3 @@ def test_what_is_kept_already_needs_no_room(data, tmp_path, monkeypatch):
     source.write_bytes(b"hello!")
     with pytest.raises(StoreError, match="there is room for 0"):
         data.put_file(source)
-
-
-def test_an_upload_leaves_room_for_the_log(data, monkeypatch):
-    monkeypatch.setattr("benchpool.store.uploads.free_bytes", lambda folder: 1000)
-    with data.incoming() as incoming:
-        incoming._write(b"x" * 1000)
-        with pytest.raises(OSError, match="No space left"):
-            incoming._write(b"x" * 1001)
-    assert list(data.folder.iterdir()) == []
