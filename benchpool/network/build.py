@@ -38,6 +38,7 @@ def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
         workers=limits.workers or None,
         models_memory_bytes=limits.models_memory_bytes or None,
         child_memory_bytes=limits.worker_memory_bytes or None,
+        seconds=limits.inference_seconds,
     )
 
 
@@ -96,6 +97,7 @@ class Parts:
             engine_factory=engine_factory or engines(self.limits, answers),
             registry=self.registry,
             read_only=self._read_only,
+            inference_seconds=self.limits.inference_seconds,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits

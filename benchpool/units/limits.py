@@ -30,6 +30,7 @@ _MIB: Final = 1 << 20
 _MOST: Final = 1 << 53
 _MOST_SECONDS: Final = 1_000_000
 _SHOWN: Final = 60
+_SECONDS: Final = ("evaluation_seconds", "inference_seconds")
 _NONE_IS_A_DEFAULT: Final = (
     "uploads_bytes",
     "disk_reserve_bytes",
@@ -80,8 +81,11 @@ class Limits:
     """Messages that may wait for one process."""
     evaluation_seconds: float = 60
     """Time of the wall in one handler, without waiting for a model; 0 is without end."""
+    inference_seconds: float = 3600
+    """Time that a model may compute on one batch of requests; 0 is without end."""
     worker_memory_bytes: int = 0
-    """Memory of one model's child process beside its file; 0: 3 GiB and twice the file."""
+    """Memory of one model's child process beside its file; 0: 3 GiB and twice the file, within
+    what the machine has for each worker."""
     workers: int = 0
     """Child processes that compute at a time, for all models; 0: one a core."""
     models_memory_bytes: int = 0
@@ -205,7 +209,7 @@ def read_limits(path: Path) -> Limits:
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:
-    if key == "evaluation_seconds":
+    if key in _SECONDS:
         if type(value) not in (int, float) or not 0 <= value <= _MOST_SECONDS:
             raise ConfigError(
                 f"{path}: {key} must be a number of seconds from 0 to {_MOST_SECONDS}, not"
