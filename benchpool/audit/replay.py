@@ -23,6 +23,7 @@ from benchpool.ao.message import (
 from benchpool.audit.causes import Causes, missing
 from benchpool.audit.links import Links
 from benchpool.audit.old_logs import OldLog, was_ended
+from benchpool.audit.registers import wrong_registers
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
 from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
@@ -31,6 +32,7 @@ from benchpool.errors import (
     ReplayDivergence,
     UnknownProcess,
 )
+from benchpool.extensions.kept_states import misfit_of, read_databases
 from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
@@ -53,6 +55,7 @@ class Replayer:
         data: data transactions that the processes read.
         registry: their modules.
         kept: what is kept of their states, to compare with.
+        rest: says what is wrong beside the logs; asked last.
         host: the extensions of the fresh processes; by default private databases in memory.
         limits: those of the network that wrote the log.
     """
@@ -64,11 +67,13 @@ class Replayer:
         *,
         registry: Registry | None = None,
         kept: KeptHashes = lambda _process: None,
+        rest: Callable[[], str | None] = lambda: None,
         host: ReplayHost | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._kept = kept
+        self._rest = rest
         self._host = host or ReplayHost(data, None)
         self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
         self._limits = limits
@@ -251,7 +256,8 @@ class Replayer:
             if kept is not None and not folded.compared and info.id not in self._waiting:
                 what = "a state is kept of a position that its log does not reach"
                 return Difference(info.id, name, kept.position, folded.nonce, "", what)
-        return None
+        what_else = self._rest()
+        return None if what_else is None else Difference("", "", -1, -1, "", what_else)
 
     def _difference(self, line: Line, what: str) -> Difference:
         message = _read(decode_message, line.message)
@@ -287,6 +293,9 @@ def replay_home(
             run.data,
             registry=registry,
             kept=kept_in(run.home, run.store),
+            rest=lambda: (
+                wrong_registers(run.store) or misfit_of(run.store, read_databases(run.home))
+            ),
             limits=limits or find_limits(folder),
         )
         try:

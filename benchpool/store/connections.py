@@ -7,16 +7,19 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from benchpool.errors import StoreError
 from benchpool.store.base import WriteFailure
 from benchpool.store.migrations import open_schema
+
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
@@ -42,7 +45,25 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
         poolclass=QueuePool,
     )
     prepare_connections(engine, read_only=read_only)
+
+    @event.listens_for(engine, "handle_error")
+    def _tell(context: ExceptionContext) -> None:
+        if is_damage(context.original_exception):
+            raise StoreError(
+                damaged(path, context.original_exception)
+            ) from context.sqlalchemy_exception
+
     return engine
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether a file is at fault that SQLite reads."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+def damaged(path: Path, error: BaseException) -> str:
+    """Say that a file of a home is damaged, and what to do."""
+    return f"{path} is damaged: {error}; restore the home from a backup"
 
 
 def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
@@ -100,13 +121,16 @@ class SqliteFile:
     def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """Read by the driver's own cursor: Core's takes three times as long for a row.
 
-        Raises: StoreError if a write has failed; sqlite3.Error.
+        Raises: StoreError if a write has failed, or the file is damaged; sqlite3.Error.
         """
         connection = self._connection
         if not connection.in_transaction():
             connection.begin()
         driver: Any = connection.connection.driver_connection
-        cursor: sqlite3.Cursor = driver.execute(query, values)
+        try:
+            cursor: sqlite3.Cursor = driver.execute(query, values)
+        except sqlite3.Error as error:
+            raise StoreError(damaged(self.path, error)) from error
         return cursor
 
     @contextmanager

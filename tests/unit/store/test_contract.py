@@ -301,7 +301,7 @@ def test_another_version_s_file_is_refused(tmp_path, read_only):
 def test_a_file_that_is_no_database_is_refused(tmp_path, read_only):
     path = tmp_path / "s.sqlite"
     path.write_bytes(b"this is no database, but long enough to be asked" * 50)
-    with pytest.raises(StoreError, match="cannot be"):
+    with pytest.raises(StoreError, match=r"damaged|cannot be"):
         SqliteStore(path, read_only=read_only)
 
 
