@@ -24,6 +24,7 @@ from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, SignedAssignment
 from benchpool.audit.entries import entry_fields, read_message, read_result, read_tags
 from benchpool.audit.hashed_lines import HashedLine, LineWriter, read_lines
+from benchpool.audit.rebuild import keep_states
 from benchpool.audit.replay import Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
@@ -31,7 +32,7 @@ from benchpool.audit.state_hashes import StateHash, kept_in
 from benchpool.errors import ConfigError, StoreError
 from benchpool.extensions.outside import OLD_LOG_FACT, old_positions
 from benchpool.process.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Store
+from benchpool.store import DataStore, Store
 from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
@@ -257,13 +258,7 @@ def _fold(maker: _Maker, registry: Registry | None, on_progress: Callable[[int],
         replay = replayer.run(on_progress=on_progress)
         if replay.difference is not None:
             return replay
-        for folded in replay.processes:
-            instance = folded.instance
-            checkpoint = Checkpoint(instance.position, instance.process.dump())
-            if instance.database is not None:
-                instance.database.save(checkpoint, [])
-            elif folded.messages:
-                store.add_checkpoint(folded.info.id, checkpoint)
+        keep_states(store, replay)
     finally:
         replayer.close()
     return replay

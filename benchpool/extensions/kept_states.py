@@ -21,7 +21,14 @@ from benchpool.errors import StoreError
 from benchpool.store import Store
 from benchpool.store.base import link_at
 from benchpool.store.connections import damaged, sqlite_uri
-from benchpool.store.facts import DATABASES, REBUILD, RESTORE, altered
+from benchpool.store.facts import (
+    DATABASES,
+    MENDABLE,
+    REBUILD,
+    RESTORE,
+    altered,
+    altered_facts,
+)
 from benchpool.store.home import Home, open_home
 
 _LOOKS: Final = 5
@@ -96,7 +103,8 @@ def check_home(home: Home, store: Store, *, read_only: bool = False) -> None:
         if what is None:
             return
         if not read_only or look == _LOOKS or not home.locked():
-            raise StoreError(f"{home.folder}: {what}; {REBUILD}")
+            unmended = set(altered_facts(store)) - MENDABLE
+            raise StoreError(f"{home.folder}: {what}; {RESTORE if unmended else REBUILD}")
         time.sleep(_PAUSE_S)
 
 

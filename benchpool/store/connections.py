@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -54,6 +54,25 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
             ) from context.sqlalchemy_exception
 
     return engine
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite file as it is at one moment; others may be writing to it.
+
+    Raises: StoreError if it is damaged, or the copy cannot be written.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        with (
+            closing(sqlite3.connect(sqlite_uri(source, read_only=True), uri=True)) as original,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            original.execute("PRAGMA busy_timeout=10000")
+            original.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # nothing of it lies beside it
+    except sqlite3.Error as error:
+        said = damaged(source, error) if is_damage(error) else f"{source} cannot be copied: {error}"
+        raise StoreError(said) from error
 
 
 def is_damage(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ so is a log that was cut off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,10 @@ REBUILD: Final = f"{RESTORE}, or take its log as it is with: benchpool rebuild"
 
 _UNSEALED: Final = frozenset({SEALS, VERSION})
 """The second changes when a home is brought up to date, before anything is committed."""
+MENDABLE: Final = frozenset(
+    {*("clock", "sent", "naming", "pushed", "monitored"), DATABASES, LOG_END, NAMES, SEALS}
+)
+"""Facts that follow from the log, or that a network can do without."""
 _SHOWN: Final = 40
 _NEEDED: Final = ("clock", "seed", "messenger", "scheduler")
 """Without these a home would go on as another network, or at another time."""
@@ -94,43 +98,76 @@ def digest_names(rows: Iterable[tuple[str, str]]) -> str:
         errors="surrogatepass")).hexdigest()  # fmt: skip
 
 
-def check_forms(folder: Path, store: Store) -> None:
-    """Accept facts that can be read. Raises: StoreError naming home, fact and remedy."""
-    facts: Mapping[str, object] = store.facts()
-    for name, value in facts.items():
-        form = _FORMS.get(name)
+def is_form(name: str, value: object) -> bool:
+    """Tell whether a fact can have this value."""
+    try:
+        _check_form(name, value)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _check_form(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"kept as {type(value).__name__}")  # noqa: TRY004 - as the forms do
+    if name in _FORMS:
+        _FORMS[name](value)
+
+
+def check_forms(folder: Path, store: Store, but: Collection[str] = ()) -> None:
+    """Accept facts that can be read.
+
+    Args:
+        folder: the home.
+        store: what it keeps.
+        but: facts that may say anything.
+
+    Raises: StoreError naming home, fact and remedy.
+    """
+    facts = store.facts()
+    for name in facts.keys() - but:
         try:
-            if not isinstance(value, str):
-                raise ValueError(f"kept as {type(value).__name__}")  # noqa: TRY004, TRY301
-            if form is not None:
-                form(value)
+            _check_form(name, facts[name])
         except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"{folder}: fact {name!r} of its database is damaged: it says"
-                f" {str(value)[:_SHOWN]!r}, {error}; {RESTORE}"
+                f" {str(facts[name])[:_SHOWN]!r}, {error}; {_remedy(name)}"
             ) from None
     if store.end():
         for name in _NEEDED:
-            if name not in facts:
-                raise StoreError(f"{folder}: fact {name!r} of its database is gone; {RESTORE}")
+            if name not in facts and name not in but:
+                raise StoreError(
+                    f"{folder}: fact {name!r} of its database is gone; {_remedy(name)}"
+                )
 
 
-def altered(store: Store) -> str | None:  # noqa: PLR0911 - one a check
-    """Say what differs from the last commit in facts, names or the end of the log."""
+def _remedy(name: str) -> str:
+    return REBUILD if name in MENDABLE else RESTORE
+
+
+def altered_facts(store: Store) -> list[str]:
+    """Return the facts that are not as the last commit left them."""
     facts = store.facts()
     seals = msgspec.json.decode(facts.get(SEALS, "{}"), type=dict[str, str])
     if not seals:  # nothing was committed since homes are sealed
-        return None
-    for name in sorted(seals.keys() | facts.keys() - _UNSEALED):
+        return []
+    return [
+        name
+        for name in sorted(seals.keys() | facts.keys() - _UNSEALED)
+        if name not in facts or _digest(facts[name]) != seals.get(name)
+    ]
+
+
+def altered(store: Store) -> str | None:
+    """Say what differs from the last commit in facts, names or the end of the log."""
+    facts = store.facts()
+    for name in altered_facts(store):
         if name not in facts:
             return f"fact {name!r} of its database is gone"
-        if name not in seals:
-            return f"fact {name!r} of its database was never committed"
-        if _digest(facts[name]) != seals[name]:
-            return f"fact {name!r} of its database was changed to {facts[name][:_SHOWN]!r}"
-    end, kept_end = store.end(), int(facts.get(LOG_END, 0))
-    if end != kept_end:
-        return f"its log ends at entry {end:,}, and {kept_end:,} were committed"
-    if facts.get(NAMES) != digest_names(store.names().items()):
+        return f"fact {name!r} of its database was changed to {facts[name][:_SHOWN]!r}"
+    end, kept_end = store.end(), facts.get(LOG_END)
+    if kept_end is not None and end != int(kept_end):
+        return f"its log ends at entry {end:,}, and {int(kept_end):,} were committed"
+    if NAMES in facts and facts[NAMES] != digest_names(store.names().items()):
         return "the names of its wallets and processes were changed"
     return None
