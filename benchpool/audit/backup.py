@@ -31,7 +31,7 @@ from benchpool.errors import ConfigError, StoreError
 from benchpool.extensions.kept_states import open_checked
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
-from benchpool.store.connections import copy_database, damaged, sqlite_uri
+from benchpool.store.connections import check_integrity, copy_database, sqlite_uri
 from benchpool.store.home import Home
 from benchpool.units.limits import LIMITS_FILE
 from benchpool.version import VERSION
@@ -173,18 +173,6 @@ def _data(path: Path) -> Member:
         return _member(path.parent.parent, path)
     # Its name is its hash, which is compared when it is written.
     return Member(f"data/{path.name}", path.stat().st_size, decode_id(path.name).hex())
-
-
-def check_integrity(path: Path) -> None:
-    """Accept a SQLite file that is whole. Raises: StoreError."""
-    try:
-        with closing(sqlite3.connect(sqlite_uri(path, read_only=True), uri=True)) as connection:
-            connection.execute("PRAGMA query_only=ON")
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:
-        raise StoreError(damaged(path, error)) from error
-    if found != "ok":
-        raise StoreError(f"{path} is damaged: {found}; restore the home from a backup")
 
 
 # -- restoring -------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from typing import Final
 
 from benchpool.ao.message import decode_message
 from benchpool.audit.archive import Report, silent
-from benchpool.audit.backup import check_integrity
 from benchpool.audit.replay import Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
@@ -16,6 +15,7 @@ from benchpool.errors import StoreError
 from benchpool.extensions.kept_states import note_databases
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, DataStore, Store
+from benchpool.store.connections import check_integrity
 from benchpool.store.facts import MENDABLE, RESTORE, SEALS, altered_facts, check_forms, is_form
 from benchpool.store.home import Home
 from benchpool.store.opening import open_store

@@ -9,7 +9,7 @@ from benchpool.store.facts import altered
 
 
 def wrong_registers(store: Store) -> str | None:
-    """Say what is wrong in the registers of a store; None if nothing is."""
+    """Say what is wrong in the registers of a store whose facts are as they were committed."""
     return altered(store) or _wrong_wallet(store) or _wrong_name(store) or _wrong_order(store)
 
 

@@ -36,6 +36,8 @@ from benchpool.extensions.kept_states import misfit_of, read_databases
 from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
+from benchpool.store.connections import check_integrity
+from benchpool.store.facts import altered_fact
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.folding import fold, out_of_time
@@ -288,6 +290,12 @@ def replay_home(
     Raises: StoreError if there is no home, or it is damaged; UnknownProcess.
     """
     with open_run(folder) as run:
+        if verify:
+            for path in (run.home.database, *run.home.private().values()):
+                check_integrity(path)
+            what = altered_fact(run.store)  # a replay goes by them
+            if what is not None:
+                return Replay(verified=True, difference=Difference("", "", -1, -1, "", what))
         replayer = Replayer(
             run.store,
             run.data,

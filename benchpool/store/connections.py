@@ -75,12 +75,24 @@ def copy_database(source: Path, target: Path) -> None:
         raise StoreError(said) from error
 
 
+def check_integrity(path: Path) -> None:
+    """Accept a SQLite file that is whole. Raises: StoreError."""
+    try:
+        with closing(sqlite3.connect(sqlite_uri(path, read_only=True), uri=True)) as connection:
+            connection.execute("PRAGMA query_only=ON")
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(damaged(path, error)) from error
+    if found != "ok":
+        raise StoreError(damaged(path, found))
+
+
 def is_damage(error: BaseException) -> bool:
     """Tell whether a file is at fault that SQLite reads."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
-def damaged(path: Path, error: BaseException) -> str:
+def damaged(path: Path, error: object) -> str:
     """Say that a file of a home is damaged, and what to do."""
     return f"{path} is damaged: {error}; restore the home from a backup"
 

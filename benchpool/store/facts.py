@@ -158,13 +158,22 @@ def altered_facts(store: Store) -> list[str]:
     ]
 
 
-def altered(store: Store) -> str | None:
-    """Say what differs from the last commit in facts, names or the end of the log."""
+def altered_fact(store: Store) -> str | None:
+    """Say which fact differs from the last commit; None if none does."""
     facts = store.facts()
     for name in altered_facts(store):
         if name not in facts:
             return f"fact {name!r} of its database is gone"
         return f"fact {name!r} of its database was changed to {facts[name][:_SHOWN]!r}"
+    return None
+
+
+def altered(store: Store) -> str | None:
+    """Say what differs from the last commit in facts, names or the end of the log."""
+    what = altered_fact(store)
+    if what is not None:
+        return what
+    facts = store.facts()
     end, kept_end = store.end(), facts.get(LOG_END)
     if kept_end is not None and end != int(kept_end):
         return f"its log ends at entry {end:,}, and {int(kept_end):,} were committed"
