@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -31,7 +30,7 @@ from benchpool.errors import ConfigError, StoreError
 from benchpool.extensions.kept_states import open_checked
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
-from benchpool.store.connections import check_integrity, copy_database, sqlite_uri
+from benchpool.store.connections import check_integrity, copy_database, open_sqlite
 from benchpool.store.home import Home
 from benchpool.units.limits import LIMITS_FILE
 from benchpool.version import VERSION
@@ -256,7 +255,7 @@ def _check(home: Home, manifest: Manifest) -> None:
 
 def _refuse_programs(database: Path) -> None:
     """Accept a database that does nothing by itself. Raises: StoreError."""
-    with closing(sqlite3.connect(sqlite_uri(database), uri=True)) as connection:
+    with closing(open_sqlite(database)) as connection:
         query = "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
         for kind, name in connection.execute(query):
             raise StoreError(f"its database holds a {kind}, {name[:80]!r}, which no network has")

@@ -20,7 +20,7 @@ from benchpool.ao.message import Result, decode_result
 from benchpool.errors import StoreError
 from benchpool.store import Store
 from benchpool.store.base import link_at
-from benchpool.store.connections import damaged, sqlite_uri
+from benchpool.store.connections import damaged, open_sqlite
 from benchpool.store.facts import (
     DATABASES,
     MENDABLE,
@@ -53,7 +53,7 @@ def read_database(path: Path) -> KeptState | None:
     Raises: StoreError if it is damaged.
     """
     try:
-        with closing(sqlite3.connect(sqlite_uri(path, read_only=True), uri=True)) as connection:
+        with closing(open_sqlite(path, read_only=True)) as connection:
             connection.row_factory = sqlite3.Row
             connection.executescript("PRAGMA busy_timeout=10000; PRAGMA query_only=ON; BEGIN")
             names = connection.execute("SELECT name FROM pragma_table_info('benchpool_checkpoint')")
@@ -67,7 +67,7 @@ def read_database(path: Path) -> KeptState | None:
                 return None
             rows = connection.execute("SELECT position, result FROM benchpool_results").fetchall()
     except sqlite3.Error as error:
-        raise StoreError(_bad_database(path, error)) from error
+        raise StoreError(damaged(path, error).replace(RESTORE, REBUILD)) from error
     link = row["link"] if "link" in columns else ""
     results = {each["position"]: each["result"] for each in rows}
     if not (
@@ -77,12 +77,6 @@ def read_database(path: Path) -> KeptState | None:
     ):
         raise StoreError(f"{path} is damaged: its checkpoint cannot be read; {REBUILD}")
     return KeptState(row["position"], link, results)
-
-
-def _bad_database(path: Path, error: BaseException) -> str:
-    if isinstance(error, sqlite3.OperationalError) and path.is_dir():
-        return f"{path} is a folder and no private database; {REBUILD}"
-    return damaged(path, error).replace(RESTORE, REBUILD)
 
 
 def check_home(home: Home, store: Store, *, read_only: bool = False) -> None:

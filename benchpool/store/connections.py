@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,15 +35,40 @@ def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
     return f"file:{quote(str(path.absolute()))}{'?immutable=1' if sealed else ''}"
 
 
+def open_sqlite(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a SQLite file; one that is only read may lie where nothing can be written.
+
+    Raises: sqlite3.Error; OSError.
+    """
+    beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+    if not read_only or os.access(path.parent, os.W_OK):
+        return _open(path, sqlite_uri(path))
+    if [each.exists() for each in beside] != [True, False]:
+        return _open(path, sqlite_uri(path, read_only=True))
+    # A log without its index, which SQLite would have to write: both are read from a copy, which
+    # is there as long as it is open.
+    with tempfile.TemporaryDirectory(prefix="benchpool-") as folder:
+        for each in (path, beside[0]):
+            shutil.copyfile(each, Path(folder, each.name))
+        connection = _open(path, sqlite_uri(Path(folder, path.name)))
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return connection
+
+
+def _open(path: Path, uri: str) -> sqlite3.Connection:
+    if path.is_dir():
+        raise sqlite3.OperationalError("it is a folder")
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
 def connect(path: Path, *, read_only: bool = False) -> Engine:
     """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
 
     SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
     """
-    uri = sqlite_uri(path, read_only=read_only)  # SQLAlchemy's own addresses cannot quote a path
     engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        "sqlite://",  # its own addresses cannot quote a path
+        creator=lambda: open_sqlite(path, read_only=read_only),
         poolclass=QueuePool,
     )
     prepare_connections(engine, read_only=read_only)
@@ -64,7 +91,7 @@ def copy_database(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     try:
         with (
-            closing(sqlite3.connect(sqlite_uri(source, read_only=True), uri=True)) as original,
+            closing(open_sqlite(source, read_only=True)) as original,
             closing(sqlite3.connect(target)) as copy,
         ):
             original.execute("PRAGMA busy_timeout=10000")
@@ -78,7 +105,7 @@ def copy_database(source: Path, target: Path) -> None:
 def check_integrity(path: Path) -> None:
     """Accept a SQLite file that is whole. Raises: StoreError."""
     try:
-        with closing(sqlite3.connect(sqlite_uri(path, read_only=True), uri=True)) as connection:
+        with closing(open_sqlite(path, read_only=True)) as connection:
             connection.execute("PRAGMA query_only=ON")
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:

@@ -200,10 +200,10 @@ def open_run(folder: Path) -> Iterator[OpenHome]:
 
 def is_empty(database: Path) -> bool:
     """Tell whether a SQLite file holds no table; False if it cannot be read."""
-    from benchpool.store.connections import sqlite_uri  # noqa: PLC0415 - slow to import
+    from benchpool.store.connections import open_sqlite  # noqa: PLC0415 - slow to import
 
     try:
-        connection = sqlite3.connect(sqlite_uri(database), uri=True)
+        connection = open_sqlite(database)
         try:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         finally:
