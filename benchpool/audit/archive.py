@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from benchpool.errors import StoreError
+from benchpool.store.home import OWN_FILES
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -27,12 +28,11 @@ _PART: Final = 1 << 20
 _END: Final = bytes(2 * _BLOCK)
 _DIGEST_SIZE: Final = 64
 _MOST_MANIFEST: Final = 64 << 20
-_MOST_TEXT: Final = 1 << 20
+_MOST_TEXT: Final = 1 << 24
 _ID: Final = "[A-Za-z0-9_-]{43}"
-_NAMES: Final = re.compile(
-    rf"benchpool\.sqlite|databases/{_ID}\.sqlite|data/{_ID}(\.item)?|limits\.toml"
-)
-_TEXTS: Final = re.compile(r"limits\.toml|.*\.item")
+_OWN: Final = "|".join(map(re.escape, OWN_FILES))
+_NAMES: Final = re.compile(rf"benchpool\.sqlite|databases/{_ID}\.sqlite|data/{_ID}(\.item)?|{_OWN}")
+_TEXTS: Final = re.compile(rf"{_OWN}|.*\.item")
 
 Report = Callable[[int, int, str], None]
 """Told how much of how much is done, and of what."""
@@ -140,7 +140,8 @@ def read_archive(stream: IO[bytes], file: Path, folder: Path, report: Report = s
         path = folder / member.name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         found, left = sha256(), member.size
-        with path.open("xb") as out:
+        path.touch(mode=0o600, exist_ok=False)
+        with path.open("wb") as out:
             while left:
                 part = take(min(_PART, left))
                 found.update(part)

@@ -31,8 +31,7 @@ from benchpool.extensions.kept_states import open_checked
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
 from benchpool.store.connections import check_integrity, copy_database, open_sqlite
-from benchpool.store.home import Home
-from benchpool.units.limits import LIMITS_FILE
+from benchpool.store.home import OWN_FILES, Home
 from benchpool.version import VERSION
 
 _TRIES: Final = 3
@@ -129,10 +128,10 @@ def _manifest(home: Home, copy: Home) -> Manifest:
     with _opened(copy, read_only=True) as store:
         members = [_member(copy.folder, copy.database)]
         members += [_member(copy.folder, path) for path in copy.private().values()]
-        limits = home.folder / LIMITS_FILE
-        if limits.exists():
-            shutil.copyfile(limits, copy.folder / LIMITS_FILE)
-            members.append(_member(copy.folder, copy.folder / LIMITS_FILE))
+        for name in OWN_FILES:
+            if (home.folder / name).exists():
+                shutil.copyfile(home.folder / name, copy.folder / name)
+                members.append(_member(copy.folder, copy.folder / name))
         # What a message of the log names was there before it.
         if home.data.is_dir():
             members += [_data(path) for path in sorted(home.data.iterdir()) if _is_data(path)]
@@ -237,7 +236,6 @@ def _check(home: Home, manifest: Manifest) -> None:
         raise StoreError("there is no benchpool.sqlite in it")
     for path in (home.database, *home.private().values()):
         check_integrity(path)
-        path.chmod(0o600)
     _refuse_programs(home.database)
     with _opened(home, read_only=False) as store:
         held = (store.count(), len(store.processes()), len(store.wallets()))

@@ -20,6 +20,8 @@ DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
 _BESIDE = ("-journal", "-wal", "-shm")
 """What SQLite lays beside a file."""
+OWN_FILES = ("limits.toml", "commitments.json")
+"""What users and their commands lay into a home."""
 _OWN_NAMES = {"answers", "data", "databases", "limits.toml", "lock", "server.json"}
 """What a home may hold before its network: settings, and what a start that was ended left."""
 

@@ -146,13 +146,16 @@ class Registers(SqliteFile):
         )
         return {row.process: row.position for row in rows}
 
-    def _seal(self, log_end: int) -> None:
-        """Note where the log ends and what the facts are, see `benchpool.store.facts`."""
+    def _keep_facts(self, now_ms: int, log_end: int) -> None:
+        """Note the time, where the log ends and what all facts are, see `store.facts`."""
+        told = {"clock": str(now_ms), LOG_END: str(log_end)}
         if self._renamed:
-            self.set_fact(NAMES, digest_names(self.names().items()))
+            told[NAMES] = digest_names(self.names().items())
             self._renamed = False
-        self.set_fact(LOG_END, str(log_end))
-        self.set_fact(SEALS, seal(self.facts()))
+        told[SEALS] = seal(self.facts() | told)
+        rows = [{"name": name, "value": value} for name, value in told.items()]
+        with self._writing() as connection:
+            connection.execute(_SET_FACT, rows)
 
 
 _SET_FACT = text(

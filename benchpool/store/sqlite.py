@@ -88,8 +88,7 @@ class SqliteStore(SignedItems, Registers):
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
         self._flush()
-        self.set_fact("clock", str(now_ms))
-        self._seal(self.end())
+        self._keep_facts(now_ms, self.end())
         with self._writing() as connection:
             connection.commit()
         self._flushed = 0

@@ -43,6 +43,7 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         go_on(network, 2)
         network.data.put(b"some data")
     (folder / "home" / "limits.toml").write_text("tags = 200\n")
+    (folder / "home" / "commitments.json").write_text("{}")
     (folder / "home" / "answers").mkdir()
     (folder / "home" / "answers" / "cache").write_text("not to be kept")
     backup_home(folder / "home", folder / "whole.tar")
@@ -74,12 +75,14 @@ def test_a_restored_home_is_the_home(whole: Path, tmp_path: Path) -> None:
         assert one.process("library").dump() == other.process("library").dump()
     assert sorted(path.name for path in copy.iterdir()) == [
         "benchpool.sqlite",
+        "commitments.json",
         "data",
         "databases",
         "limits.toml",
     ]
     assert (copy / "limits.toml").read_text() == "tags = 200\n"
-    for path in (copy, copy / "benchpool.sqlite", whole / "whole.tar"):
+    private = [copy, *(each for each in copy.iterdir() if each.name != "data")]
+    for path in (*private, library(copy), whole / "whole.tar"):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
     assert check(home) is None
     assert check(copy) is None
@@ -389,7 +392,7 @@ def cut(home: Path) -> None:
     ("change", "why"),
     [
         (lambda home: (home / "benchpool.sqlite").unlink(), "no benchpool.sqlite"),
-        (lambda home: (home / "benchpool.sqlite").write_bytes(b""), "gone or empty"),
+        (lambda home: (home / "benchpool.sqlite").write_bytes(b""), "and no network"),
         (lambda home: (home / "benchpool.sqlite").write_bytes(b"x" * 9000), "not a database"),
         (lambda home: library(home).unlink(), "is gone, and its log"),
         (cut, "is damaged"),
