@@ -197,3 +197,22 @@ def test_a_damaged_private_database(finished: Path, damage: Callable[[Path], Non
     if path.is_dir() or path.stat().st_size < len(whole):
         assert [code for code, _ in outcomes[:4]] == [1, 1, 1, outcomes[3][0]], outcomes
         assert all("benchpool rebuild" in said for _, said in outcomes[:3]), outcomes
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE items SET mark = mark || 'x' WHERE mark != ''",
+        "UPDATE items SET mark = '' WHERE mark LIKE 'Message %'",
+        "UPDATE items SET mark = 'Message x y' WHERE mark = ''",
+    ],
+)
+def test_a_mark_that_its_message_does_not_say(
+    signed_and_finished: Path, tmp_path: Path, statement: str
+) -> None:
+    home = Path(shutil.copytree(signed_and_finished, tmp_path / "home"))
+    replay_home(home).check()
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        assert connection.execute(statement).rowcount
+    connection.close()
+    assert "it is marked" in str(replay_home(home).difference)
