@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -20,7 +21,9 @@ from benchpool.ao.clock import WallClock
 from benchpool.ao.dataitem import DataItem, sign
 from benchpool.ao.signers import Ed25519Signer
 from benchpool.network import Network
-from benchpool.server.run import Options, Server
+from benchpool.server.bounds import DEFAULT_BOUNDS, Bounds
+from benchpool.server.run import Server
+from benchpool.server.sockets import Options
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1")]
@@ -92,10 +95,16 @@ def actions(result: dict[str, Any]) -> list[str]:
 class Running:
     """A server in a thread of this program."""
 
-    def __init__(self, home: Path, options: Options = Options(port=0), **settings: Any) -> None:  # noqa: B008
+    def __init__(
+        self,
+        home: Path,
+        options: Options = Options(port=0),  # noqa: B008
+        bounds: Bounds = DEFAULT_BOUNDS,
+        **settings: Any,
+    ) -> None:
         fresh = {} if home.exists() else {"signed": True}
         self.network = Network(home, clock=WallClock(), **fresh, **settings)
-        self.server = Server(self.network, options)
+        self.server = Server(self.network, options, bounds=bounds)
         self.error: BaseException | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -122,8 +131,19 @@ class Running:
 
 
 @contextmanager
-def up(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """Run `benchpool up` as a program of its own; give it with its addresses."""
+def up(
+    home: Path, *options: str, files: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run `benchpool up` as a program of its own; give it with its addresses.
+
+    Args:
+        files: how many files it may open.
+    """
+
+    def limit() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     environment = {**os.environ, "BENCHPOOL_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-m", "benchpool", "up", "--port", "0", "--json", *options],
@@ -131,6 +151,7 @@ def up(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=limit,  # noqa: PLW1509 - no thread is at anything yet
     ) as program:
         try:
             assert program.stdout is not None

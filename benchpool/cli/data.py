@@ -52,7 +52,7 @@ def list_data(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """
     with session.reading(home) as network:
         files = network.data.files()
-        uploads = network.data.uploads.all()
+        uploads = network.data.uploads.all(lambda _item, error: output.note(f"left out: {error}"))
         users: dict[str, list[str]] = {}
         for info in network.processes():
             for value in dict.fromkeys(value for _, value in info.tags):

@@ -15,7 +15,7 @@ from benchpool.cli import output
 from benchpool.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from benchpool.server.run import Addresses
+    from benchpool.server.sockets import Addresses
 
 _STOPPING = "stopping; Ctrl-C again ends it at once"
 _POLL = "/api/finished/"
@@ -34,6 +34,19 @@ def up(
     mu_port: Annotated[int | None, typer.Option("--mu-port", metavar="N", help=_UNIT_HELP)] = None,
     su_port: Annotated[int | None, typer.Option("--su-port", metavar="N", help=_UNIT_HELP)] = None,
     cu_port: Annotated[int | None, typer.Option("--cu-port", metavar="N", help=_UNIT_HELP)] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A further name to answer to; * is any."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin",
+            metavar="URL",
+            help="Pages that may write here, as https://example.com; * is any. By default those of"
+            " this machine alone; all may read.",
+        ),
+    ] = None,
     go_live: Annotated[
         bool,
         typer.Option("--go-live", help="Do not ask whether a home of virtual time moves to today."),
@@ -58,7 +71,8 @@ def up(
     from benchpool.store.server_file import refuse_served
 
     try:
-        from benchpool.server.run import Options, serve_home
+        from benchpool.server.program import Hooks, Program, serve_home
+        from benchpool.server.sockets import Options
     except ImportError as error:
         raise PrerequisiteError(
             f"the server needs a package that is not installed ({error.name});"
@@ -83,14 +97,17 @@ def up(
             _show(addresses)
         output.flush()
 
-    options = Options(host, port, mu_port, su_port, cu_port)
-    serve_home(
-        folder,
-        options,
+    options = Options(
+        host, port, mu_port, su_port, cu_port, tuple(allow_host or ()), tuple(allow_origin or ())
+    )
+    hooks = Hooks(
         on_ready=ready,
         on_stop=lambda: output.note(_STOPPING),
+        on_wait=lambda why: output.note(f"{why}; requests get 503 until there is room"),
+        on_again=lambda: output.note("there is room again; going on"),
         on_request=None if quiet or as_json else _show_request,
     )
+    serve_home(Program(folder, options, hooks))
     output.note("stopped; what was pending is taken up at the next start")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,26 +45,36 @@ def answer(value: object, status: int = 200, headers: Mapping[str, str] | None =
     )
 
 
-def refusal(error: Exception, status: int = 500) -> Response:
+def refusal(error: Exception, status: int = 500, *, own: bool = False) -> Response:
     """Write what became of a request that failed: `{"error": text}`.
 
     Args:
         error: why.
         status: of what the unit refuses: 500 from a messenger or compute unit, 400 from a
             scheduler.
+        own: whether the one who asked may know where files of this machine are.
     """
+    said = str(error) if own else without_folders(str(error))
     if isinstance(error, ProcessBusy):
-        return answer({"message": str(error)}, 202)
+        return answer({"message": said}, 202)
     if isinstance(error, RefusedRequest):
         status = error.status or status
         if error.detail:
-            return answer({"error": str(error), "detail": error.detail}, status)
+            return answer({"error": said, "detail": without_folders(error.detail)}, status)
     elif isinstance(error, Unavailable):
         status = 503
     elif not isinstance(error, BenchpoolError):
         log.error("a request failed", exc_info=error)
-        return answer({"error": f"{type(error).__name__}: {error}"}, 500)
-    return answer({"error": str(error)}, status)
+        return answer({"error": f"{type(error).__name__}: {said}"}, 500)
+    return answer({"error": said}, status)
+
+
+def without_folders(text: str) -> str:
+    """Leave the folders out of the names of files: strangers learn nothing of this machine."""
+    return _FOLDERS.sub("", text)
+
+
+_FOLDERS = re.compile(r"(?<![\w:/.}-])/(?:[^\s/'\":;,]+/)+")
 
 
 def documented(
@@ -94,4 +105,5 @@ _MEANINGS = {
     413: "The body is too large.",
     500: "AO's units refuse with this status; the text says why.",
     503: "The server is stopping, has too much to do, or its disk failed.",
+    507: "The disk is nearly full, or all uploads together have their quota.",
 }

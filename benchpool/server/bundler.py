@@ -7,6 +7,7 @@ Source of the paths and of the answer: the upload service that @ardrive/turbo-sd
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +18,12 @@ from starlette.requests import ClientDisconnect
 from benchpool.ao.dataitem import DataItem
 from benchpool.ao.tags import Tags
 from benchpool.ao.wire import MESSAGE, PROCESS, PROTOCOL
-from benchpool.errors import DataItemError, Unavailable
+from benchpool.errors import DataItemError
 from benchpool.inference.files.gguf_header import MAGIC
 from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import Context
 from benchpool.server.messenger import ITEM_BODY
+from benchpool.server.reserves import FULL
 from benchpool.store.uploads import Incoming, Upload
 
 BLOCK_BYTES = 1 << 20
@@ -43,21 +45,30 @@ def routes(context: Context) -> APIRouter:
         except DataItemError as error:
             raise RefusedRequest(f"Invalid Data Item! {error}", 400) from None
         except OSError as error:
-            raise Unavailable(f"the upload cannot be written: {error.strerror}") from None
+            status = FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else 503
+            why = f"the upload cannot be written: {error.strerror}"
+            raise RefusedRequest(why, status) from None
 
-    async def take(request: Request, incoming: Incoming) -> DataItem:
-        """Take the body in. Raises: Refused; ClientDisconnect if it was cut off."""
-        too_large = RefusedRequest(
-            f"the data item is larger than {most:,} bytes (upload_bytes)", 413
-        )
+    too_large = RefusedRequest(f"the data item is larger than {most:,} bytes (upload_bytes)", 413)
+
+    def declared(request: Request) -> int:
+        """Return how many bytes a body will have, 0 if it is not said. Raises: RefusedRequest."""
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > most:
+        size = int(length[:20]) if length.isdigit() else 0
+        if size > most:
             raise too_large
+        return size
+
+    async def take(
+        request: Request, incoming: Incoming, about_to_write: Callable[[int], None]
+    ) -> DataItem:
+        """Take the body in. Raises: RefusedRequest; ClientDisconnect if it was cut off."""
         size, block = 0, bytearray()
         async for part in request.stream():
             size += len(part)
             if size > most:
                 raise too_large
+            about_to_write(len(part))
             block += part
             if len(block) >= BLOCK_BYTES:
                 await aside(incoming.feed, bytes(block))
@@ -69,8 +80,11 @@ def routes(context: Context) -> APIRouter:
     async def post(request: Request, token: str = "") -> Response:  # noqa: ARG001 - all do
         """Keep the data of a signed item; it is durable when this answers."""
         try:
-            with await aside(data.incoming) as incoming:
-                item = await take(request, incoming)
+            with (
+                context.reserves.upload(declared(request)) as about_to_write,
+                await aside(data.incoming) as incoming,
+            ):
+                item = await take(request, incoming, about_to_write)
                 check(item)
                 known = data.uploads.find(item.id)
                 if known is None:
@@ -90,7 +104,7 @@ def routes(context: Context) -> APIRouter:
             post,
             methods=["POST"],
             include_in_schema=not path.startswith("/v1"),
-            responses=documented(400, 413, ok={200: "Kept.", 202: "It was here before."}),
+            responses=documented(400, 413, 507, ok={200: "Kept.", 202: "It was here before."}),
             openapi_extra=ITEM_BODY,
         )
     return router

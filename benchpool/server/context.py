@@ -9,15 +9,20 @@ from secrets import token_urlsafe
 
 from fastapi import Request
 
-from benchpool.errors import ConfigError
+from benchpool.errors import ConfigError, Unavailable
 from benchpool.network import Network
+from benchpool.server.access import Access
 from benchpool.server.answers import RefusedRequest
 from benchpool.server.assignments import Assignments
+from benchpool.server.bounds import more_files
 from benchpool.server.bus import Bus
+from benchpool.server.connections import Connections
+from benchpool.server.damage import Damage
 from benchpool.server.lookups import Lookups
 from benchpool.server.metrics import Metrics
 from benchpool.server.progress import Progress
 from benchpool.server.recent import Recent
+from benchpool.server.reserves import Reserves
 
 MU_BODY_BYTES = 10 << 20
 CU_BODY_BYTES = 1 << 20
@@ -36,6 +41,8 @@ class Context:
     network: Network
     bus: Bus
     metrics: Metrics
+    connections: Connections
+    access: Access
     url: str = ""
     """Where the gateway is; the units are below it."""
     su_url: str = ""
@@ -52,7 +59,16 @@ class Context:
         self.assignments = Assignments(self.network)
         if self.network.home is None:
             raise ConfigError("a network in memory cannot be served; give it a home")
-        self.lookups = Lookups(self.network.home.database)
+        home = self.network.home
+        self.damage = Damage()
+        self.lookups = Lookups(home.database, self.connections.bounds.search_s)
+        self.reserves = Reserves(
+            home.folder,
+            self.network.data,
+            self.network.limits,
+            files=more_files(),
+            most_uploads=self.connections.bounds.uploads,
+        )
 
     def close(self) -> None:
         """End the threads of the routes."""
@@ -73,17 +89,43 @@ class Context:
         self.network.store.set_fact(_MONITORED, " ".join(processes))
 
 
+class Held:
+    """What one request keeps in memory of its body, until it is answered."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._size = 0
+        self._counted = 0
+
+    def add(self, size: int) -> None:
+        """Keep so many bytes more. Raises: Unavailable if requests hold too many already."""
+        self._size += size
+        over = self._size - self._connections.bounds.body_free_bytes - self._counted
+        if over > 0:
+            if not self._connections.hold(over):
+                raise Unavailable("the server holds too many large requests; send it again later")
+            self._counted += over
+
+    def release(self) -> None:
+        """Keep nothing any more."""
+        self._connections.release(self._counted)
+        self._size = self._counted = 0
+
+
 async def read_body(request: Request, most: int) -> bytes:
-    """Read a request's body. Raises: Refused with status 413 if it is too large."""
+    """Read a request's body.
+
+    Raises: RefusedRequest with status 413 if it is too large; Unavailable.
+    """
     too_large = RefusedRequest(f"the body is larger than {most:,} bytes", 413)
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
+    if length.isdigit() and int(length[:20]) > most:
         raise too_large
-    parts: list[bytes] = []
-    size = 0
+    held: Held = request.scope["held"]
+    body = bytearray()
     async for part in request.stream():
-        size += len(part)
-        if size > most:
+        if len(body) + len(part) > most:
             raise too_large
-        parts.append(part)
-    return b"".join(parts)
+        held.add(len(part))
+        body += part
+    return bytes(body)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from typing import Any, NamedTuple
 
 from benchpool.ao.message import Message
@@ -50,10 +50,18 @@ def read_cursor(text: str) -> Cursor:
         fields = json.loads(base64.b64decode(padded, validate=True))
         cron = fields.get("cron")
         return Cursor(
-            int(fields["timestamp"]),
-            int(fields["ordinate"]),
-            int(cron) if cron is not None else -1,
+            _whole(fields["timestamp"]),
+            _whole(fields["ordinate"]),
+            _whole(cron) if cron is not None else -1,
             str(fields.get("sort") or ""),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"not a cursor: {text[:80]!r}") from None
+
+
+def _whole(value: object) -> int:
+    """Read a number as clients write it: in digits, or as JSON. Raises: ValueError."""
+    text = str(value)
+    if isinstance(value, bool) or re.fullmatch(r"-1|[0-9]{1,18}", text) is None:
+        raise ValueError(text[:80])
+    return int(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, NamedTuple
 
 from benchpool.ao.message import Message, Result
@@ -11,6 +10,8 @@ from benchpool.ao.shapes import result_json
 from benchpool.network import Network
 from benchpool.server.cursors import Cursor, place, write_cursor
 
+PAGE_BYTES = 8 << 20
+"""Data of one page; one that comes to so much ends."""
 _PAGE = 200
 
 
@@ -27,17 +28,25 @@ class Page(NamedTuple):
 
 
 def page(network: Network, process: str, wanted: Page) -> dict[str, Any]:
-    """List evaluations. Raises: UnknownProcess."""
+    """List evaluations, fewer than wanted if they are large. Raises: UnknownProcess."""
     info = network.info(process)
-    found = list(islice(_evaluations(network, info.id, wanted), wanted.limit + 1))
+    found: list[tuple[Message, Result]] = []
+    size, more = 0, False
+    for message, result in _evaluations(network, info.id, wanted):
+        if len(found) >= wanted.limit or size > PAGE_BYTES:
+            more = True
+            break
+        found.append((message, result))
+        size += len(result.output) + sum(len(each.data) for each in result.messages)
+        size += sum(len(each.data) for each in result.spawns)
     return {
-        "pageInfo": {"hasNextPage": len(found) > wanted.limit},
+        "pageInfo": {"hasNextPage": more},
         "edges": [
             {
                 "cursor": write_cursor(message, wanted.sort),
                 "node": result_json(result, info),
             }
-            for message, result in found[: wanted.limit]
+            for message, result in found
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.graphql import execute
 from benchpool.server.transactions import Transactions, transaction_json
 
+STRANGERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+"""What anybody may have put here is shown by a browser as a page of nobody, without scripts."""
 GRAPHQL_BODY = {
     "requestBody": {
         "required": True,
@@ -71,13 +74,15 @@ def routes(context: Context) -> APIRouter:
         if not isinstance(query, str) or not isinstance(variables, dict):
             raise RefusedRequest("'query' must be a text and 'variables' an object", 400)
         return answer(
-            await context.lookups.read(lambda store: execute(transactions, store, query, variables))
+            await context.lookups.search(
+                request, lambda view: execute(transactions, view, query, variables)
+            )
         )
 
     @router.get("/tx/{txid}", responses=documented(404))
-    async def header(txid: str) -> Response:
+    async def header(request: Request, txid: str) -> Response:
         """Describe a transaction, its tags in base64url as Arweave's nodes write them."""
-        found = await context.lookups.read(lambda store: transactions.find(store, txid))
+        found = await context.lookups.find(request, lambda view: transactions.at(view).find(txid))
         if found is None:
             raise RefusedRequest("Not Found", 404)
         return answer(transaction_json(found))
@@ -86,14 +91,17 @@ def routes(context: Context) -> APIRouter:
     @router.get("/{txid}", responses=documented(404, media="application/octet-stream"))
     @router.head("/raw/{txid}", include_in_schema=False)
     @router.head("/{txid}", include_in_schema=False)
-    async def raw(txid: str) -> Response:
+    async def raw(request: Request, txid: str) -> Response:
         """Return the data of a transaction: a module, a data item, or stored data."""
-        found = await context.lookups.read(lambda store: transactions.raw(store, txid))
+        found = await context.lookups.find(request, lambda view: transactions.at(view).raw(txid))
         if found is None:
             raise RefusedRequest("Not Found", 404)
         data, kind = found
         if isinstance(data, bytes):
-            return Response(data, media_type=kind)
-        return FileResponse(data, media_type=kind)
+            return Response(data, media_type=kind, headers=STRANGERS)
+        # A large file is hashed before it is first given, which takes its time.
+        loop = asyncio.get_running_loop()
+        path = await loop.run_in_executor(context.threads, network.data.path, data)
+        return FileResponse(path, media_type=kind, headers=STRANGERS)
 
     return router

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, Final
 
-from graphql import GraphQLError, build_schema, graphql_sync
-from graphql.type import GraphQLResolveInfo
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLResolveInfo,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    build_schema,
+    default_field_resolver,
+    execute_sync,
+    parse,
+    validate,
+)
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.shapes import tags_json
-from benchpool.server.transactions import Place, Transaction, Transactions, Wanted
-from benchpool.store import Store
+from benchpool.server.lookups import View
+from benchpool.server.transactions import Moment, Place, Transaction, Transactions, Wanted
 
 DEFAULT_FIRST: Final = 10
 MOST_FIRST: Final = 1_000
+MOST_IDS: Final = 1_000
+"""Ids that one query may ask for."""
+MOST_FIELDS: Final = 500
+"""Fields that a query names, those of a fragment wherever it stands."""
+MOST_LISTS: Final = 10
+"""Lists, and transactions by id, that one query asks for."""
+MOST_TOKENS: Final = 4_000
+PAGE_BYTES: Final = 4 << 20
+"""Tags of one page; a page that comes to so much ends, and another follows it."""
+ANSWER_BYTES: Final = 32 << 20
+"""Tags of one answer."""
 _MOST_SEQUENCE: Final = 1 << 62
 
 SCHEMA = build_schema(
@@ -51,40 +75,130 @@ SCHEMA = build_schema(
 
 
 def execute(
-    transactions: Transactions, store: Store, query: str, variables: Mapping[str, Any]
+    transactions: Transactions, view: View, query: str, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Answer a query: `{"data": ...}`, and `errors` if something is wrong with it."""
-    result = graphql_sync(
-        SCHEMA, query, root_value=_Query(transactions, store), variable_values=dict(variables)
+    """Answer a query: `{"data": ...}`, and `errors` if something is wrong with it.
+
+    Raises: LookupEnded if it takes too long.
+    """
+    try:
+        document = parse(query, max_tokens=MOST_TOKENS)
+        _check_cost(document)
+        errors = validate(SCHEMA, document)
+        if errors:
+            return {"data": None, "errors": [error.formatted for error in errors]}
+    except GraphQLError as error:
+        return {"data": None, "errors": [error.formatted]}
+    except RecursionError:
+        return {"data": None, "errors": [{"message": "the query is nested too deeply"}]}
+
+    def resolve(source: Any, info: GraphQLResolveInfo[Any], **given: Any) -> Any:
+        view.check()
+        return default_field_resolver(source, info, **given)
+
+    result = execute_sync(
+        SCHEMA,
+        document,
+        root_value=_Query(transactions.at(view)),
+        variable_values=dict(variables),
+        field_resolver=resolve,
     )
+    view.check()  # what ended it stands among the errors otherwise
     shown: dict[str, Any] = {"data": result.data}
     if result.errors:
         shown["errors"] = [error.formatted for error in result.errors]
     return shown
 
 
+def _check_cost(document: DocumentNode) -> None:
+    """Accept a query that asks for little. Raises: GraphQLError.
+
+    Validation compares each field with each other, so this comes before it.
+    """
+    parts = {
+        each.name.value: each
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
+    costs: dict[str, int] = {}
+
+    def count(selected: SelectionSetNode | None) -> int:
+        fields = 0
+        for each in () if selected is None else selected.selections:
+            if isinstance(each, FragmentSpreadNode):
+                fields += of_fragment(each.name.value)
+            elif isinstance(each, FieldNode | InlineFragmentNode):
+                fields += 1 + count(each.selection_set)
+        return fields
+
+    def of_fragment(name: str) -> int:
+        if name not in costs:
+            costs[name] = 0  # one that holds itself is refused by the validation
+            costs[name] = count(parts[name].selection_set) if name in parts else 0
+        return costs[name]
+
+    operations = [
+        each for each in document.definitions if isinstance(each, OperationDefinitionNode)
+    ]
+    fields = sum(count(each.selection_set) for each in operations) + sum(map(of_fragment, parts))
+    if fields > MOST_FIELDS:
+        raise GraphQLError(
+            f"the query asks for {fields:,} fields; at most {MOST_FIELDS} are allowed"
+        )
+
+
 class _Query:
     """The resolvers of the root; graphql-core calls methods with the arguments of the query."""
 
-    def __init__(self, transactions: Transactions, store: Store) -> None:
-        self._transactions = transactions
-        self._store = store
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self._asked = 0
+        self._ids = 0
+        self._bytes = 0
 
     def transaction(self, _info: GraphQLResolveInfo[Any], id: str) -> dict[str, Any] | None:  # noqa: A002 - Arweave's name
-        found = self._transactions.find(self._store, id)
-        return None if found is None else _node(found)
+        self._count()
+        found = self._find([id])
+        return self._node(found[0]) if found else None
 
     def transactions(self, _info: GraphQLResolveInfo[Any], **wanted: Any) -> dict[str, Any]:
+        self._count()
         first = max(0, min(wanted.get("first", DEFAULT_FIRST) or 0, MOST_FIRST))
-        page = list(islice(self._select(wanted, _place(wanted.get("after"))), first + 1))
+        page: list[tuple[Place, Transaction]] = []
+        size, more = 0, False
+        for place, each in self._select(wanted, _place(wanted.get("after"))):
+            if len(page) >= first or size > PAGE_BYTES:
+                more = True
+                break
+            page.append((place, each))
+            size += _size(each)
         return {
-            "pageInfo": {"hasNextPage": len(page) > first},
+            "pageInfo": {"hasNextPage": more},
             # Asked for by few, and everything has to be looked through for it.
             "count": lambda _info: str(sum(1 for _ in self._select(wanted, Place()))),
-            "edges": [
-                {"cursor": _cursor(place), "node": _node(each)} for place, each in page[:first]
-            ],
+            "edges": [{"cursor": _cursor(place), "node": self._node(each)} for place, each in page],
         }
+
+    def _count(self) -> None:
+        self._asked += 1
+        if self._asked > MOST_LISTS:
+            raise GraphQLError(f"a query may ask for {MOST_LISTS} lists at most")
+
+    def _find(self, ids: list[str]) -> list[Transaction]:
+        self._ids += len(ids)
+        if self._ids > MOST_IDS:
+            raise GraphQLError(f"a query may ask for {MOST_IDS:,} ids at most")
+        found = map(self._moment.find, dict.fromkeys(ids))
+        return [each for each in found if each is not None]
+
+    def _node(self, transaction: Transaction) -> dict[str, Any]:
+        def tags(_info: GraphQLResolveInfo[Any]) -> list[dict[str, str]]:
+            self._bytes += _size(transaction)
+            if self._bytes > ANSWER_BYTES:
+                raise GraphQLError("the answer is too large; ask for fewer at a time")
+            return tags_json(transaction.tags)
+
+        return {**_node(transaction), "tags": tags}
 
     def _select(
         self, asked: Mapping[str, Any], after: Place
@@ -102,10 +216,9 @@ class _Query:
         )
         descending = not str(asked.get("sort") or "HEIGHT_DESC").endswith("ASC")
         if asked.get("ids") is None:
-            yield from self._transactions.select(self._store, wanted, after, descending=descending)
+            yield from self._moment.select(wanted, after, descending=descending)
             return
-        given = (self._transactions.find(self._store, each) for each in dict.fromkeys(asked["ids"]))
-        found = [each for each in given if each is not None and wanted.takes(each)]
+        found = [each for each in self._find(asked["ids"]) if wanted.takes(each)]
         found.sort(key=lambda each: each.timestamp_ms, reverse=descending)
         for number, each in enumerate(found):
             if number > after.known:
@@ -128,7 +241,6 @@ def _node(transaction: Transaction) -> dict[str, Any]:
         "fee": nothing,
         "quantity": nothing,
         "data": {"size": str(transaction.data_size), "type": _type(transaction)},
-        "tags": tags_json(transaction.tags),
         "block": {
             "id": _block_id(height),
             "timestamp": transaction.timestamp_ms // 1000,  # Arweave counts seconds
@@ -138,6 +250,10 @@ def _node(transaction: Transaction) -> dict[str, Any]:
         "parent": None,
         "bundledIn": None,
     }
+
+
+def _size(transaction: Transaction) -> int:
+    return sum(len(name) + len(value) for name, value in transaction.tags)
 
 
 def _type(transaction: Transaction) -> str | None:

@@ -19,7 +19,9 @@ def routes(context: Context) -> APIRouter:
         """Say whether the network takes messages."""
         if context.bus.failure is not None:
             raise Unavailable(f"the network cannot go on: {context.bus.failure}")
-        return answer({"status": "ok", "waiting": context.bus.waiting})
+        shown = {"status": "ok", "waiting": context.bus.waiting}
+        damaged = context.damage.items
+        return answer({**shown, "damaged": damaged} if damaged else shown)
 
     @router.get("/metrics", responses=documented(media="text/plain"))
     async def metrics() -> Response:

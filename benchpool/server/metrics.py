@@ -43,6 +43,16 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.dropped = Counter(
+            "benchpool_http_dropped",
+            "Connections ended: no room (full, replaced), too slow (head, body, answer, closing),"
+            " or too much that they did not take (unsent).",
+            ["why"],
+            registry=self.registry,
+        )
+        for why in ("full", "replaced", "head", "body", "answer", "closing", "unsent"):
+            self.dropped.labels(why)
+
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Show a number that somebody else keeps."""
         Gauge(name, meaning, registry=self.registry).set_function(read)

@@ -13,7 +13,7 @@ from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.assignments import message_json
 from benchpool.server.context import MU_BODY_BYTES, Context, read_body
 from benchpool.server.cursors import Cursor
-from benchpool.server.evaluations import backwards, forwards
+from benchpool.server.evaluations import PAGE_BYTES, backwards, forwards
 from benchpool.server.intake import check, excluded, schedule
 from benchpool.server.messenger import ITEM_BODY
 
@@ -132,16 +132,18 @@ def routes(context: Context) -> APIRouter:
         begins behind their time, and would leave out those that are not on this one.
         """
         edges: list[dict[str, Any]] = []
-        more = False
+        size, more = 0, False
         for message in scheduled(process, start, by_nonce=by_nonce):
             key = message.nonce if by_nonce else message.timestamp
             if start is not None and key <= start:
                 continue
             if end is not None and key > end:
                 break
-            if len(edges) >= limit and edges[-1]["cursor"] != str(key):
+            full = len(edges) >= limit or size > PAGE_BYTES
+            if full and edges[-1]["cursor"] != str(key):
                 more = True
                 break
+            size += len(message.data)
             edges.append({"cursor": str(key), "node": context.assignments.node(message)})
         return {"page_info": {"has_next_page": more}, "edges": edges}
 

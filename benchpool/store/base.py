@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from benchpool.ao.message import Message, ProcessInfo, Result
@@ -12,6 +12,14 @@ from benchpool.errors import StoreError
 
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
+
+
+OnDamage = Callable[[str, Exception], None]
+"""Is told what is damaged, and how."""
+
+
+def ignore(_what: str, _error: Exception) -> None:
+    """Do nothing about what is damaged."""
 
 
 class LogEntry(NamedTuple):
@@ -155,8 +163,12 @@ class Store(Protocol):
         """Go through the ids of messages that begin with a text."""
         ...
 
-    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+    def search(self, wanted: Search, on_damage: OnDamage = ignore) -> Iterator[tuple[int, Message]]:
         """Go through the messages that are wanted in the order in which they were logged.
+
+        Args:
+            wanted: which.
+            on_damage: is told what cannot be read, and is left out.
 
         Returns: each with its sequence, above 0. Texts may stand anywhere in its bytes, so what it
             says has to be compared exactly.
@@ -263,6 +275,10 @@ class Store(Protocol):
 
     def checkpointed(self) -> dict[str, int]:
         """Return the positions of the checkpoints that there are, by process."""
+        ...
+
+    def interrupt_when(self, over: Callable[[], bool]) -> None:
+        """Have a read that takes long end with an error once this says so; it is asked often."""
         ...
 
     def refresh(self) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,8 @@ from benchpool.store.base import WriteFailure
 from benchpool.store.migrations import open_schema
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_STEPS = 20_000
+"""Of SQLite's machine, between two looks at whether a read is to end: a millisecond or less."""
 
 
 def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
@@ -188,8 +190,15 @@ class SqliteFile:
         try:
             cursor: sqlite3.Cursor = driver.execute(query, values)
         except sqlite3.Error as error:
-            raise StoreError(damaged(self.path, error)) from error
+            if is_damage(error):
+                raise StoreError(damaged(self.path, error)) from error
+            raise
         return cursor
+
+    def interrupt_when(self, over: Callable[[], bool]) -> None:
+        """See `Store`."""
+        driver: Any = self._opened.connection.driver_connection
+        driver.set_progress_handler(over, _STEPS)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

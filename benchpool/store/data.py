@@ -165,6 +165,13 @@ class DataStore:
             self._verified[data_id] = seen
         return path
 
+    def size(self, data_id: str) -> int | None:
+        """Return how many bytes are kept under the hash of them, not verified; None if none are."""
+        try:
+            return self._path(data_id).stat().st_size if is_id(data_id) else None
+        except FileNotFoundError:
+            return None
+
     def get(self, data_id: str) -> bytes:
         """Return the verified bytes of an id. Raises: as `path`."""
         return self.path(data_id).read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import (
@@ -16,7 +16,16 @@ from benchpool.ao.message import (
 )
 from benchpool.ao.wallet import Wallet
 from benchpool.ao.wire import SignedAssignment
-from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, Search, WriteFailure
+from benchpool.store.base import (
+    MAIL,
+    Checkpoint,
+    Line,
+    LogEntry,
+    OnDamage,
+    Search,
+    WriteFailure,
+    ignore,
+)
 
 
 class MemoryStore:
@@ -125,7 +134,11 @@ class MemoryStore:
         """See `Store`."""
         return (message_id for message_id in self._places if message_id.startswith(text))
 
-    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+    def search(
+        self,
+        wanted: Search,
+        on_damage: OnDamage = ignore,  # noqa: ARG002 - memory is not damaged
+    ) -> Iterator[tuple[int, Message]]:
         """See `Store`."""
         self.failure.check()
         any_of = [[text.encode() for text in texts] for texts in wanted.texts]
@@ -252,6 +265,9 @@ class MemoryStore:
     def checkpointed(self) -> dict[str, int]:
         """See `Store`."""
         return {process: made.position for process, made in self._checkpoints.items()}
+
+    def interrupt_when(self, over: Callable[[], bool]) -> None:
+        """See `Store`."""
 
     def refresh(self) -> None:
         """See `Store`."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from benchpool.ao.message import Message, decode_message
-from benchpool.store.base import Search
+from benchpool.store.base import OnDamage, Search
 
 _PAGE = 200
 
 
-def search(connection: Connection, wanted: Search) -> Iterator[tuple[int, Message]]:
+def search(
+    connection: Connection, wanted: Search, on_damage: OnDamage
+) -> Iterator[tuple[int, Message]]:
     """Go through the messages that are wanted, see `Store`."""
     where, values = _where(wanted)
     order, beyond = ("DESC", "<") if wanted.descending else ("ASC", ">")
@@ -30,7 +33,11 @@ def search(connection: Connection, wanted: Search) -> Iterator[tuple[int, Messag
             (*values, *given),
         ).all()
         for sequence, process, raw in rows:
-            message = decode_message(raw)
+            try:
+                message = decode_message(raw)
+            except msgspec.DecodeError as error:
+                on_damage(f"entry {sequence} of the log", error)
+                continue
             if message.target == process:  # else it was assigned, and stands elsewhere too
                 yield sequence, message
         if len(rows) < _PAGE:

@@ -25,7 +25,7 @@ from benchpool.ao.message import (
 )
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Line, LogEntry, Search
+from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Search, ignore
 from benchpool.store.registers import Registers
 from benchpool.store.search import search
 from benchpool.store.signed import SignedItems
@@ -212,10 +212,10 @@ class SqliteStore(SignedItems, Registers):
             if message_id.startswith(text):
                 yield message_id
 
-    def search(self, wanted: Search) -> Iterator[tuple[int, Message]]:
+    def search(self, wanted: Search, on_damage: OnDamage = ignore) -> Iterator[tuple[int, Message]]:
         """See `Store`."""
         self._flush()
-        return search(self._connection, wanted)
+        return search(self._connection, wanted, on_damage)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -18,12 +19,14 @@ import msgspec
 from benchpool.ao.dataitem import MAX_HEAD_BYTES, BlobHash, DataItem, decode, verify
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import DataCorrupt, DataItemError
+from benchpool.store.base import OnDamage, ignore
 
 INCOMING: Final = "incoming-"
 """How the names of files begin that are not kept yet."""
 _SUFFIX: Final = ".item"
 _PART_BYTES: Final = 1 << 20
 _FIRST_BYTES: Final = 16
+_SETTLED_NS: Final = 1_000_000_000
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
@@ -66,6 +69,8 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, Upload] = {}
+        self._listed: tuple[int, list[Upload]] | None = None
+        """All of them, as long as the folder has this time."""
         self._verified: set[str] = set()
 
     def find(self, item_id: str) -> Upload | None:
@@ -88,11 +93,39 @@ class Uploads:
         self._known[item_id] = found
         return found
 
-    def all(self) -> list[Upload]:
-        """Return all uploads, in the order in which they came. Raises: DataCorrupt."""
-        names = [path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}")]
-        found = [upload for name in names if (upload := self.find(name)) is not None]
-        return sorted(found, key=lambda upload: (upload.record.timestamp, upload.id))
+    def all(self, on_damage: OnDamage | None = None) -> list[Upload]:
+        """Return all uploads, in the order in which they came.
+
+        Args:
+            on_damage: is told of each record that was changed, which is left out then.
+
+        Raises: DataCorrupt for such a record, if nobody is to be told.
+        """
+        changed_ns = self._folder.stat().st_mtime_ns
+        if self._listed is not None and self._listed[0] == changed_ns:
+            return self._listed[1]
+        found, damaged = [], False
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            name = path.name.removesuffix(_SUFFIX)
+            try:
+                upload = self.find(name)
+            except DataCorrupt as error:
+                if on_damage is None:
+                    raise
+                on_damage(name, error)
+                damaged = True
+            else:
+                if upload is not None:
+                    found.append(upload)
+        found.sort(key=lambda upload: (upload.record.timestamp, upload.id))
+        # What comes within one step of the file system's clock does not change the folder's time.
+        settled = time.time_ns() - changed_ns > _SETTLED_NS
+        self._listed = (changed_ns, found) if settled and not damaged else None
+        return found
+
+    def total_bytes(self) -> int:
+        """Return how many bytes all uploads have together, as their owners signed them."""
+        return sum(upload.record.size for upload in self.all(ignore))
 
     def check(self, upload: Upload, path: Path) -> None:
         """Accept a file as the data that an upload's owner signed. Raises: DataCorrupt."""

@@ -30,7 +30,13 @@ _MIB: Final = 1 << 20
 _MOST: Final = 1 << 53
 _MOST_SECONDS: Final = 1_000_000
 _SHOWN: Final = 60
-_NONE_IS_A_DEFAULT: Final = ("worker_memory_bytes", "workers", "models_memory_bytes")
+_NONE_IS_A_DEFAULT: Final = (
+    "uploads_bytes",
+    "disk_reserve_bytes",
+    "worker_memory_bytes",
+    "workers",
+    "models_memory_bytes",
+)
 _MOST_BYTES_A_CHARACTER: Final = 4
 
 
@@ -42,6 +48,10 @@ class Limits:
     """Data of one message; larger things belong into the data store."""
     upload_bytes: int = 4096 * _MIB
     """One signed item that is uploaded into the data store."""
+    uploads_bytes: int = 0
+    """All uploads together; 0: half of the disk that they lie on."""
+    disk_reserve_bytes: int = 0
+    """What a server leaves free on its disk, uploads twice as much; 0: 5 %, 512 MiB at most."""
     tags: int = 256
     """Tags of one message."""
     tag_name_bytes: int = _KIB

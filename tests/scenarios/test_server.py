@@ -32,7 +32,7 @@ from benchpool.inference.engine import (
     Precision,
     Runtime,
 )
-from benchpool.server.run import Options
+from benchpool.server.sockets import Options
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,8 +21,9 @@ from benchpool.audit.replay import replay_home
 from benchpool.client.deployment import sample_path
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.network import Network
-from benchpool.server.run import Options, Server
-from benchpool.server.transactions import Transactions
+from benchpool.server.run import Server
+from benchpool.server.sockets import Options
+from benchpool.server.transactions import Moment
 from benchpool.units.limits import Limits
 
 KEY = Ed25519Signer(b"u" * 32)
@@ -151,7 +152,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(serve: Serve, home: Path) -> N
     client, _ = serve()
     raw = upload(b"x" * 3_000_000).raw
     with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as line:
-        line.sendall(b"POST /tx HTTP/1.1\r\nHost: here\r\n")
+        line.sendall(b"POST /tx HTTP/1.1\r\nHost: localhost\r\n")
         line.sendall(b"Content-Length: %d\r\n\r\n" % len(raw) + raw[:2_000_000])
         while not any(name.startswith("incoming-") for name in kept(home)):
             time.sleep(0.01)
@@ -234,14 +235,14 @@ def test_the_same_weights_are_the_same_whoever_uploaded_them(serve: Serve, home:
 def test_nobodys_message_waits_for_a_look_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client, _ = serve()
     looking, enough = threading.Event(), threading.Event()
-    find = Transactions.find
+    find = Moment.find
 
-    def slow(self: Transactions, *given: Any) -> Any:
+    def slow(self: Moment, *given: Any) -> Any:
         looking.set()
         assert enough.wait(30)
         return find(self, *given)
 
-    monkeypatch.setattr(Transactions, "find", slow)
+    monkeypatch.setattr(Moment, "find", slow)
     query = {"query": '{ transaction(id: "%s") { id } }' % ("A" * 43)}
     answers: list[httpx.Response] = []
     asker = threading.Thread(target=lambda: answers.append(client.post("/graphql", json=query)))
