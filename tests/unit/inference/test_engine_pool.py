@@ -48,7 +48,9 @@ def in_thread(work):
     return result
 
 
-@pytest.mark.parametrize("layout", ["canonical-1", "canonical-2"])
+@pytest.mark.parametrize(
+    "layout", [pytest.param("canonical-1", marks=pytest.mark.slow), "canonical-2"]
+)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout, workers):
     requests = [*QUESTIONS, GenerateRequest("hi"), ChoicesRequest("Q", ("",))]
