@@ -10,9 +10,6 @@ from benchpool.evaluation.scorers import retrieve_letter
 from processes.dataset import DatasetProcess
 from processes.dataset.parts import DatasetCard, Prediction, generated_text, most_likely
 
-MAX_TOKENS = 4
-"""A letter, and room for what some models put around it."""
-
 
 class SiqaDataset(DatasetProcess):
     """Asked by `cloze`, as the reference harness does, or for `letters`."""
@@ -30,7 +27,8 @@ class SiqaDataset(DatasetProcess):
             return {"prompt": cloze.prompt, "choices": list(cloze.continuations)}
         system = self.system_prompt or prompts.DEFAULT_SYSTEM_PROMPT
         letters = prompts.letters(sample, system=system)
-        return {"prompt": letters.user, "system": letters.system, "max_tokens": MAX_TOKENS}
+        tokens = prompts.LETTERS_TOKENS
+        return {"prompt": letters.user, "system": letters.system, "max_tokens": tokens}
 
     def retrieve(self, answer: dict[str, Any], sample: Sample, protocol: str) -> Prediction:
         """Take the most likely answer, or the one whose letter came back."""

@@ -36,6 +36,7 @@ from benchpool.cli import (
     up,
     wallet,
 )
+from benchpool.cli import eval as eval_
 from benchpool.cli.arguments import shield_ids
 from benchpool.errors import BenchpoolError
 from benchpool.version import VERSION
@@ -160,6 +161,7 @@ data.app.command("seal")(sealing.seal)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.add_typer(eval_.app, name="eval")
 app.add_typer(pool.app, name="pool")
 app.add_typer(simulate.app, name="simulate")
 

@@ -146,6 +146,13 @@ def catalogue(_home: Path | None, _incomplete: str) -> Offers:
 
 
 @_quiet
+def evaluable(_home: Path | None, incomplete: str) -> Offers:
+    """Offer what models can be evaluated on: files, and folders that may hold some."""
+    for path in Path().glob(f"{incomplete}*"):
+        yield (f"{path}/", "folder") if path.is_dir() else (str(path), "file")
+
+
+@_quiet
 def entries(home: Path | None, _incomplete: str) -> Offers:
     """Offer what can enter a pool: model processes, and the models of this machine."""
     from benchpool.inference.files.catalogue import Catalogue

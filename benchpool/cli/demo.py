@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchpool.cli import output, session
+from benchpool.cli.comparison import indistinct
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -148,13 +149,17 @@ def _board(rows: Sequence[dict[str, Any]]) -> None:
 
 def _indistinct(a: Mapping[str, Any], b: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
     """Say plainly that a rank, and what it pays, may be luck."""
-    names = f"{a['name']} and {b['name']} cannot be told apart"
-    counts = f"{a['correct']} and {b['correct']} of {a['n']} right"
     luck = " That one is paid more may be luck." if a["reward"] != b["reward"] else ""
-    return (
-        f"{names}: {counts}, {pair['only'][0]} and {pair['only'][1]} of them alone (exact McNemar"
-        f" p = {pair['p']:.2f}).{luck}"
+    said = indistinct(
+        {
+            **pair,
+            "models": [a["name"], b["name"]],
+            "correct": [a["correct"], b["correct"]],
+            "n": a["n"],
+            "told_apart": False,
+        }
     )
+    return f"{said}.{luck}"
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:

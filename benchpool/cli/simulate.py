@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import typer.core
 
 from benchpool.cli import completion, output
+from benchpool.cli.default_command import WithDefault
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -20,20 +20,10 @@ _SCENARIO = "scenario"
 _BAR_WIDTH = 40
 
 
-class Simulations(typer.core.TyperGroup):
+class Simulations(WithDefault):
     """The commands below `simulate`; what names none of them is a scenario file."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read a command line. While a shell completes one, nothing is filled in."""
-        known = {*self.commands, *ctx.help_option_names}
-        if known.isdisjoint(args[:1]) and (args or not ctx.resilient_parsing):
-            args = [_SCENARIO, *args]
-        return super().parse_args(ctx, args)
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Offer the commands, and scenario files."""
-        file = self.commands[_SCENARIO].params[0]
-        return [*super().shell_complete(ctx, incomplete), *file.shell_complete(ctx, incomplete)]
+    default = _SCENARIO
 
 
 app = typer.Typer(

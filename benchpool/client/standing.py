@@ -17,12 +17,7 @@ from benchpool.ao.ids import find_titled
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
-from benchpool.evaluation.pairs import (
-    bootstrap_difference,
-    difference_interval,
-    rank_sets,
-    told_apart,
-)
+from benchpool.evaluation.pairs import compare_right, rank_sets, told_apart
 from benchpool.evaluation.statistics import LEVEL, above_chance, mcnemar, wilson
 from benchpool.pools.copies import Answer, Contender
 from benchpool.pools.ranking import Standing
@@ -158,24 +153,13 @@ class Field:
         if not both_met:
             raise PoolError("there is no question yet that both have met")
         only_a, only_b = sorted((a.right - b.right) & b.met), sorted((b.right - a.right) & a.met)
-        n, both = len(both_met), len(a.right & b.right)
-        scores = [[float(number in each.right) for number in both_met] for each in (a, b)]
         right, met = self._marks()
         apart = {frozenset(pair) for pair in told_apart(right, met=met)}
-        p = mcnemar(len(only_a), len(only_b))
         return {
             "pool": self._pool.id,
             "first": self._side(first, both_met),
             "second": self._side(second, both_met),
-            "n": n,
-            "both_right": both,
-            "only_first": len(only_a),
-            "only_second": len(only_b),
-            "neither": n - both - len(only_a) - len(only_b),
-            "p": float(p),
-            "difference": (len(only_a) - len(only_b)) / n,
-            "interval": list(difference_interval(both, len(only_a), len(only_b), n)),
-            "bootstrap": list(bootstrap_difference(*scores, seed=seed)),
+            **compare_right(a.right, b.right, both_met, seed=seed),
             "told_apart": frozenset((first, second)) in apart,
             "provisional": not self._settled,
             "questions": self._disagreements(a, b, sorted([*only_a, *only_b])),

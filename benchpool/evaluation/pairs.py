@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from fractions import Fraction
 from itertools import combinations
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchpool.evaluation.statistics import LEVEL, Interval, holm, mcnemar, wilson
 
@@ -151,6 +151,37 @@ def bootstrap_difference(
     )
     cut = int((1 - level) / 2 * resamples)
     return Interval(means[cut], means[resamples - 1 - cut])
+
+
+def compare_right(
+    first: AbstractSet[int], second: AbstractSet[int], met: Sequence[int], *, seed: int = 0
+) -> dict[str, Any]:
+    """Compare two models on the questions that both have met.
+
+    Args:
+        first: The questions that one answered right.
+        second: Those of the other.
+        met: The questions that count, in order; one at least.
+        seed: Of the bootstrap.
+
+    Returns:
+        `n`, `both_right`, `only_first`, `only_second`, `neither`; `p` of the exact McNemar test;
+        `difference` of the accuracies with `interval` (Newcombe) and `bootstrap`, 95 % each.
+    """
+    first, second, n = first & set(met), second & set(met), len(met)
+    both, only_first, only_second = len(first & second), len(first - second), len(second - first)
+    scores = [[float(number in each) for number in met] for each in (first, second)]
+    return {
+        "n": n,
+        "both_right": both,
+        "only_first": only_first,
+        "only_second": only_second,
+        "neither": n - both - only_first - only_second,
+        "p": float(mcnemar(only_first, only_second)),
+        "difference": (only_first - only_second) / n,
+        "interval": list(difference_interval(both, only_first, only_second, n)),
+        "bootstrap": list(bootstrap_difference(*scores, seed=seed)),
+    }
 
 
 def _joined(first: float, second: float, phi: float) -> float:

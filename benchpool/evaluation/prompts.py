@@ -14,6 +14,8 @@ CLOZE_TEMPLATE: Final = "siqa-cloze/1"
 LETTERS_TEMPLATE: Final = "siqa-letters/1"
 
 LETTERS: Final = "ABC"
+LETTERS_TOKENS: Final = 4
+"""Tokens to generate: a letter, and room for what some models put around it."""
 
 DEFAULT_SYSTEM_PROMPT: Final = (
     "You are given a situation, a question about it and three answers, A, B and C. "
