@@ -75,8 +75,7 @@ def _read(source: str) -> tuple[str, re.Pattern[str], _Ways]:
             compiled = re.compile(source)
             tree = _parser.parse(source)
         ways = _sequence(tree, tree.state)
-        if ways("") > MAX_STEPS:
-            raise _EndlessError
+        _check_end(ways)
     except (re.error, OverflowError, RecursionError) as error:
         raise DatasetError(f"no regular expression: {shown} ({error})") from None
     except _EndlessError:
@@ -89,6 +88,11 @@ def _read(source: str) -> tuple[str, re.Pattern[str], _Ways]:
 
 class _EndlessError(Exception):
     pass
+
+
+def _check_end(ways: _Ways) -> None:
+    if ways("") > MAX_STEPS:
+        raise _EndlessError
 
 
 def _sequence(tree: Any, state: Any) -> _Ways:
