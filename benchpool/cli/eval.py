@@ -172,8 +172,6 @@ def _evaluate(
     from benchpool.client.evaluating.run import evaluate_all
 
     with open_room(home) as room:
-        if home is not None and room.data is None:
-            output.note(f"{home} holds no network; answers are kept in {room.answers}")
         named = [room.find_model(name) for name in models]
         try:
             with output.progress() as report:
@@ -188,6 +186,9 @@ def _evaluate(
                 " to go on"
             )
             raise session.Interrupted from None
+        if home is not None and room.data is None:
+            output.note(f"{home} holds no network; answers are kept in {room.answers}")
+    return found
 
 
 def _of_model(found: Sequence[Evaluation], name: str, file: Path) -> Evaluation:

@@ -9,15 +9,28 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from benchpool.errors import DatasetError, InferenceError
-from benchpool.evaluation import prompts
+from benchpool.evaluation import compiled_scores, prompts
+from benchpool.evaluation.compiled import (
+    MAX_BYTES,
+    ChoicesQuestion,
+    Header,
+    LikelihoodQuestion,
+    Question,
+    is_compiled,
+    read_compiled,
+)
 from benchpool.evaluation.controls import ANSWERS_ONLY, controlled
 from benchpool.evaluation.protocol import Protocol
-from benchpool.evaluation.sample import Sample, load_samples, samples_hash
+from benchpool.evaluation.sample import Sample, load_samples, parse_samples, samples_hash
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
+from benchpool.evaluation.text_scorers import filtered
 from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
@@ -123,17 +136,91 @@ class SiqaQuestions(Questions):
         return Verdict(choice, choice == sample.gold)
 
 
+class CompiledQuestions(Questions):
+    """A compiled data set, by the one method that it was compiled for.
+
+    Raises:
+        DatasetError: Not a compiled data set, or it is not asked so.
+    """
+
+    def __init__(self, name: str, data: bytes, protocol: str | None) -> None:
+        self._header, self._questions = read_compiled(data, name)
+        self.protocol = Protocol.parse(protocol or self._header.method)
+        check_method(name, self.protocol, (self._header.method,))
+        if self.protocol.control:
+            raise DatasetError(
+                f"is not asked {self.protocol.control}: its requests are finished", path=name
+            )
+        self.name, self.sha256 = self._header.name, sha256(data).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def ask(self, place: int) -> Asked:
+        """See `Questions`."""
+        question = self._questions[place]
+        request = finished_request(self._header, question)
+        if isinstance(question, ChoicesQuestion):
+            return Asked(request, question.prompt, question.choices, question.gold, (), question.id)
+        choices = question.choices if isinstance(question, LikelihoodQuestion) else ()
+        return Asked(request, question.prompt, choices, (), question.targets, question.id)
+
+    def judge(self, place: int, answer: Answer) -> Verdict:
+        """See `Questions`."""
+        question, header = self._questions[place], self._header
+        said = msgspec.to_builtins(answer)
+        seen = compiled_scores.judge(header, question, said)
+        correct = compiled_scores.is_right(question, seen.prediction)
+        if isinstance(question, ChoicesQuestion):
+            by_length = seen.per_character
+            return Verdict(
+                seen.prediction,
+                correct,
+                by_length,
+                None if by_length is None else by_length in question.gold,
+                seen.margin_nats,
+            )
+        scores = compiled_scores.score(header, question, said)
+        shares = {name: float(share) for name, share in scores.items()}
+        if isinstance(question, LikelihoodQuestion):
+            return Verdict(seen.prediction, correct)
+        reply = filtered(text_of(answer), header.filters[0] if header.filters else None)
+        return Verdict(reply, correct, scores=shares)
+
+
+def finished_request(header: Header, question: Question) -> Request:
+    """Return what a model is asked for a compiled question.
+
+    Raises:
+        DatasetError: The engines cannot be asked so.
+    """
+    if isinstance(question, ChoicesQuestion):
+        return ChoicesRequest(question.prompt, question.choices)
+    raise DatasetError(f"{header.name}: questions of the kind {header.kind} cannot be asked yet")
+
+
 def load_questions(path: Path, protocol: str | None = None) -> Questions:
     """Read a data set, and prepare to ask it.
 
     Args:
-        path: Of Social IQa in any form that `load_samples` reads.
+        path: A compiled data set, or Social IQa in any form that `load_samples` reads.
         protocol: Such as `cloze/bf16`; None for the data set's first.
 
     Raises:
         DatasetError: Not a data set, by file and line, or one that is not asked so.
     """
-    return SiqaQuestions(str(path), load_samples(path), Protocol.parse(protocol or "cloze"))
+    name = str(path)
+    if path.is_dir():
+        return SiqaQuestions(name, load_samples(path), Protocol.parse(protocol or "cloze"))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DatasetError(f"is larger than {MAX_BYTES:,} bytes", path=path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror or error}", path=path) from error
+    if is_compiled(data):
+        return CompiledQuestions(name, data, protocol)
+    return SiqaQuestions(name, parse_samples(data, name=name), Protocol.parse(protocol or "cloze"))
 
 
 def check_method(name: str, protocol: Protocol, methods: Sequence[str]) -> None:

@@ -215,5 +215,5 @@ class _Facts:
             return None, str(outcome) or "the model failed"
         try:
             return self._questions.judge(place, outcome), ""
-        except (InferenceError, ValueError) as error:
+        except (InferenceError, DatasetError, ValueError) as error:
             return None, str(error) or "the answer cannot be scored"

@@ -176,7 +176,7 @@ def _arrow() -> Any:
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError:
         raise PrerequisiteError(
-            "Parquet needs pyarrow, which is not installed; run: pip install pyarrow,"
+            "Parquet needs pyarrow, which is not installed; run: pip install 'benchpool[parquet]',"
             " or name a file that ends in .jsonl or .csv"
         ) from None
     return pyarrow
