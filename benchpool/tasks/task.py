@@ -41,6 +41,8 @@ _INFORMATION = (
     "doc_to_decontamination_query",
     "metadata",
 )
+_LAZY = ("metric_list", "doc_to_decontamination_query")
+"""Keys that may name code, as long as it is not needed."""
 _PROMPTS = (
     "doc_to_text",
     "doc_to_choice",
@@ -147,7 +149,7 @@ class Task:
             value = self.file.get(key)
             if value is None:
                 continue
-            function = _function_in(value)
+            function = None if key in _LAZY else _function_in(value)
             if function is not None:
                 raise self.file.error(
                     f"{key} is code (!function {function}), which is not run", key
@@ -269,7 +271,7 @@ class Task:
         key, known = "metric_list", METRICS[self.kind]
         if name not in known:
             raise self.file.error(
-                f"the metric {name} is not supported here; there are {', '.join(known)}:"
+                f"the metric {name} is not supported for {self.kind}; there are {', '.join(known)}:"
                 f" take some of the task's with --metric {known[0]}",
                 key,
                 number,

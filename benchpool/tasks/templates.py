@@ -43,7 +43,7 @@ def _printable(value: Any) -> Any:
 
 
 def _check_printable(value: Any, depth: int) -> None:
-    if isinstance(value, Undefined | _PRINTED):
+    if isinstance(value, (Undefined, *_PRINTED)):
         return
     if depth < 32 and isinstance(value, list | tuple):
         for each in value:
