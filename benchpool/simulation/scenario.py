@@ -18,7 +18,7 @@ from pydantic import (
 from benchpool.ao.clock import parse_duration
 from benchpool.ao.wallet import check_name
 from benchpool.errors import ConfigError, InvalidQuantity, ScenarioError
-from benchpool.simulation.yaml_source import YamlSource
+from benchpool.tasks.yaml_source import YamlSource
 from benchpool.units.cron import parse_interval
 from benchpool.winston import parse_war
 

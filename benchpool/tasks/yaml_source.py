@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from benchpool.errors import ScenarioError
+from benchpool.errors import ConfigError, ScenarioError
 
 MAX_FILE_BYTES = 1 << 20
 MAX_VALUES = 100_000
@@ -20,6 +20,12 @@ MAX_BRACKETS = 50
 Place = Sequence[int | str]
 
 
+class Function(NamedTuple):
+    """What `!function NAME` stands for: code that is not run."""
+
+    name: str
+
+
 class _Loader(yaml.SafeLoader):
     def fetch_flow_collection_start(self, token_class: Any) -> None:
         if self.flow_level >= MAX_BRACKETS:
@@ -29,31 +35,53 @@ class _Loader(yaml.SafeLoader):
         super().fetch_flow_collection_start(token_class)
 
 
+class _TaskLoader(_Loader):
+    def construct_function(self, node: yaml.ScalarNode) -> Function:
+        return Function(str(self.construct_scalar(node)))
+
+
+_TaskLoader.add_constructor("!function", _TaskLoader.construct_function)
+
+
 class YamlSource:
     """A parsed YAML file that knows the line of each of its values.
 
-    Raises: ScenarioError with the line if it cannot be read, or says something twice.
+    Args:
+        path: the file.
+        error: what is raised.
+        functions: whether `!function NAME` may stand in it; it becomes a `Function`.
+
+    Raises: `error` with the line if it cannot be read, or says something twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        error: type[ConfigError] = ScenarioError,
+        *,
+        functions: bool = False,
+    ) -> None:
         self.path = path
+        self._error_type = error
+        self._loader = _TaskLoader if functions else _Loader
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise ScenarioError(f"{path} cannot be read: {error.strerror}") from None
+        except OSError as failure:
+            raise self._error_type(f"{path} cannot be read: {failure.strerror}") from None
         if len(data) > MAX_FILE_BYTES:
-            raise ScenarioError(f"{path} has more than {MAX_FILE_BYTES >> 10} KiB")
+            raise self._error_type(f"{path} has more than {MAX_FILE_BYTES >> 10} KiB")
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            raise ScenarioError(f"{path} is not UTF-8 text") from None
+            raise self._error_type(f"{path} is not UTF-8 text") from None
+        self.data = data
         self._read(text)
 
     def _read(self, text: str) -> None:
         path = self.path
         try:
-            loader = _Loader(text)
+            loader = self._loader(text)
             self._root = loader.get_single_node()
             self._check_nodes()
             self._check_keys()
@@ -63,14 +91,14 @@ class YamlSource:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = 1 if mark is None else mark.line + 1
-            raise ScenarioError(f"{path}:{line}: {error.problem or error.context}") from None
+            raise self._error_type(f"{path}:{line}: {error.problem or error.context}") from None
         except yaml.YAMLError as error:
-            raise ScenarioError(f"{path}: {error}") from None
+            raise self._error_type(f"{path}: {error}") from None
         except RecursionError:
-            raise ScenarioError(f"{path} is nested too deeply") from None
+            raise self._error_type(f"{path} is nested too deeply") from None
         except (ValueError, TypeError, OverflowError) as error:
             # Such as a date that does not exist, or more digits than Python reads.
-            raise ScenarioError(f"{path}: a value cannot be read: {error}") from None
+            raise self._error_type(f"{path}: a value cannot be read: {error}") from None
 
     def line(self, place: Place) -> int:
         """Return the line of a value, or of the last thing in the file on the way to it."""
@@ -105,8 +133,8 @@ class YamlSource:
             if not text and len(node.value) > MAX_NUMBER_CHARACTERS:
                 raise self._error(node, f"a number of {len(node.value)} characters: use quotes")
 
-    def _error(self, node: yaml.Node, text: str) -> ScenarioError:
-        return ScenarioError(f"{self.path}:{node.start_mark.line + 1}: {text}")
+    def _error(self, node: yaml.Node, text: str) -> ConfigError:
+        return self._error_type(f"{self.path}:{node.start_mark.line + 1}: {text}")
 
     def _check_keys(self) -> None:
         waiting = [self._root]

@@ -1,0 +1,179 @@
+"""A task and its data become a data set of finished requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from benchpool.errors import ConfigError, DatasetError
+from benchpool.evaluation.compiled import (
+    FORMAT,
+    METHODS,
+    Header,
+    Origin,
+    Question,
+    SourceFile,
+    Unscored,
+)
+from benchpool.tasks.fewshot import Exemplar, Exemplars
+from benchpool.tasks.records import DataFile, Record
+from benchpool.tasks.requests import CannotScore, Requests
+from benchpool.tasks.task import Task
+from benchpool.tasks.task_file import TaskFile
+
+MAX_QUESTIONS = 1_000_000
+MAX_BYTES = 1 << 29
+"""The most that the prompts and choices of a data set may have in all, in characters."""
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to be compiled.
+
+    Args:
+        task: the YAML file.
+        data: data files, each with the split that it is; empty for the split that is asked.
+        limit: how many questions are taken at most, from the first on.
+        shots: how many exemplars stand before a question; None leaves it to the task.
+        metrics: which of the task's metrics are taken; none for all.
+        leave_out: leave out questions without an answer that could be right, and say so.
+        name: the name of the data set; empty for the task's, and so are the further ones.
+        title: what people call it.
+        license: under which it may be used.
+        source: where it comes from.
+    """
+
+    task: str
+    data: tuple[tuple[str, str], ...]
+    limit: int | None = None
+    shots: int | None = None
+    metrics: tuple[str, ...] = ()
+    leave_out: bool = False
+    name: str = ""
+    title: str = ""
+    license: str = ""
+    source: str = ""
+
+
+class Compiled(NamedTuple):
+    """A header with its questions."""
+
+    header: Header
+    questions: list[Question]
+
+
+def compile_task(job: Job, began: Callable[[str], None]) -> Compiled:
+    """Compile a task with its data.
+
+    Args:
+        job: what is to be compiled.
+        began: is told where each record stands before it is looked at.
+
+    Raises:
+        ConfigError: the task cannot be compiled; names the file and line.
+        DatasetError: the data cannot be read, or does not go with the task; names the line.
+        PrerequisiteError: the data is columnar, and pyarrow is not installed.
+    """
+    began(job.task)
+    task = Task(TaskFile(Path(job.task)), shots=job.shots, metrics=job.metrics)
+    asked, shown = _split(task, job)
+    exemplars = Exemplars(task.fewshot, _pool(task, asked, shown))
+    questions: list[Question] = []
+    unscored: list[Unscored] = []
+    requests: Requests | None = None
+    size = 0
+    for item, record in enumerate(islice(_records(asked), job.limit), 1):
+        began(f"{record.path}, {record.place}")
+        if requests is None:
+            requests = Requests(task, record.columns.keys())
+        chosen = exemplars.choose(record.columns)
+        try:
+            question = requests.question(record, chosen)
+        except CannotScore as reason:
+            if not job.leave_out:
+                raise record.error(
+                    f"{reason}; leave such questions out, and count them, with --leave-out"
+                ) from None
+            unscored.append(Unscored(item=item, reason=str(reason)))
+            continue
+        questions.append(question)
+        size += _size(question)
+        if len(questions) > MAX_QUESTIONS or size > MAX_BYTES:
+            raise record.error(
+                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_BYTES:,} characters;"
+                " take the first ones with --limit"
+            )
+    if not questions:
+        raise DatasetError("no question can be scored", path=asked[0].path)
+    used = [*asked, *(each for each in shown if task.fewshot.count)]
+    header = Header(
+        format=FORMAT,
+        name=job.name or task.name,
+        title=job.title or task.name,
+        source=job.source or task.source,
+        license=job.license,
+        version=task.version,
+        compiled=Origin(
+            task=task.file.sha256,
+            data=tuple(SourceFile(file=each.path.name, sha256=each.sha256) for each in used),
+        ),
+        kind=task.kind,
+        protocol=METHODS[task.kind],
+        metrics=task.metrics,
+        filters=task.filters,
+        unscored=tuple(unscored),
+        count=len(questions),
+    )
+    return Compiled(header, questions)
+
+
+def _split(task: Task, job: Job) -> tuple[list[DataFile], list[DataFile]]:
+    """Return the files that are asked, and those with exemplars."""
+    asked, shown = [], []
+    for split, name in job.data:
+        file = DataFile(Path(name))
+        if split in ("", task.split):
+            asked.append(file)
+        elif split == task.fewshot.split:
+            shown.append(file)
+        else:
+            raise ConfigError(
+                f"the task {task.name} asks the split {task.split or 'without a name'!r} and takes"
+                f" exemplars of {task.fewshot.split or 'none'!r}, not {split!r}; a file without a"
+                " split is the one that is asked"
+            )
+    if not asked:
+        raise ConfigError("give the data that is asked: --data FILE")
+    return asked, shown
+
+
+def _pool(task: Task, asked: list[DataFile], shown: list[DataFile]) -> list[Exemplar]:
+    settings = task.fewshot
+    if not settings.count:
+        return []
+    if not settings.split:
+        return list(settings.samples)
+    if not shown and settings.split != task.split:
+        raise ConfigError(
+            f"the task {task.name} shows {settings.count} exemplars of its split"
+            f" {settings.split!r}: add --data {settings.split}=FILE, or ask without: --shots 0"
+        )
+    records = _records(shown or asked)
+    if settings.sampler == "first_n" and not settings.without_own:
+        records = islice(records, settings.count)
+    return [record.columns for record in records]
+
+
+def _records(files: list[DataFile]) -> Iterator[Record]:
+    for file in files:
+        yield from file.records()
+
+
+def _size(question: Question) -> int:
+    size = len(question.prompt)
+    if hasattr(question, "choices"):
+        size += sum(map(len, question.choices))
+    return size
