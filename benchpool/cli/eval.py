@@ -179,7 +179,7 @@ def _evaluate(
                 def show(done: int, total: int, name: str) -> None:
                     report(done, total, f"questions to {name[:20]}")
 
-                return list(evaluate_all(named, questions, room.engines, limit=limit, report=show))
+                found = list(evaluate_all(named, questions, room.engines, limit=limit, report=show))
         except KeyboardInterrupt:
             output.note(
                 f"interrupted; the answers so far are in {room.answers}: run the same command again"
