@@ -33,12 +33,12 @@ from measure import median, print_head, print_row
 
 from benchpool.errors import BenchpoolError
 from benchpool.evaluation.sample import Sample, load_samples
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference import ChoicesRequest
 from benchpool.inference.engine import EngineStats, LayoutName, Precision
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.files.gguf_header import read_header
-from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.files.transcoding import bf16_copy
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.llama.kernel import NAME

@@ -24,6 +24,7 @@ wrong, with which id or file, and what to do next.
      +- Unavailable                   a server that is stopping, overloaded or broken
      +- PoolError                     a pool rule refuses this
      +- DatasetError                  a data set, with file and line
+     +- FetchError                    a file that its source does not give as it should
      +- InferenceError                a model could not answer
      |   +- ModelFileError            not a GGUF file, truncated, or refused by llama.cpp
      |   +- ModelDied                 the child process that ran the model is gone
@@ -150,6 +151,10 @@ class DatasetError(BenchpoolError):
         super().__init__(f"{where}{message}")
         self.path = path
         self.line = line
+
+
+class FetchError(BenchpoolError):
+    """A source cannot be reached, or does not give the file that was wanted."""
 
 
 class InferenceError(BenchpoolError):

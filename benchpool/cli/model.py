@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,27 +30,52 @@ NameArgument = Annotated[
 
 @app.command("pull")
 def pull(
-    name: Annotated[
+    model: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="The model's name.", autocompletion=completion.catalogue
+            metavar="NAME|SOURCE",
+            help="A name of the catalogue, hf:OWNER/REPO/FILE.gguf or an http address.",
+            autocompletion=completion.catalogue,
         ),
     ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Of a source; default: made from its file's."),
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option("--sha256", metavar="HEX", help="What a source's file must hash to."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch a model of the catalogue, verify it, and keep it on this machine.
+    """Fetch a model of the catalogue or of a source, verify it, and keep it on this machine.
+
+    What was cut off goes on where it was. The file of a source is verified by --sha256, else by
+    what the hub says of it; the hash is shown.
 
     Example: benchpool model pull smollm2-135m
     """
+    from benchpool.fetching.sources import read_source
     from benchpool.inference.files.catalogue import Catalogue
 
     catalogue = Catalogue()
-    entry = catalogue.entries.get(name)
-    if entry is not None:
-        output.note(f"{entry.title}, {_megabytes(entry.size_bytes)}; licence: {entry.licence}")
+    source = read_source(model)
+    if source is None:
+        if name is not None or sha256 is not None:
+            raise typer.BadParameter("--name and --sha256 are for hf:OWNER/REPO/FILE or an address")
+        entry = catalogue.entries.get(model)
+        if entry is not None:
+            output.note(f"{entry.title}, {_megabytes(entry.size_bytes)}; licence: {entry.licence}")
+        with output.progress() as report:
+            _show_one(catalogue.pull(model, report), as_json=as_json)
+        return
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise typer.BadParameter("a SHA-256 has 64 hexadecimal digits", param_hint="--sha256")
+    pinned = sha256.lower() if sha256 else None
     with output.progress() as report:
-        model = catalogue.pull(name, report)
-    _show_one(model, as_json=as_json)
+        pulled = catalogue.pull_from(source, name, sha256=pinned, progress=report)
+    output.note(f"licence: {pulled.licence}; SHA-256 {pulled.sha256}")
+    _show_one(pulled, as_json=as_json)
 
 
 @app.command("add")

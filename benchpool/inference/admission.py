@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from benchpool.errors import ModelFileError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference.engine import (
     ChoicesRequest,
     EngineStats,
@@ -17,7 +18,6 @@ from benchpool.inference.engine import (
     Unanswered,
 )
 from benchpool.inference.files.gguf_header import read_loadable
-from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.isolated import IsolatedEngine
 
 TRIAL_TIMEOUT_S = 60.0

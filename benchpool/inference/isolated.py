@@ -24,6 +24,7 @@ import msgspec
 from msgspec import structs
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference.engine import (
     Answer,
     Engine,
@@ -36,7 +37,6 @@ from benchpool.inference.engine import (
     fits,
 )
 from benchpool.inference.files.gguf_header import read_loadable
-from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.files.sealed import Identity
 from benchpool.inference.frames import (
     Alive,

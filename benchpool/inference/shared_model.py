@@ -6,11 +6,11 @@ import threading
 from pathlib import Path
 
 from benchpool.errors import ModelFileError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference import machine
 from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.inference.files.gguf_header import GgufHeader, read_loadable
-from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.files.transcoding import BF16_BYTES
 from benchpool.inference.isolated import IsolatedEngine
 

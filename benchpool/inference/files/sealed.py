@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from benchpool.inference.files.hashing import hash_file
+from benchpool.fetching.hashing import hash_file
 
 SUFFIX: Final = ".seal"
 _MOST_SEAL_BYTES: Final = 4096

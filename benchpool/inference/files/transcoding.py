@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from benchpool.errors import ModelFileError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference.files.gguf_header import GgufHeader, read_header
-from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.files.sealed import Identity, is_sealed, own_folder, publish
 
 Quantize = Callable[[Path, Path], None]

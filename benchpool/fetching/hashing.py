@@ -1,4 +1,4 @@
-"""The hash by which a model file is known."""
+"""The hash by which a file is known."""
 
 from __future__ import annotations
 
