@@ -49,7 +49,7 @@ def compile_file(job: Job, path: Path, *, record_s: float = RECORD_S) -> Header:
             [sys.executable, "-m", "benchpool.tasks.child", str(folder), str(record_s)],
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=None if os.environ.get("BENCHPOOL_DEBUG") else subprocess.DEVNULL,
             env=_environment(),
             check=False,
         )

@@ -173,7 +173,10 @@ class Requests:
             raise _Refused(f"doc_to_choice gives {_shown(choices)}, not a list of texts")
         wrong = next((each for each in choices if not isinstance(each, str)), None)
         if wrong is not None:
-            raise _Refused(f"doc_to_choice gives {_shown(wrong)} among the choices, not a text")
+            quote = ": quote yes and no in YAML" if isinstance(wrong, bool) else ""
+            raise _Refused(
+                f"doc_to_choice gives {_shown(wrong)} among the choices, not a text{quote}"
+            )
         return choices
 
     def _field(
