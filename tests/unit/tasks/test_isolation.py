@@ -43,7 +43,7 @@ def asked(template: str) -> str:
 def test_a_template_has_little_time_and_memory(bench: Any, template: str) -> None:
     out = bench.folder / "out.jsonl"
     job = bench.job(asked(template))
-    with pytest.raises((DatasetError, ConfigError), match="does not end|memory|fails") as caught:
+    with pytest.raises((DatasetError, ConfigError), match=r"does not end|memory|fails") as caught:
         compile_file(job, out, record_s=0.5)
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in bench.folder.iterdir()) == ["d.jsonl", "task.yaml"]

@@ -52,11 +52,10 @@ def test_choices_are_a_list_a_column_or_templates(bench: Any, choice: str, found
         ("'{{[1, 0]}}'", (2, 1)),
         ("several", (2, 1)),
         ("truth", (2,)),
-        ("digit", (2,)),
     ],
 )
 def test_the_answer_is_a_number_a_text_or_several(bench: Any, target: str, gold: Any) -> None:
-    row = {"number": 0, "word": "no", "several": [1, 0], "truth": True, "digit": "1"}
+    row = {"number": 0, "word": "no", "several": [1, 0], "truth": True}
     assert one(bench, choices("hello", target=target), row).gold == gold
 
 
@@ -69,6 +68,16 @@ def test_a_wrong_answer_is_refused_or_left_out(bench: Any, value: Any) -> None:
     header, questions = bench.compile(task, rows, leave_out=True)
     assert [each.item for each in header.unscored] == [2]
     assert (header.count, [each.prompt for each in questions]) == (2, ["x", "z"])
+
+
+def test_a_number_in_a_table_is_that_of_a_choice(bench: Any) -> None:
+    rows = "q,a,b,r\nx,1,0,1\ny,1,0,0\n"
+    task = choices("q", "'{{[a, b]}}'", "r", "num_fewshot: 1\nfewshot_split: test\n")
+    questions = bench.compile(task, rows, name="d.csv").questions
+    assert [each.gold for each in questions] == [(2,), (1,)]
+    assert questions[0].prompt == "y 1\n\nx"
+    with pytest.raises(DatasetError, match="the answer '2' is none of the choices"):
+        one(bench, choices("q", target="r"), {"q": "x", "r": "2"})
 
 
 def test_nothing_that_can_be_scored_is_no_data_set(bench: Any) -> None:
