@@ -19,7 +19,9 @@ from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
     ChoicesRequest,
+    CompleteRequest,
     Engine,
+    GenerateRequest,
     Generation,
     LogLikelihood,
     ModelCard,
@@ -139,7 +141,7 @@ class ScriptedEngine(Engine):
         return answers
 
     def _answer(self, request: Request) -> Answer:
-        text = request.prompt if isinstance(request, ChoicesRequest) else request.user
+        text = request.user if isinstance(request, GenerateRequest) else request.prompt
         choice = self._answers.get(_key(text))
         if choice is None:
             return Unanswered("the script has no answer to this question")
@@ -150,11 +152,15 @@ class ScriptedEngine(Engine):
                     LogLikelihood(
                         self._nats(text, place, chosen=place == choice),
                         len(continuation.split()),
+                        place == choice if request.greedy else None,
                     )
                     for place, continuation in enumerate(request.choices, start=1)
                 ),
                 tokens,
             )
+        if isinstance(request, CompleteRequest):
+            said = str(choice)[: request.max_tokens]
+            return Generation(said, tokens, len(said), "stop")
         return Generation(prompts.LETTERS[choice - 1], tokens, 1, "stop")
 
     def _nats(self, text: str, place: int, *, chosen: bool) -> float:
