@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.controls import controlled
@@ -121,9 +119,9 @@ class Answering(DatasetBase):
         Which choice is right it does not tell while pools ask them.
         """
         wanted = set(message.tags["Questions"].split(","))
-        hidden = {"gold": None} if any(each.funds for each in self.state.shares.values()) else {}
+        hide = any(each.funds for each in self.state.shares.values())
         texts = [
-            {"id": number, **msgspec.structs.asdict(sample), **hidden}
+            {"id": number, **self.shown_question(sample, hide=hide)}
             for number, sample in self._records().samples()
             if str(number) in wanted
         ]

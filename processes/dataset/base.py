@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from benchpool.process import Message, State
 from benchpool.winston import Winston
 from processes.dataset.evaluations import Evaluations, ModelRow
 from processes.dataset.parts import DatasetParts
-from processes.dataset.statements import statements
+from processes.dataset.statements import Statements, statements
 from processes.guarded import Discreet
 from processes.tag_values import DATASET
 
@@ -86,7 +86,18 @@ class DatasetBase(DatasetParts, Discreet):
         return self.edition == 1 or (asker and not message.read_only)
 
     def _records(self) -> Evaluations:
-        return Evaluations(statements(self.card.choices), self.database.session)
+        return Evaluations(self._statements(), self.database.session)
+
+    def _statements(self) -> Statements:
+        return statements(self.card.choices)
+
+    def _is_known(self) -> bool:
+        """Tell whether pools can be made for it yet."""
+        return True
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what an Info says of this data set alone."""
+        return {}
 
     def _protocols(self) -> str:
         """List every protocol: each method in each precision."""
@@ -97,7 +108,9 @@ class DatasetBase(DatasetParts, Discreet):
         )
 
     def _protocol(self, tags: Tags) -> Protocol:
-        named = tags.get("Protocol") or self.card.protocols[0]
+        return self._protocol_of(tags.get("Protocol") or self.card.protocols[0])
+
+    def _protocol_of(self, named: str) -> Protocol:
         protocol = Protocol.parse(named)
         if protocol.method not in self.card.protocols:
             raise HandlerError(
