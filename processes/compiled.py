@@ -115,12 +115,10 @@ class CompiledDataset(DatasetProcess):
         """Judge a choice, of which several may be right, or a text."""
         return is_right(_asked(sample).asked, choice)
 
-    def questions_hash(self, data: bytes, samples: list[Sample]) -> str:  # noqa: ARG002
-        """Return the SHA-256 of the file."""
+    def _questions_hash(self, data: bytes) -> str:
         return sha256(data).hexdigest()
 
-    def questions_seal(self, salt: str, data: bytes, samples: list[Sample]) -> str:  # noqa: ARG002
-        """Return the SHA-256 of salt, a line feed and the file."""
+    def _questions_seal(self, salt: str, data: bytes) -> str:
         return sha256(salt.encode() + b"\n" + data).hexdigest()
 
     def _rules(self) -> Header:
@@ -143,6 +141,9 @@ class CompiledDataset(DatasetProcess):
     def _is_known(self) -> bool:
         # Before a file is loaded nobody knows by what protocol or against what chance to pay.
         return bool(self.state.header)
+
+    def _left_out(self) -> dict[str, int]:
+        return self.state.left_out
 
     def _facts(self) -> dict[str, Any]:
         if not self.state.header:

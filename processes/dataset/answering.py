@@ -79,7 +79,13 @@ class Answering(DatasetBase):
             tags, _ = self._score(message, model)
             tags.insert(2, ("Weights", model.data_tx))
             rows = self._records().outcomes(model, told=not self._is_told_all(message))
-            self.reply(message, "Get-Report-Response", tags, report(rows, self.card.choices))
+            found = report(rows, self.card.choices)
+            if self._left_out():
+                found["left_out"] = [
+                    {"reason": reason, "questions": count}
+                    for reason, count in self._left_out().items()
+                ]
+            self.reply(message, "Get-Report-Response", tags, found)
 
     def _score(self, message: Message, model: ModelRow) -> tuple[list[Pair], Counts]:
         """Return the tags that tell how far a model is, and its counts."""

@@ -11,7 +11,7 @@ from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import DatasetError, HandlerError
 from benchpool.evaluation.protocol import PRECISIONS, Protocol
-from benchpool.evaluation.sample import samples_hash
+from benchpool.evaluation.sample import samples_hash, seal
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, State
@@ -88,12 +88,24 @@ class DatasetBase(DatasetParts, Discreet):
     def _records(self) -> Evaluations:
         return Evaluations(self._statements(), self.database.session)
 
+    def _questions_hash(self, data: bytes) -> str:  # noqa: ARG002
+        """Return the SHA-256 that names all questions, of which the last came in `data`."""
+        return samples_hash(sample for _, sample in self._records().samples())
+
+    def _questions_seal(self, salt: str, data: bytes) -> str:  # noqa: ARG002
+        """Return the SHA-256 that committed to the questions while they were a secret."""
+        return seal(salt, (sample for _, sample in self._records().samples()))
+
     def _statements(self) -> Statements:
         return statements(self.card.choices)
 
     def _is_known(self) -> bool:
         """Tell whether pools can be made for it yet."""
         return True
+
+    def _left_out(self) -> dict[str, int]:
+        """Return how many questions of the data are none here, by reason."""
+        return {}
 
     def _facts(self) -> dict[str, Any]:
         """Return what an Info says of this data set alone."""

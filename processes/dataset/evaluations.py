@@ -91,10 +91,11 @@ class Evaluations:
         )
         return numbered
 
-    def samples(self) -> list[tuple[int, Sample]]:
-        """Return every question with its id, in the order of the ids."""
+    def samples(self, *, after: int = 0, most: int = LARGEST) -> list[tuple[int, Sample]]:
+        """Return every question with its id, in the order of the ids; or those of a range."""
         datasets = self._tables.datasets
-        rows = self._session.execute(select(datasets).order_by(datasets.c.id))
+        within = datasets.c.id.between(after + 1, most)
+        rows = self._session.execute(select(datasets).where(within).order_by(datasets.c.id))
         return [(row.id, self._tables.sample(row)) for row in rows]
 
     def sample_count(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from benchpool.errors import HandlerError, InferenceError
-from benchpool.evaluation.sample import Sample, samples_hash, seal
+from benchpool.evaluation.sample import Sample
 from benchpool.evaluation.scorers import score_cloze
 from processes.counts import Counts, Figures, accuracy_figures
 
@@ -94,14 +94,6 @@ class DatasetParts:
     def is_correct(self, sample: Sample, choice: int) -> bool:
         """Judge a choice."""
         return choice == sample.gold
-
-    def questions_hash(self, data: bytes, samples: list[Sample]) -> str:  # noqa: ARG002
-        """Return the SHA-256 that names the questions, after the last of them came in `data`."""
-        return samples_hash(samples)
-
-    def questions_seal(self, salt: str, data: bytes, samples: list[Sample]) -> str:  # noqa: ARG002
-        """Return the SHA-256 that committed to the questions while they were a secret."""
-        return seal(salt, samples)
 
     def calculate_score(self, counts: Counts) -> Figures:
         """Compute a model's score from its counts."""

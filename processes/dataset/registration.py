@@ -54,8 +54,7 @@ class DatasetRegistration(DatasetBase):
             data = message.data.encode() if isinstance(message.data, str) else message.data
             count = self._load(encode_id(sha256(data).digest()), data, name="Data")
         if salt and self.edition > 1:
-            known = [sample for _, sample in self._records().samples()]
-            self.state.seal = self.questions_seal(salt, data, known)
+            self.state.seal = self._questions_seal(salt, data)
         self._announce()
         total = self._records().sample_count()
         self.reply(message, "Load-Data-Response", {"Samples": count, "Total": total})
@@ -150,7 +149,7 @@ class DatasetRegistration(DatasetBase):
             share.models.append(model.id)
         present = rows.counts(model).total
         if present < most:
-            self._add_rows(model, rows.samples()[present:most])
+            self._add_rows(model, rows.samples(after=present, most=most))
 
     def _create_tables(self) -> None:
         made = self._statements().tables
@@ -234,8 +233,7 @@ class DatasetRegistration(DatasetBase):
             for model in rows.models():
                 self._add_rows(model, numbered)
         else:
-            known = [sample for _, sample in rows.samples()]
-            self.state.samples[self.questions_hash(data, known)] = len(known)
+            self.state.samples[self._questions_hash(data)] = rows.sample_count()
         self.state.loaded[data_id] = len(samples)
         return len(samples)
 

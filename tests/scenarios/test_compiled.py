@@ -7,11 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import text
+from tiny_gguf import write_gguf
 
 from benchpool.audit.audit import audit_home
+from benchpool.audit.recompute import Again
 from benchpool.audit.replay import replay_home
+from benchpool.errors import PrerequisiteError
 from benchpool.evaluation.compiled import Header, read_compiled, write_compiled
 from benchpool.evaluation.compiled_scores import score
+from benchpool.inference.engine_pool import EnginePool
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.process import Process, handler
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_replies
@@ -135,9 +140,9 @@ class Puppet(Process):
 class Pools:
     """A funder, a router, a Benchmark and a compiled data set."""
 
-    def __init__(self, network, folder: Path, data: bytes):
+    def __init__(self, network, folder: Path, data: bytes, module=CompiledDataset):
         self.network, self.folder = network, folder
-        network.registry.add(CompiledDataset)
+        network.registry.add(module, "CompiledDataset")
         self.funder = network.new_wallet("funder")
         self.token = network.spawn("WrappedAR")
         network.send(self.token, "Mint", {"Quantity": 10 * WAR, "Recipient": self.funder.address})
@@ -424,3 +429,91 @@ def test_every_metric_and_filter_has_a_score():
     assert score(header, questions[1], nats(-3.0, -1.0, -2.0, -9.0)) == {"acc": 1, "acc_norm": 1}
     assert write_compiled(header, questions) == FILES["choices"]
     assert isinstance(header, Header)
+
+
+def play(home, folder, kind, models, pool):
+    """Let models that really answer play a pool of a kind to its end."""
+    with Network(home, seed=1, engine_factory=pool.open) as network:
+        pools = Pools(network, folder, FILES[kind])
+        named = pools.fund(**{"X-Eligible": "all", "X-Duration": "1d", "X-Title": kind})
+        for who, model in models.items():
+            pools.join(named, who, model)
+        network.advance("2d")
+        board = pools.board(named)
+        assert {row["evaluated"] for row in board} == {len(right_replies(kind))}
+        return network.registry, board
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "generate",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("choices", "likelihood")),
+    ],
+)
+def test_tiny_models_answer_and_answer_again_bit_for_bit(kind, tmp_path):
+    models = {
+        who: write_gguf(tmp_path / f"{who}.gguf", seed=seed).read_bytes()
+        for seed, who in enumerate(("ana", "ben"))
+    }
+    engines = EnginePool(workers=1)
+    try:
+        registry, _ = play(tmp_path / "home", tmp_path, kind, models, engines)
+        statement = audit_home(tmp_path / "home", kind, registry=registry, again=Again(engines, 8))
+    finally:
+        engines.close()
+    assert [each for each in statement.checks if each.passed is False] == []
+    drawn = min(8, len(right_replies(kind)))
+    assert [each.same for each in statement.recomputed.entries] == [drawn, drawn]
+    assert replay_home(tmp_path / "home", registry=registry).difference is None
+
+
+@pytest.mark.model
+def test_a_real_model_earns_more_than_a_guesser(tmp_path):
+    try:
+        path = Catalogue().find("smollm2-135m")
+    except PrerequisiteError as missing:
+        pytest.skip(str(missing))
+    facts = {
+        "The capital of France is": ("Paris", "Rome", "Oslo"),
+        "The opposite of hot is": ("cold", "paper", "seven", "run"),
+        "Two plus two equals": ("four", "banana", "sky", "river", "loud"),
+    }
+    asked = [
+        {
+            "prompt": prompt,
+            "choices": [f" {each}" for each in texts],
+            "texts": list(texts),
+            "gold": [1],
+        }
+        for prompt, texts in facts.items()
+    ]
+    engines = EnginePool(workers=1)
+    try:
+        with Network(tmp_path / "home", seed=1, engine_factory=engines.open) as network:
+            pools = Pools(network, tmp_path, write(asked))
+            pool = pools.fund(**{"X-Eligible": "all", "X-Duration": "1d"})
+            pools.join(pool, "smol", path.read_bytes())
+            network.advance("2d")
+            (row,) = pools.board(pool)
+    finally:
+        engines.close()
+    assert (row["correct"], row["evaluated"], row["paid"]) == (3, 3, True)
+
+
+def test_a_chance_that_the_questions_do_not_give_is_found(tmp_path):
+    class Flatterer(CompiledDataset):
+        """Says that guessing earns nothing."""
+
+        def _announce(self):
+            self.state.chance = "1/100"
+            super()._announce()
+
+    with Network(tmp_path / "home", seed=1, engine_factory=ScriptedEngines()) as network:
+        pools = Pools(network, tmp_path, FILES["choices"], module=Flatterer)
+        pool = pools.fund(**{"X-Duration": "1d"})
+        pools.join(pool, "ana", write_replies("ana", right_replies("choices")))
+        network.advance("2d")
+    statement = audit_home(tmp_path / "home", pool, registry=network.registry)
+    failed = [each for each in statement.checks if each.passed is False]
+    assert any("the pool's chance is 1/100" in each.detail for each in failed)

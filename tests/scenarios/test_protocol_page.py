@@ -26,6 +26,7 @@ SECTIONS = {
     "LlamaRouter": [WORKERS, "LlamaRouter"],
     "LlamaHerder": [WORKERS, "LlamaHerder"],
     "SiqaDataset": ["Dataset and SiqaDataset"],
+    "CompiledDataset": ["Dataset and SiqaDataset", "CompiledDataset"],
     "Benchmark": ["Benchmark"],
 }
 TAG = re.compile(r"[A-Z][A-Za-z]*(?:-[A-Z0-9][A-Za-z0-9]*)*")
