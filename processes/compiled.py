@@ -142,6 +142,9 @@ class CompiledDataset(DatasetProcess):
         # Before a file is loaded nobody knows by what protocol or against what chance to pay.
         return bool(self.state.header)
 
+    def _limits(self) -> dict[str, Any]:
+        return {"Controls": "none"}
+
     def _left_out(self) -> dict[str, int]:
         return self.state.left_out
 

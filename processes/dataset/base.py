@@ -103,6 +103,10 @@ class DatasetBase(DatasetParts, Discreet):
         """Tell whether pools can be made for it yet."""
         return True
 
+    def _limits(self) -> dict[str, Any]:
+        """Return what pools must know that they cannot ask of this data set."""
+        return {}
+
     def _left_out(self) -> dict[str, int]:
         """Return how many questions of the data are none here, by reason."""
         return {}

@@ -220,7 +220,7 @@ class DatasetRegistration(DatasetBase):
                 facts |= {"Owner": self.owner, "Samples-SHA-256": self._samples_hash()}
             if self.state.seal:
                 facts["Seal"] = self.state.seal
-            self.send(self.state.benchmark, "Register-Dataset", facts)
+            self.send(self.state.benchmark, "Register-Dataset", facts | self._limits())
 
     def _load(self, data_id: str, data: bytes, *, name: str = "") -> int:
         if data_id in self.state.loaded:

@@ -12,7 +12,7 @@ from tiny_gguf import write_gguf
 from benchpool.audit.audit import audit_home
 from benchpool.audit.recompute import Again
 from benchpool.audit.replay import replay_home
-from benchpool.errors import PrerequisiteError
+from benchpool.errors import HandlerError, PrerequisiteError
 from benchpool.evaluation.compiled import Header, read_compiled, write_compiled
 from benchpool.evaluation.compiled_scores import score
 from benchpool.inference.engine_pool import EnginePool
@@ -402,6 +402,18 @@ def test_a_control_is_refused_for_a_prompt_is_what_it_is(world):
     made = world(FILES["choices"])
     sent = made.send("Benchmark", {"Model": "m", "Protocol": "cloze/reordered"})
     assert "asked as it was compiled" in sent.error
+
+
+def test_a_pool_with_controls_goes_back_to_the_funder(network, tmp_path):
+    pools = Pools(network, tmp_path, FILES["choices"])
+    with pytest.raises(HandlerError, match="no Pool-Created"):
+        pools.fund(**{"X-Controls": "answers-only"})
+    errors = [
+        each.tags["X-Error"]
+        for each in network.inbox(pools.funder.address)
+        if "X-Error" in each.tags
+    ]
+    assert "asked as it was compiled" in errors[0]
 
 
 def test_answers_are_told_with_a_score_and_a_report(world):
