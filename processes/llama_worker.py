@@ -290,8 +290,6 @@ def _written_likelihoods(answer: ChoicesAnswer) -> dict[str, Any]:
     if not all(math.isfinite(each.nats) for each in answer.log_likelihoods):
         raise InferenceError("a log-likelihood is not a finite number")
     return {
-        "log_likelihoods": [
-            {"nats": each.nats, "tokens": each.tokens} for each in answer.log_likelihoods
-        ],
+        "log_likelihoods": [msgspec.to_builtins(each) for each in answer.log_likelihoods],
         "prompt_tokens": answer.prompt_tokens,
     }

@@ -37,6 +37,7 @@ MODULES = {
     "WrappedAR": "processes.wrapped_ar",
     "Benchmark": "processes.benchmark",
     "SiqaDataset": "processes.siqa",
+    "CompiledDataset": "processes.compiled",
     "LlamaRouter": "processes.llama_router",
     "LlamaWorker": "processes.llama_worker",
     "LlamaHerder": "processes.llama_herder",

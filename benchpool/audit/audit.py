@@ -8,6 +8,7 @@ time (`recounts` and what it counts) and the pure functions of `benchpool.evalua
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 from benchpool.ao.ids import find_titled
@@ -280,6 +281,10 @@ class _Audit:
             problems.append("the data set never had the questions of the pool")
         if pool.sealed and pool.samples_hash and dataset.seal != pool.sealed:
             problems.append("the questions that were revealed are not those that were sealed")
+        chance = dataset.judge.chance(dataset.samples)
+        # One of longer numbers than a pool reads is rounded up, by less than a millionth.
+        if chance is not None and not 0 <= Fraction(pool.chance) - chance < Fraction(1, 10**6):
+            problems.append(f"the pool's chance is {pool.chance}, and its questions give {chance}")
         questions = f"questions {pool.samples_hash[:16] or 'sealed'}"
         detail = f"{pool.binding['Dataset-Module']} {pool.dataset[:8]}, {questions}"
         router = self._store.process(pool.router)

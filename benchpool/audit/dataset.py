@@ -23,7 +23,7 @@ from benchpool.audit.scores import Count, Score, is_response, said_counts, wrong
 from benchpool.errors import BenchpoolError, DatasetError, InferenceError
 from benchpool.evaluation import protocol as evaluation_protocol
 from benchpool.evaluation.controls import controlled
-from benchpool.evaluation.sample import Sample, samples_hash, seal
+from benchpool.evaluation.sample import Sample
 from benchpool.store import DataStore
 
 MAX_FAILURES: Final = 3
@@ -171,19 +171,20 @@ class DatasetRecount:
     def _load_data(self, message: Message) -> None:
         data_id = message.tags.get("DataTxID")
         if data_id:
-            self._load(data_id, self.data.get(data_id))
+            data = self.data.get(data_id)
+            self._load(data_id, data)
         else:
             data = message.data.encode() if isinstance(message.data, str) else message.data
             self._load(encode_id(sha256(data).digest()), data)
         if message.tags.get("Salt") and not self.first:
-            self.seal = seal(message.tags["Salt"], self.samples)
+            self.seal = self.judge.seal(message.tags["Salt"], data, self.samples)
 
     def _load(self, data_id: str, data: bytes) -> None:
         samples = self.judge.load(data, data_id)
         self.samples += samples
         self._loaded.add(data_id)
         if not self.first:
-            self.known[samples_hash(self.samples)] = len(self.samples)
+            self.known[self.judge.hash(data, self.samples)] = len(self.samples)
             return
         for (model, protocol), rows in self._rows.items():
             self._add(model, rows[0].weights if rows else "", protocol, samples)

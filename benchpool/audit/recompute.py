@@ -26,6 +26,7 @@ from benchpool.errors import BenchpoolError, InferenceError
 from benchpool.evaluation.protocol import Protocol
 from benchpool.inference.engine import (
     ChoicesRequest,
+    CompleteRequest,
     Engine,
     GenerateRequest,
     Generation,
@@ -172,9 +173,16 @@ class _Recompute:
         text = self._requests(row.asked_at)[row.reference]
         asked = msgspec.json.decode(text)
         if "choices" in asked:
-            return ChoicesRequest(asked["prompt"], tuple(asked["choices"]))
-        if asked.get("system") is None or asked.get("max_tokens") is None:
+            greedy = bool(asked.get("greedy"))
+            return ChoicesRequest(asked["prompt"], tuple(asked["choices"]), greedy)
+        raw = bool(asked.get("raw"))
+        if asked.get("max_tokens") is None or not (raw or asked.get("system") is not None):
             return None
+        if "stop" in asked:
+            chat = () if raw else (True, asked["system"])
+            return CompleteRequest(
+                asked["prompt"], tuple(asked["stop"]), asked["max_tokens"], *chat
+            )
         return GenerateRequest(asked["prompt"], asked["system"], asked["max_tokens"])
 
     def _requests_of(self, position: int) -> dict[str, str | bytes]:

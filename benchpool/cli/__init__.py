@@ -15,6 +15,7 @@ from benchpool.cli import (
     backup,
     clock,
     data,
+    dataset,
     demo,
     fuzz,
     init,
@@ -160,6 +161,7 @@ data.app.command("hash")(sealing.hash_)
 data.app.command("seal")(sealing.seal)
 app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
 app.add_typer(eval_.app, name="eval")
 app.add_typer(pool.app, name="pool")

@@ -31,11 +31,15 @@ NOTHING: Final = 0
 """The prediction of an answer that is none of the choices or targets."""
 
 
+_SHOWN: Final = 200
+
+
 class CompiledSample(Sample, frozen=True):
     """A compiled question as a data set process keeps it.
 
     ``choices`` are the texts of ``asked``, none where there are no choices; ``gold`` is its first
-    right choice, or 1: a text that is right.
+    right choice, or 1: a text that is right. Where the data set says no question apart from the
+    prompt, ``question`` is how the prompt ends.
     """
 
     asked: Question
@@ -58,7 +62,8 @@ def sample_of(question: Question) -> CompiledSample:
         choices, gold = question.texts, question.gold[0]
     else:
         choices, gold = (), 1
-    return CompiledSample(question.context, question.question, choices, gold, question)
+    shown = question.question or (not question.context and question.prompt[-_SHOWN:]) or ""
+    return CompiledSample(question.context, shown, choices, gold, question)
 
 
 @lru_cache(maxsize=64)

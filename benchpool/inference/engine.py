@@ -20,7 +20,9 @@ Progress = Callable[[int, int], None]
 """Called with (done, asked) after each request."""
 
 
-class ChoicesRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="choices"):
+class ChoicesRequest(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="choices", omit_defaults=True
+):
     """Score each choice as the continuation of a prompt.
 
     The texts are taken exactly as given: the caller puts the leading space into the choice.
@@ -28,6 +30,8 @@ class ChoicesRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="choices
 
     prompt: str
     choices: tuple[str, ...]
+    greedy: bool = False
+    """Whether to say of each choice if it is what the model would write."""
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="generate"):
@@ -38,11 +42,28 @@ class GenerateRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="genera
     max_tokens: int = 4
 
 
-class LogLikelihood(msgspec.Struct, frozen=True):
+class CompleteRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="complete"):
+    """Generate greedily until a stop string, the model's own end, or ``max_tokens``.
+
+    The text goes on from the prompt as it is; with ``chat`` the prompt is the user's turn in the
+    model's chat template, after ``system``, if it is not empty.
+    """
+
+    prompt: str
+    stop: tuple[str, ...]
+    """None of them empty. The text ends before the first that appears in it."""
+    max_tokens: int
+    chat: bool = False
+    system: str = ""
+
+
+class LogLikelihood(msgspec.Struct, frozen=True, omit_defaults=True):
     """The log-likelihood of one choice, summed over its tokens. Nats; not normalised."""
 
     nats: float
     tokens: int
+    greedy: bool | None = None
+    """Whether each token is the model's likeliest one; None if that was not asked."""
 
 
 class ChoicesAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="choices"):
@@ -64,7 +85,8 @@ class ChoicesAnswer(msgspec.Struct, frozen=True, tag_field="kind", tag="choices"
 class Generation(msgspec.Struct, frozen=True, tag_field="kind", tag="generation"):
     """Greedily generated text. ``tokens`` leaves out the end-of-generation token.
 
-    ``finish`` is "stop" when the model ended by itself, "length" at ``max_tokens``.
+    ``finish`` is "stop" when the model ended by itself or wrote a stop string, whose tokens count;
+    "length" at ``max_tokens``.
     """
 
     text: str
@@ -79,7 +101,7 @@ class Unanswered(msgspec.Struct, frozen=True, tag_field="kind", tag="unanswered"
     reason: str
 
 
-Request = ChoicesRequest | GenerateRequest
+Request = ChoicesRequest | GenerateRequest | CompleteRequest
 Answer = ChoicesAnswer | Generation | Unanswered
 Outcome = Answer | InferenceError
 """What became of a request; an error is the model's, and asking again may give an answer."""
@@ -94,13 +116,19 @@ def fits(request: Request, answer: Answer) -> bool:
     if isinstance(answer, Unanswered):
         return True
     if isinstance(request, ChoicesRequest):
-        return isinstance(answer, ChoicesAnswer) and len(answer.log_likelihoods) == len(
-            request.choices
+        return (
+            isinstance(answer, ChoicesAnswer)
+            and len(answer.log_likelihoods) == len(request.choices)
+            and all((one.greedy is not None) == request.greedy for one in answer.log_likelihoods)
         )
     return (
         isinstance(answer, Generation)
         and 0 <= answer.tokens <= request.max_tokens
         and len(answer.text) <= MAX_TOKEN_BYTES * answer.tokens
+        and (
+            isinstance(request, GenerateRequest)
+            or not any(stop in answer.text for stop in request.stop)
+        )
     )
 
 

@@ -18,7 +18,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from benchpool.errors import InferenceError, ModelFileError
-from benchpool.inference.engine import Answer, ChoicesRequest, EngineStats, Outcome, Request
+from benchpool.inference.engine import (
+    Answer,
+    ChoicesRequest,
+    CompleteRequest,
+    EngineStats,
+    Outcome,
+    Request,
+)
 from benchpool.inference.engines import too_slow
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.shared_model import SharedModel
@@ -169,4 +176,6 @@ class Call:
 def _order(request: Request) -> tuple[str, ...]:
     if isinstance(request, ChoicesRequest):
         return ("", request.prompt)
+    if isinstance(request, CompleteRequest):
+        return ("text", request.system, request.prompt)
     return ("text", request.system, request.user)

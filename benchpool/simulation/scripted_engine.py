@@ -19,7 +19,9 @@ from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
     ChoicesRequest,
+    CompleteRequest,
     Engine,
+    GenerateRequest,
     Generation,
     LogLikelihood,
     ModelCard,
@@ -51,9 +53,17 @@ def write_script(name: str, samples: Sequence[Sample], choices: Sequence[int]) -
     for sample, choice in zip(samples, choices, strict=True):
         answers[_key(prompts.cloze(sample).prompt)] = choice
         answers[_key(prompts.letters(sample).user)] = choice
-    return json.dumps(
-        {"benchpool": "scripted model", "name": name, "answers": answers}, separators=(",", ":")
-    ).encode()
+    return _script(name, answers)
+
+
+def write_replies(name: str, replies: Mapping[str, int | str]) -> bytes:
+    """Write the file of a scripted model that answers prompts with choices or with texts.
+
+    Args:
+        name: of the model.
+        replies: by prompt the choice, counted from 1, or the text; 0 is none of the choices.
+    """
+    return _script(name, {_key(prompt): reply for prompt, reply in replies.items()})
 
 
 def choose(samples: Sequence[Sample], correct: int, *, seed: str) -> list[int]:
@@ -105,7 +115,7 @@ class ScriptedEngine(Engine):
     ) -> None:
         try:
             content = json.loads(script)
-            self._answers: Mapping[str, int] = content["answers"]
+            self._answers: Mapping[str, int | str] = content["answers"]
             self._name: str = content["name"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"not a scripted model: {error}") from None
@@ -139,7 +149,7 @@ class ScriptedEngine(Engine):
         return answers
 
     def _answer(self, request: Request) -> Answer:
-        text = request.prompt if isinstance(request, ChoicesRequest) else request.user
+        text = request.user if isinstance(request, GenerateRequest) else request.prompt
         choice = self._answers.get(_key(text))
         if choice is None:
             return Unanswered("the script has no answer to this question")
@@ -150,12 +160,18 @@ class ScriptedEngine(Engine):
                     LogLikelihood(
                         self._nats(text, place, chosen=place == choice),
                         len(continuation.split()),
+                        place == choice if request.greedy else None,
                     )
                     for place, continuation in enumerate(request.choices, start=1)
                 ),
                 tokens,
             )
-        return Generation(prompts.LETTERS[choice - 1], tokens, 1, "stop")
+        if isinstance(request, CompleteRequest):
+            said = str(choice)
+            for stop in request.stop:
+                said = said.split(stop, 1)[0]
+            return Generation(said, tokens, min(len(said), request.max_tokens), "stop")
+        return Generation(prompts.LETTERS[int(choice) - 1], tokens, 1, "stop")
 
     def _nats(self, text: str, place: int, *, chosen: bool) -> float:
         """Give every file log-likelihoods of its own: models with equal ones count as copies."""
@@ -164,6 +180,12 @@ class ScriptedEngine(Engine):
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _script(name: str, answers: Mapping[str, int | str]) -> bytes:
+    return json.dumps(
+        {"benchpool": "scripted model", "name": name, "answers": answers}, separators=(",", ":")
+    ).encode()
 
 
 def _key(text: str) -> str:

@@ -15,8 +15,6 @@ from benchpool.errors import BenchpoolError, ConfigError, PrerequisiteError
 from benchpool.evaluation.compiled import Header, write_compiled
 
 MEMORY_BYTES = 2 << 30
-RECORD_S = 10.0
-"""How long a record may be worked on, in seconds of the processor's time."""
 TOTAL_S = 3600
 PLACE, OUTPUT = "place", "output"
 """Files in the folder of a compilation: where it is, and what it makes."""
@@ -34,19 +32,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> None:
-    """Compile what stdin tells into the folder that is the argument; report on stdout."""
-    folder = Path(sys.argv[1])
+    """Compile what stdin tells; report on stdout.
+
+    The arguments are the folder for what is made, and how long a record may be worked on, in
+    seconds of the processor's time.
+    """
+    folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     warnings.simplefilter("ignore")
     _limit()
     with (folder / PLACE).open("r+b", buffering=0) as place:
-        outcome = _run(sys.stdin.buffer.read(), folder, place.fileno())
+        outcome = _run(sys.stdin.buffer.read(), folder, place.fileno(), seconds)
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
 
 
-def _run(job: bytes, folder: Path, place: int) -> Outcome:
+def _run(job: bytes, folder: Path, place: int, seconds: float) -> Outcome:
     def began(where: str) -> None:
         os.pwrite(place, where.encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES), 0)
-        _wind_up(RECORD_S)
+        _wind_up(seconds)
 
     try:
         from benchpool.tasks.compiling import Job, compile_task  # noqa: PLC0415 - within limits

@@ -26,12 +26,16 @@ _ERRORS: dict[str, type[BenchpoolError]] = {
 }
 
 
-def compile_file(job: Job, path: Path) -> Header:
+RECORD_S = 10.0
+
+
+def compile_file(job: Job, path: Path, *, record_s: float = RECORD_S) -> Header:
     """Compile a task into a file, which appears whole or not at all.
 
     Args:
         job: what is compiled.
         path: the file, replaced if it is there.
+        record_s: how long a record may be worked on, in seconds of the processor's time.
 
     Raises:
         ConfigError: the task cannot be compiled.
@@ -42,15 +46,15 @@ def compile_file(job: Job, path: Path) -> Header:
     with beside(path) as folder:
         (folder / child.PLACE).touch()
         done = subprocess.run(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "benchpool.tasks.child", str(folder)],
+            [sys.executable, "-m", "benchpool.tasks.child", str(folder), str(record_s)],
             input=msgspec.json.encode(job),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=None if os.environ.get("BENCHPOOL_DEBUG") else subprocess.DEVNULL,
             env=_environment(),
             check=False,
         )
         if done.returncode:
-            raise DatasetError(_ended(done.returncode, folder, job))
+            raise DatasetError(_ended(done.returncode, folder, job, record_s))
         outcome = msgspec.json.decode(done.stdout, type=child.Outcome)
         if outcome.header is None:
             raise _ERRORS[outcome.failure](outcome.error)
@@ -90,9 +94,9 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
 
 
-def _ended(code: int, folder: Path, job: Job) -> str:
+def _ended(code: int, folder: Path, job: Job, record_s: float) -> str:
     where = (folder / child.PLACE).read_bytes().decode(errors="replace").strip() or job.task
     if code in (-getattr(signal, "SIGPROF", 0), -getattr(signal, "SIGXCPU", 0)):
-        return f"{where}: a template does not end within {child.RECORD_S:g} s"
+        return f"{where}: a template does not end within {record_s:g} s"
     memory = child.MEMORY_BYTES >> 20
     return f"{where}: compiling ended with code {code}; it may take {memory} MiB of memory"

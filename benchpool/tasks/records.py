@@ -30,6 +30,12 @@ TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 COLUMNS = (".parquet", ".arrow")
 
 
+class Cell(str):
+    """A cell of CSV or TSV, which may have been a number."""
+
+    __slots__ = ()
+
+
 class Record(NamedTuple):
     """A record of a data file."""
 
@@ -268,4 +274,4 @@ def _row(header: list[str], cells: list[str], path: str, line: int) -> Record:
             path=path,
             line=line,
         )
-    return Record(dict(zip(header, cells, strict=True)), path, f"line {line}")
+    return Record(dict(zip(header, map(Cell, cells), strict=True)), path, f"line {line}")

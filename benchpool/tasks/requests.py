@@ -17,7 +17,7 @@ from benchpool.evaluation.compiled import (
     Question,
 )
 from benchpool.tasks.fewshot import Exemplar
-from benchpool.tasks.records import Record
+from benchpool.tasks.records import Cell, Record
 from benchpool.tasks.task import Task
 from benchpool.tasks.templates import Template, TemplateError
 
@@ -83,7 +83,7 @@ class Requests:
                 raise _Refused(f"doc_to_target gives {_shown(target)}, not a text")
             if not target:
                 raise CannotScore("the continuation is empty")
-            return LikelihoodQuestion(prompt=prompt, choices=(target,), targets=(target,))
+            return LikelihoodQuestion(prompt=prompt, choices=(str(target),), targets=(str(target),))
         if task.kind == "generate":
             return GenerateQuestion(
                 prompt=prompt,
@@ -173,7 +173,10 @@ class Requests:
             raise _Refused(f"doc_to_choice gives {_shown(choices)}, not a list of texts")
         wrong = next((each for each in choices if not isinstance(each, str)), None)
         if wrong is not None:
-            raise _Refused(f"doc_to_choice gives {_shown(wrong)} among the choices, not a text")
+            quote = ": quote yes and no in YAML" if isinstance(wrong, bool) else ""
+            raise _Refused(
+                f"doc_to_choice gives {_shown(wrong)} among the choices, not a text{quote}"
+            )
         return choices
 
     def _field(
@@ -250,7 +253,9 @@ class _Field:
         return value or ""
 
     def _plain(self, value: Any) -> Any:
-        """Return a cell; a list of choices stands in a CSV file as it does in Python."""
+        """Return a cell; CSV holds the numbers of choices, and lists of them, as text."""
+        if self._key == "doc_to_target" and self._numbers and isinstance(value, Cell):
+            return int(value) if value.isdecimal() and len(value) < 4 else value
         if self._key == "doc_to_choice" and isinstance(value, str):
             return self._literal(value)
         return value
@@ -289,9 +294,6 @@ def _index(target: Any, choices: list[str]) -> int:
     if isinstance(target, str):
         if target in choices:
             return choices.index(target)
-        # A number is a text where it comes from a CSV file.
-        if target.isdecimal() and len(target) < 4 and int(target) < len(choices):
-            return int(target)
         raise CannotScore(f"the answer {_shown(target)} is none of the choices")
     if not isinstance(target, int) or not 0 <= target < len(choices):
         raise CannotScore(

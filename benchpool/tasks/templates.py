@@ -43,8 +43,8 @@ def _printable(value: Any) -> Any:
 
 
 def _check_printable(value: Any, depth: int) -> None:
-    if isinstance(value, (Undefined, *_PRINTED)):
-        return
+    if isinstance(value, _PRINTED) or (isinstance(value, Undefined) and not depth):
+        return  # what is undefined says so when it is printed
     if depth < 32 and isinstance(value, list | tuple):
         for each in value:
             _check_printable(each, depth + 1)

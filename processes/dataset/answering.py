@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
 from benchpool.evaluation.controls import controlled
@@ -81,7 +79,13 @@ class Answering(DatasetBase):
             tags, _ = self._score(message, model)
             tags.insert(2, ("Weights", model.data_tx))
             rows = self._records().outcomes(model, told=not self._is_told_all(message))
-            self.reply(message, "Get-Report-Response", tags, report(rows, self.card.choices))
+            found = report(rows, self.card.choices)
+            if self._left_out():
+                found["left_out"] = [
+                    {"reason": reason, "questions": count}
+                    for reason, count in self._left_out().items()
+                ]
+            self.reply(message, "Get-Report-Response", tags, found)
 
     def _score(self, message: Message, model: ModelRow) -> tuple[list[Pair], Counts]:
         """Return the tags that tell how far a model is, and its counts."""
@@ -121,9 +125,9 @@ class Answering(DatasetBase):
         Which choice is right it does not tell while pools ask them.
         """
         wanted = set(message.tags["Questions"].split(","))
-        hidden = {"gold": None} if any(each.funds for each in self.state.shares.values()) else {}
+        hide = any(each.funds for each in self.state.shares.values())
         texts = [
-            {"id": number, **msgspec.structs.asdict(sample), **hidden}
+            {"id": number, **self.shown_question(sample, hide=hide)}
             for number, sample in self._records().samples()
             if str(number) in wanted
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -11,14 +11,14 @@ from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import DatasetError, HandlerError
 from benchpool.evaluation.protocol import PRECISIONS, Protocol
-from benchpool.evaluation.sample import samples_hash
+from benchpool.evaluation.sample import samples_hash, seal
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, State
 from benchpool.winston import Winston
 from processes.dataset.evaluations import Evaluations, ModelRow
 from processes.dataset.parts import DatasetParts
-from processes.dataset.statements import statements
+from processes.dataset.statements import Statements, statements
 from processes.guarded import Discreet
 from processes.tag_values import DATASET
 
@@ -86,7 +86,34 @@ class DatasetBase(DatasetParts, Discreet):
         return self.edition == 1 or (asker and not message.read_only)
 
     def _records(self) -> Evaluations:
-        return Evaluations(statements(self.card.choices), self.database.session)
+        return Evaluations(self._statements(), self.database.session)
+
+    def _questions_hash(self, data: bytes) -> str:  # noqa: ARG002
+        """Return the SHA-256 that names all questions, of which the last came in `data`."""
+        return samples_hash(sample for _, sample in self._records().samples())
+
+    def _questions_seal(self, salt: str, data: bytes) -> str:  # noqa: ARG002
+        """Return the SHA-256 that committed to the questions while they were a secret."""
+        return seal(salt, (sample for _, sample in self._records().samples()))
+
+    def _statements(self) -> Statements:
+        return statements(self.card.choices)
+
+    def _is_known(self) -> bool:
+        """Tell whether pools can be made for it yet."""
+        return True
+
+    def _limits(self) -> dict[str, Any]:
+        """Return what pools must know that they cannot ask of this data set."""
+        return {}
+
+    def _left_out(self) -> dict[str, int]:
+        """Return how many questions of the data are none here, by reason."""
+        return {}
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what an Info says of this data set alone."""
+        return {}
 
     def _protocols(self) -> str:
         """List every protocol: each method in each precision."""
@@ -97,7 +124,9 @@ class DatasetBase(DatasetParts, Discreet):
         )
 
     def _protocol(self, tags: Tags) -> Protocol:
-        named = tags.get("Protocol") or self.card.protocols[0]
+        return self._protocol_of(tags.get("Protocol") or self.card.protocols[0])
+
+    def _protocol_of(self, named: str) -> Protocol:
         protocol = Protocol.parse(named)
         if protocol.method not in self.card.protocols:
             raise HandlerError(

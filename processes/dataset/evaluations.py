@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     Row,
+    Text,
     bindparam,
     delete,
     func,
     insert,
     or_,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.orm import Session
@@ -89,10 +91,11 @@ class Evaluations:
         )
         return numbered
 
-    def samples(self) -> list[tuple[int, Sample]]:
-        """Return every question with its id, in the order of the ids."""
+    def samples(self, *, after: int = 0, most: int = LARGEST) -> list[tuple[int, Sample]]:
+        """Return every question with its id, in the order of the ids; or those of a range."""
         datasets = self._tables.datasets
-        rows = self._session.execute(select(datasets).order_by(datasets.c.id))
+        within = datasets.c.id.between(after + 1, most)
+        rows = self._session.execute(select(datasets).where(within).order_by(datasets.c.id))
         return [(row.id, self._tables.sample(row)) for row in rows]
 
     def sample_count(self) -> int:
@@ -304,7 +307,8 @@ class Evaluations:
         """Go through what became of a model's questions, in their order; or as far as is told."""
         rows, questions = self._tables.evaluations.c, self._tables.datasets.c
         known = [rows.id.in_(select(self._tables.told.c.evaluation_id))] if told else []
-        texts = [rows.prompt, *(questions[name] for name in self._tables.choices)]
+        named = (type_coerce(questions[name], Text) for name in self._tables.choices)
+        texts = [rows.prompt, *named]
         marked = [text.contains(mark, autoescape=True) for text in texts for mark in TEMPLATE_MARKS]
         found = self._session.execute(
             select(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-from benchpool.errors import InferenceError
+import msgspec
+
+from benchpool.errors import HandlerError, InferenceError
 from benchpool.evaluation.sample import Sample
 from benchpool.evaluation.scorers import score_cloze
 from processes.counts import Counts, Figures, accuracy_figures
@@ -19,14 +21,16 @@ class DatasetCard(NamedTuple):
 
     name: str
     choices: int
-    """How many choices each of its questions has."""
+    """How many choices each of its questions has; or the most that one has."""
     protocols: tuple[str, ...] = ("cloze",)
     """How its questions can be asked; the first one is the default."""
+    guess: str = ""
+    """The score of a blind guess, as a fraction; if it is not one choice of so many."""
 
     @property
     def chance(self) -> str:
         """The score of a blind guess, as a fraction."""
-        return f"1/{self.choices}"
+        return self.guess or f"1/{self.choices}"
 
 
 class Prediction(NamedTuple):
@@ -51,15 +55,32 @@ class DatasetParts:
         """Read questions from bytes. Raises: DatasetError naming the line of the fault."""
         raise NotImplementedError
 
+    def check_samples(self, samples: list[Sample], name: str) -> None:
+        """Check that questions have as many choices as the card says. Raises: HandlerError."""
+        for number, sample in enumerate(samples, start=1):
+            if len(sample.choices) != self.card.choices:
+                raise HandlerError(
+                    f"{name}, item {number}: has {len(sample.choices)} choices, not"
+                    f" {self.card.choices}"
+                )
+
     def build_request(self, sample: Sample, protocol: str) -> dict[str, Any]:  # noqa: ARG002
         """Return what a model is asked.
 
         Either `prompt` and `choices`, each with its leading space, or `prompt`, `system` and
-        `max_tokens`. The prompt is kept beside each evaluation.
+        `max_tokens`.
         """
         asked = f"{sample.context} {sample.question}".strip()
         choices = [f" {choice}" for choice in sample.choices]
         return {"prompt": f"Q: {asked}\nA:" if asked else "A:", "choices": choices}
+
+    def shown_question(self, sample: Sample, *, hide: bool) -> dict[str, Any]:
+        """Return what Get-Questions tells of a question, or all but what is right."""
+        return msgspec.structs.asdict(sample) | ({"gold": None} if hide else {})
+
+    def kept_prompt(self, sample: Sample, protocol: str) -> str:
+        """Return the prompt as it is kept beside each evaluation."""
+        return str(self.build_request(sample, protocol)["prompt"])
 
     def retrieve(
         self,

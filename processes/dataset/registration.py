@@ -10,12 +10,11 @@ from benchpool.ao.tags import Tags
 from benchpool.errors import HandlerError, NotAuthorized
 from benchpool.evaluation.controls import controlled
 from benchpool.evaluation.protocol import Protocol
-from benchpool.evaluation.sample import Sample, samples_hash, seal
+from benchpool.evaluation.sample import Sample
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
 from processes.dataset.base import DatasetBase, Share
 from processes.dataset.evaluations import ModelRow
-from processes.dataset.tables import tables
 from processes.tag_values import duration_ms
 
 
@@ -48,13 +47,14 @@ class DatasetRegistration(DatasetBase):
         if salt and self.edition > 1 and self.state.samples:
             raise HandlerError("only a data set without questions can reveal what was sealed")
         if data_id:
-            count = self._load(data_id, self.weavedrive.read(data_id))
+            data = self.weavedrive.read(data_id)
+            count = self._load(data_id, data)
             self.state.data_tx_id = data_id
         else:
             data = message.data.encode() if isinstance(message.data, str) else message.data
             count = self._load(encode_id(sha256(data).digest()), data, name="Data")
         if salt and self.edition > 1:
-            self.state.seal = seal(salt, (each for _, each in self._records().samples()))
+            self.state.seal = self._questions_seal(salt, data)
         self._announce()
         total = self._records().sample_count()
         self.reply(message, "Load-Data-Response", {"Samples": count, "Total": total})
@@ -77,7 +77,7 @@ class DatasetRegistration(DatasetBase):
         }
         if self.edition > 1:
             facts["Samples-SHA-256"] = self._samples_hash()
-        self.reply(message, "Info", facts)
+        self.reply(message, "Info", facts | self._facts())
 
     @handler("Get-Models")
     def get_models(self, message: Message) -> None:
@@ -149,10 +149,10 @@ class DatasetRegistration(DatasetBase):
             share.models.append(model.id)
         present = rows.counts(model).total
         if present < most:
-            self._add_rows(model, rows.samples()[present:most])
+            self._add_rows(model, rows.samples(after=present, most=most))
 
     def _create_tables(self) -> None:
-        made = tables(self.card.choices)
+        made = self._statements().tables
         self.database.create(made.metadata)
         if self.edition > 1:
             self.database.create(made.told.metadata)
@@ -208,7 +208,7 @@ class DatasetRegistration(DatasetBase):
         self._announce()
 
     def _announce(self) -> None:
-        if self.state.benchmark:
+        if self.state.benchmark and self._is_known():
             facts = {
                 "Name": self.card.name,
                 "Samples": self._records().sample_count(),
@@ -220,31 +220,25 @@ class DatasetRegistration(DatasetBase):
                 facts |= {"Owner": self.owner, "Samples-SHA-256": self._samples_hash()}
             if self.state.seal:
                 facts["Seal"] = self.state.seal
-            self.send(self.state.benchmark, "Register-Dataset", facts)
+            self.send(self.state.benchmark, "Register-Dataset", facts | self._limits())
 
     def _load(self, data_id: str, data: bytes, *, name: str = "") -> int:
         if data_id in self.state.loaded:
             raise HandlerError(f"{name or data_id} is loaded already")
         samples = self.load_samples(data, name or data_id)
-        for number, sample in enumerate(samples, start=1):
-            if len(sample.choices) != self.card.choices:
-                raise HandlerError(
-                    f"{name or data_id}, item {number}: has {len(sample.choices)} choices, not"
-                    f" {self.card.choices}"
-                )
+        self.check_samples(samples, name or data_id)
         rows = self._records()
         numbered = rows.add_samples(samples)
         if self.edition == 1:
             for model in rows.models():
                 self._add_rows(model, numbered)
         else:
-            known = [sample for _, sample in rows.samples()]
-            self.state.samples[samples_hash(known)] = len(known)
+            self.state.samples[self._questions_hash(data)] = rows.sample_count()
         self.state.loaded[data_id] = len(samples)
         return len(samples)
 
     def _add_rows(self, model: ModelRow, questions: Sequence[tuple[int, Sample]]) -> None:
         protocol = Protocol.parse(model.protocol)
         asked = [(number, controlled(sample, protocol.control)) for number, sample in questions]
-        prompts = [self.build_request(sample, protocol.method)["prompt"] for _, sample in asked]
+        prompts = [self.kept_prompt(sample, protocol.method) for _, sample in asked]
         self._records().add_rows(model, asked, prompts)

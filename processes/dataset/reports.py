@@ -71,7 +71,8 @@ def report(outcomes: Iterable[ReportRow], choices: int) -> dict[str, Any]:
 
 def _by_letter(numbers: Iterable[int], choices: int) -> dict[str, int]:
     counts = Counter(numbers)
-    named = {letter: counts[place] for place, letter in enumerate(ascii_uppercase[:choices], 1)}
+    letters = [*ascii_uppercase, *map(str, range(len(ascii_uppercase) + 1, choices + 1))]
+    named = {letter: counts[place] for place, letter in enumerate(letters[:choices], 1)}
     return named | ({_NO_CHOICE: counts[0]} if counts[0] else {})
 
 

@@ -47,6 +47,8 @@ class Registration(State):
     """SHA-256 of its questions."""
     seal: str = Field(default="", exclude_if=operator.not_)
     """SHA-256 of salt and questions, if they were a secret before."""
+    controls: bool = Field(default=True, exclude_if=bool)
+    """Whether its questions can be asked by a control."""
 
 
 class Terms(NamedTuple):
@@ -145,13 +147,17 @@ def _conditions(
         "payout": payout,
         "bond": bond,
         "join_until": _join_until(tags.get("X-Join-Until"), start_time, end_time),
-        "controls": _controls(tags),
+        "controls": _controls(tags, registration),
     }
 
 
-def _controls(tags: Tags) -> list[str]:
+def _controls(tags: Tags, registration: Registration) -> list[str]:
     named = [each.strip() for each in tags.get("X-Controls").split(",") if each.strip()]
     method = Protocol.parse(tags.get("X-Protocol") or DEFAULT_PROTOCOL).method
+    if named and not registration.controls:
+        raise PoolError(
+            f"X-Controls: {registration.name} is asked as it was compiled, so it has no controls"
+        )
     for each in named:
         if each not in CONTROLS or named.count(each) > 1:
             known = ", ".join(CONTROLS)
@@ -183,7 +189,7 @@ def read_registration(message: Message, *, first: bool) -> Registration:
     if not re.fullmatch(r"[0-9]{1,12}", samples):
         raise HandlerError(f"Samples must be a whole number, not {samples[:40]!r}")
     protocols = tags.get("Protocols") or f"{DEFAULT_PROTOCOL},letters"
-    more = {}
+    more: dict[str, Any] = {}
     if not first:
         if not _SHA256.fullmatch(tags.get("Samples-SHA-256")):
             raise HandlerError("Samples-SHA-256 is required: 64 hexadecimal digits")
@@ -192,6 +198,7 @@ def read_registration(message: Message, *, first: bool) -> Registration:
             "owner": tags.get("Owner"),
             "samples_hash": tags["Samples-SHA-256"],
             "seal": tags.get("Seal"),
+            "controls": tags.get("Controls") != "none",
         }
     return Registration(
         name=tags.get("Name"),

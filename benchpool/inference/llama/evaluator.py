@@ -17,6 +17,7 @@ from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
     ChoicesRequest,
+    CompleteRequest,
     EngineStats,
     GenerateRequest,
     Generation,
@@ -91,6 +92,24 @@ class _Writer(NamedTuple):
     item: TokenItem
     pieces: list[bytes]
 
+    def has_stopped(self) -> bool:
+        """Whether a stop string has been written, of which the last piece is a part."""
+        stops = [stop.encode() for stop in self.item.stops]
+        longest = max(map(len, stops), default=0)
+        tail = b""
+        for place in range(len(self.pieces) - 1, -1, -1):
+            if not stops or len(tail) >= longest + len(self.pieces[-1]):
+                break
+            tail = self.pieces[place] + tail
+        return any(stop in tail for stop in stops)
+
+    def text(self) -> str:
+        """Return the text up to the first stop string, cut as the reference harness does."""
+        text = b"".join(self.pieces).decode("utf-8", errors="replace")
+        for stop in self.item.stops:
+            text = text.split(stop, 1)[0]
+        return text
+
 
 class Evaluator:
     """Answers requests with one model, in the order that suits the model."""
@@ -110,6 +129,8 @@ class Evaluator:
         for number, request in enumerate(requests):
             if isinstance(request, ChoicesRequest):
                 read, items = self._read_choices(number, request), choices
+            elif isinstance(request, CompleteRequest):
+                read, items = self._read_text(number, request), texts
             else:
                 read, items = self._read_turn(number, request), texts
             if isinstance(read, TokenItem):
@@ -181,11 +202,23 @@ class Evaluator:
         tokens = max(len(plan(group).nodes) for group in groups)
         if tokens > model.context_tokens:
             return self._too_long(tokens)
-        return TokenItem(number, pairs, tokens, sum(len(pair.choice) for pair in pairs))
+        rows = sum(len(pair.choice) for pair in pairs)
+        return TokenItem(number, pairs, tokens, rows, greedy=request.greedy)
+
+    def _read_text(self, number: int, request: CompleteRequest) -> TokenItem | Unanswered:
+        if not all(request.stop):
+            return Unanswered("a stop string is empty")
+        if request.chat:
+            turn = GenerateRequest(request.prompt, request.system, request.max_tokens)
+            read = self._read_turn(number, turn)
+        else:
+            # Text of a data set is text, as with choices.
+            prompt = self._model.tokens(request.prompt, parse_special=False)
+            prompt = self._model.start + prompt or self._model.empty_prompt
+            read = self._text_item(number, prompt, request.max_tokens)
+        return read._replace(stops=request.stop) if isinstance(read, TokenItem) else read
 
     def _read_turn(self, number: int, request: GenerateRequest) -> TokenItem | Unanswered:
-        if request.max_tokens < 1:
-            return Unanswered(f"max_tokens is {request.max_tokens}")
         model = self._model
         try:
             text = model.chat.render(system=request.system, user=request.user)
@@ -194,13 +227,16 @@ class Evaluator:
         prompt = model.tokens(text, parse_special=True)
         if prompt[: len(model.start)] != model.start:  # templates write the start token or do not
             prompt = model.start + prompt
+        return self._text_item(number, prompt, request.max_tokens)
+
+    def _text_item(self, number: int, prompt: list[int], max_tokens: int) -> TokenItem | Unanswered:
+        if max_tokens < 1:
+            return Unanswered(f"max_tokens is {max_tokens}")
         if not prompt:
             return Unanswered("the prompt is empty")
-        if len(prompt) + request.max_tokens > model.context_tokens:
-            return self._too_long(len(prompt) + request.max_tokens)
-        return TokenItem(
-            number, [TokenPair(prompt, [-1])], len(prompt), 1, reserve=request.max_tokens
-        )
+        if len(prompt) + max_tokens > self._model.context_tokens:
+            return self._too_long(len(prompt) + max_tokens)
+        return TokenItem(number, [TokenPair(prompt, [-1])], len(prompt), 1, reserve=max_tokens)
 
     def _too_long(self, tokens: int) -> Unanswered:
         return Unanswered(f"{tokens} tokens; the context has {self._model.context_tokens}")
@@ -212,10 +248,12 @@ class Evaluator:
         for each in together:
             if not prefix:
                 self._clear()
-            scores += self._log_likelihoods(each, prefix)
+            scores += self._log_likelihoods(each, prefix, greedy=any(i.greedy for i in group))
         answers: list[Numbered] = []
         for item in group:
             own, scores = scores[: len(item.pairs)], scores[len(item.pairs) :]
+            if not item.greedy:
+                own = [LogLikelihood(one.nats, one.tokens) for one in own]
             answer: Answer = ChoicesAnswer(tuple(own), prefix + len(item.pairs[0].prompt))
             if not all(np.isfinite(one.nats) for one in own):
                 answer = Unanswered(_NON_FINITE)
@@ -223,10 +261,13 @@ class Evaluator:
         self._forget(answers)
         return answers
 
-    def _log_likelihoods(self, pairs: Sequence[TokenPair], prefix: int) -> list[LogLikelihood]:
+    def _log_likelihoods(
+        self, pairs: Sequence[TokenPair], prefix: int, *, greedy: bool = False
+    ) -> list[LogLikelihood]:
         layout = plan(pairs, first=prefix)
         targets: dict[int, list[tuple[int, int]]] = {}
         nats = [[0.0] * len(predicted) for predicted in layout.predicted]
+        others: set[int] = set()  # choices of which a token is not the likeliest
         for choice, predicted in enumerate(layout.predicted):
             for place, (row, _) in enumerate(predicted):
                 targets.setdefault(row, []).append((choice, place))
@@ -235,12 +276,18 @@ class Evaluator:
         for piece in pieces(layout.nodes):
             for logits in self._decode(piece):
                 total = self._log_sum_exp(logits)
+                likeliest = int(np.argmax(logits)) if greedy else -1
                 for choice, place in targets[row]:
                     token = layout.predicted[choice][place][1]
                     nats[choice][place] = float(logits[token]) - total
+                    if token != likeliest:
+                        others.add(choice)
                 row += 1
         self._join(range(len(pairs)), prefix)
-        return [LogLikelihood(sum(terms), len(terms)) for terms in nats]
+        return [
+            LogLikelihood(sum(terms), len(terms), choice not in others if greedy else None)
+            for choice, terms in enumerate(nats)
+        ]
 
     def _write(self, group: Sequence[TokenItem], prefix: int) -> list[Numbered]:
         if not prefix:
@@ -280,9 +327,11 @@ class Evaluator:
         stops = self._model.ends(best)
         if not stops:
             writer.pieces.append(self._model.piece(best))
+            stops = writer.has_stopped()
         if stops or len(writer.pieces) == writer.item.reserve:
-            text = b"".join(writer.pieces).decode("utf-8", errors="replace")
-            finish = Generation(text, prompt, len(writer.pieces), "stop" if stops else "length")
+            finish = Generation(
+                writer.text(), prompt, len(writer.pieces), "stop" if stops else "length"
+            )
             answers.append((number, finish))
             return None
         return best

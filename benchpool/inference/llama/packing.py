@@ -39,6 +39,10 @@ class TokenItem(NamedTuple):
     """Predictions needed at most."""
     reserve: int = 0
     """Tokens that a generation may add."""
+    stops: tuple[str, ...] = ()
+    """What ends a generation, and does not belong to it."""
+    greedy: bool = False
+    """Whether the choices are compared with what the model would write."""
 
     def after(self, prefix: int) -> TokenItem:
         """The same item without the first tokens of its prompt, which all items share."""
