@@ -16,6 +16,7 @@ from benchpool.cli import (
     clock,
     data,
     dataset,
+    dataset_catalogue,
     demo,
     fuzz,
     init,
@@ -157,6 +158,8 @@ pool.app.command("plan")(pool_plan.plan)
 pool.app.command("rules")(pool_plan.rules)
 pool.app.command("explain")(pool_explain.explain)
 pool.app.command("counterfactual")(pool_explain.counterfactual)
+dataset.app.command("list")(dataset_catalogue.list_datasets)
+dataset.app.command("pull")(dataset_catalogue.pull)
 data.app.command("hash")(sealing.hash_)
 data.app.command("seal")(sealing.seal)
 app.add_typer(wallet.app, name="wallet")

@@ -146,8 +146,19 @@ def catalogue(_home: Path | None, _incomplete: str) -> Offers:
 
 
 @_quiet
+def dataset_entries(_home: Path | None, _incomplete: str) -> Offers:
+    """Offer the data sets that can be pulled."""
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
+    return [(entry.name, entry.title) for entry in DatasetShelf().entries.values()]
+
+
+@_quiet
 def evaluable(_home: Path | None, incomplete: str) -> Offers:
-    """Offer what models can be evaluated on: files, and folders that may hold some."""
+    """Offer what models can be evaluated on: data sets, files, and folders that may hold some."""
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
+    yield from ((each.name, each.header.title) for each in DatasetShelf().list())
     for path in Path().glob(f"{incomplete}*"):
         yield (f"{path}/", "folder") if path.is_dir() else (str(path), "file")
 

@@ -162,7 +162,13 @@ def compare(
 
 
 def _find_data(text: str) -> Path:
-    return Path(text).expanduser()
+    """Find a file or folder, else a data set of the catalogue that was pulled."""
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
+    path = Path(text).expanduser()
+    if path.exists() or "/" in text or path.suffix:
+        return path
+    return DatasetShelf().find(text)
 
 
 def _evaluate(

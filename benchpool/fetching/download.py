@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.message import Message
+from http.client import HTTPMessage as Message
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import quote
 
 from benchpool.errors import FetchError, PrerequisiteError
@@ -224,7 +224,7 @@ def _path_blocks(path: Path) -> Iterator[bytes]:
         raise FetchError(f"{path} cannot be read: {error}") from error
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(BLOCK_BYTES):
         yield block
 
