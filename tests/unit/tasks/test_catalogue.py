@@ -114,7 +114,7 @@ def test_a_member_of_a_package(shelf, tmp_path, monkeypatch):
     ],
 )
 def test_other_data_is_refused_and_not_kept(shelf, tmp_path, changes, said):
-    declare(shelf, path_source(tmp_path), **changes)
+    declare(shelf, **{"source": path_source(tmp_path), **changes})
     with pytest.raises(FetchError, match=said):
         shelf.pull("animals")
     assert left(shelf) == []
