@@ -137,6 +137,8 @@ class CompiledJudge:
                     raise InferenceError("nothing is said of the greedy continuation")
                 return greedy
             filters = self._rules().filters
+            if not isinstance(answer["text"], str):
+                raise InferenceError("the text is none")
             text = filtered(answer["text"], filters[0] if filters else None)
             return exact_match(text, asked.targets, metric)
         except (

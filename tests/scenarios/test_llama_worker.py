@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from benchpool.errors import HandlerError, PrerequisiteError
-from benchpool.inference.engine import ChoicesRequest, GenerateRequest, Runtime
+from benchpool.inference.engine import (
+    ChoicesRequest,
+    CompleteRequest,
+    GenerateRequest,
+    Runtime,
+)
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.process import Process, handler
@@ -244,6 +249,24 @@ def test_data_that_is_no_json_object_is_the_prompt_itself(network, owner, worker
 
 
 @pytest.mark.parametrize(
+    ("asked", "read"),
+    [
+        ({"raw": True}, CompleteRequest("a", (), 4)),
+        ({"raw": True, "stop": ["x"], "max_tokens": 9}, CompleteRequest("a", ("x",), 9)),
+        ({"stop": ["x"]}, CompleteRequest("a", ("x",), 4, chat=True)),
+        ({"stop": [], "system": "s"}, CompleteRequest("a", (), 4, chat=True, system="s")),
+        ({"raw": False}, GenerateRequest("a")),
+        ({"choices": ["b"], "greedy": True}, ChoicesRequest("a", ("b",), greedy=True)),
+    ],
+)
+def test_a_request_says_how_text_ends_and_whether_it_is_a_turn(
+    network, owner, worker, engines, asked, read
+):
+    ask(network, worker, owner, json.dumps({"prompt": "a", **asked}))
+    assert engines[0].batches == [[read]]
+
+
+@pytest.mark.parametrize(
     "data",
     [
         "{}",
@@ -254,6 +277,15 @@ def test_data_that_is_no_json_object_is_the_prompt_itself(network, owner, worker
         '{"prompt": "a", "max_tokens": 0}',
         '{"prompt": "a", "max_tokens": 1.5}',
         '{"prompt": "a", "choices": ["b"], "max_tokens": 3}',
+        '{"prompt": "a", "choices": ["b"], "stop": []}',
+        '{"prompt": "a", "choices": ["b"], "raw": true}',
+        '{"prompt": "a", "greedy": true}',
+        '{"prompt": "a", "raw": true, "system": "b"}',
+        '{"prompt": "a", "raw": "yes"}',
+        '{"prompt": "a", "stop": [""]}',
+        '{"prompt": "a", "stop": "x"}',
+        json.dumps({"prompt": "a", "stop": ["x"] * 33}),
+        json.dumps({"prompt": "a", "stop": ["x" * 257]}),
     ],
 )
 def test_a_malformed_request_is_answered_with_an_error(network, owner, worker, data, weights):
