@@ -79,9 +79,12 @@ def parties(home: Path | None, _incomplete: str) -> Offers:
 
 @_quiet
 def datasets(home: Path | None, _incomplete: str) -> Offers:
-    """Offer the processes of data sets, which are spawned for a Benchmark."""
+    """Offer data sets: processes that were spawned for a Benchmark, and what was pulled."""
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
     with _run(home) as run:
         yield from _processes(run.store, tag="Benchmark")
+    yield from ((each.name, each.header.title) for each in DatasetShelf().list())
 
 
 @_quiet

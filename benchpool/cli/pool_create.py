@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,11 @@ from benchpool.cli.pool_terms import (
 )
 from benchpool.pools.sentences import BOND, CONTROLS
 
+if TYPE_CHECKING:
+    from benchpool.ao.wallet import Wallet
+    from benchpool.client.writer import Writer
+    from benchpool.network import Network
+
 
 def create(
     *,
@@ -29,7 +34,7 @@ def create(
         typer.Option(
             "--dataset",
             metavar="D",
-            help="The dataset process, by name or id.",
+            help="A process, by name or id, or what dataset pull has brought.",
             autocompletion=completion.datasets,
         ),
     ],
@@ -120,7 +125,8 @@ def create(
         join_until = str(read_moment(join_until, "--join-until"))
     with session.writing(home) as (network, writer):
         client = pool_client(network, benchmark, writer, verbose=verbose)
-        asked = network.resolve(dataset)
+        funder = session.signer(network, writer, sender)
+        asked = _dataset(network, writer, dataset, benchmark, funder)
         if start is not None:
             begins = is_duration(start) and network.clock.now() + parse_duration(start)
             start = str(begins or read_moment(start, "--start"))
@@ -148,7 +154,7 @@ def create(
             token=network.resolve(token),
             quantity=quantity,
             terms=terms,
-            funder=session.signer(network, writer, sender),
+            funder=funder,
         )
         made = client.get(created.tags["Pool"])
         samples = int(client.info(asked).get("Samples") or 0)
@@ -159,6 +165,27 @@ def create(
         output.line(created.tags["Pool"])
         output.note(f"{format_war(quantity)} by {rule_text(allocation)}")
     say_what_ranks_get(Plan(samples, EXPECTED, rules, quantity))
+
+
+def _dataset(network: Network, writer: Writer, name: str, benchmark: str, owner: Wallet) -> str:
+    """Return the process of a data set: one that is there, else a new one for what was pulled.
+
+    Raises: UnknownProcess, PrerequisiteError if there is neither.
+    """
+    from benchpool.client.deployment import spawn_dataset
+    from benchpool.errors import UnknownProcess
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
+    try:
+        return network.resolve(name)
+    except UnknownProcess:
+        shelf = DatasetShelf()
+        if name not in shelf.entries:
+            raise
+        path = shelf.find(name)
+    spawned = spawn_dataset(network, path, name, benchmark=benchmark, writer=writer, sender=owner)
+    output.note(f"spawned {name}, a CompiledDataset, of {path}")
+    return spawned
 
 
 def read_war(text: str, option: str, what: str) -> int:

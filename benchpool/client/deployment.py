@@ -74,6 +74,37 @@ def deploy(
     return Deployment(token, benchmark, router, herder, dataset)
 
 
+def spawn_dataset(
+    network: Network,
+    path: Path,
+    name: str,
+    *,
+    benchmark: Party = "Benchmark",
+    writer: Writer | None = None,
+    sender: Party | None = None,
+) -> str:
+    """Store a compiled data set, and spawn the process that asks and scores it, under its name.
+
+    Args:
+        network: where `deploy` was called before.
+        path: the file.
+        name: of the process.
+        benchmark: for whose pools it is.
+        writer: who spawns it; by default the network itself.
+        sender: its owner; by default the default wallet.
+
+    Returns: the id of the process.
+    """
+    tags = [
+        ("DataTxID", network.data.put_file(path)),
+        ("LlamaRouter", network.resolve("LlamaRouter")),
+        ("WrappedAR", network.resolve("WrappedAR")),
+        ("Benchmark", network.resolve(benchmark)),
+        *HOURLY_EVALUATE,
+    ]
+    return (writer or network).spawn("CompiledDataset", tags, name=name, sender=sender)
+
+
 def upload_model(
     network: Network,
     path: Path,

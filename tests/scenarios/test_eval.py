@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import compiled_files
 import pytest
 import tiny_gguf
 from typer.testing import CliRunner
 
 from benchpool.cli import app
+from benchpool.client.deployment import deploy, spawn_dataset, upload_model
 from benchpool.client.evaluating.questions import SiqaQuestions, load_questions
 from benchpool.client.evaluating.run import Model, evaluate
 from benchpool.client.evaluating.samples import read_samples, write_samples
@@ -28,7 +30,9 @@ from benchpool.evaluation.sample import Sample, to_json
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import MadeEngines
 from benchpool.network import Network
+from benchpool.process.registry import Registry
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
+from processes.compiled import CompiledDataset
 
 SAMPLES = [  # those of the pools of conftest.py
     Sample(f"Kim met friend {n}.", "How would Kim feel?", ("glad", "sad", "calm"), n % 3 + 1)
@@ -275,3 +279,50 @@ def test_a_model_may_be_data_of_a_home_and_its_answers_are_kept_there(tiny, tmp_
     assert told["models"][0]["model"] == data_id
     assert (tmp_path / "home" / "answers").is_dir()
     assert not (tmp_path / "cache" / "answers").exists()
+
+
+@pytest.mark.parametrize("kind", range(len(compiled_files.KINDS)))
+def test_a_compiled_file_gives_the_numbers_of_its_pool(tiny, tmp_path, kind):
+    data = tmp_path / "mine.jsonl"
+    data.write_bytes(compiled_files.KINDS[kind])
+    registry = Registry()
+    registry.add(CompiledDataset)
+    backend = EnginePool(workers=1)
+    with Network(seed=1, registry=registry, engine_factory=backend) as network:
+        deploy(network)
+        dataset = spawn_dataset(network, data, "mine")
+        client = PoolClient(network)
+        funds = {"Quantity": "9", "Recipient": network.resolve("default")}
+        network.send("WrappedAR", "Mint", funds)
+        tags = {
+            "Recipient": network.resolve("Benchmark"),
+            "Quantity": "9",
+            "X-Dataset": dataset,
+            "X-Protocol": client.first_protocol(dataset),
+            "X-Allocation": "WinnerTakesAll",
+            "X-Eligible": "all",
+        }
+        network.send("WrappedAR", "Transfer", tags)
+        (pool,) = client.pools()
+        model = upload_model(network, tiny, "tiny")
+        wish = json.dumps({"dataset": pool.id, "model": model})
+        network.send("Benchmark", "Join-Pool", data=wish)
+        network.advance("1d")
+        rows = client.answers(pool, model)
+        (board,) = client.reports(pool.id)
+
+    engines = EnginePool(workers=1)
+    result = evaluate(Model("tiny", tiny), load_questions(data), engines)
+    engines.close()
+    assert [each.correct for each in result.records] == [bool(row["correct"]) for row in rows]
+    assert [each.margin_nats for each in result.records] == [row["margin_nats"] for row in rows]
+    assert [bool(each.unscored) for each in result.records] == [
+        row["status"] != "done" for row in rows
+    ]
+    figures = summarise(result)
+    assert (figures["correct"], figures["questions"]) == (board["correct"], board["total"])
+    assert set(figures["metrics"]) == (
+        {"exact_match", "f1"} if kind == 1 else {"exact_match,first"} if kind == 3 else set()
+    )
+    write_samples(tmp_path / "samples.csv", [result])
+    assert read_samples(tmp_path / "samples.csv") == [result]

@@ -20,6 +20,7 @@ from benchpool.evaluation import compiled_scores, prompts
 from benchpool.evaluation.compiled import (
     MAX_BYTES,
     ChoicesQuestion,
+    GenerateQuestion,
     Header,
     LikelihoodQuestion,
     Question,
@@ -35,6 +36,7 @@ from benchpool.inference.engine import (
     Answer,
     ChoicesAnswer,
     ChoicesRequest,
+    CompleteRequest,
     GenerateRequest,
     Generation,
     Request,
@@ -189,14 +191,18 @@ class CompiledQuestions(Questions):
 
 
 def finished_request(header: Header, question: Question) -> Request:
-    """Return what a model is asked for a compiled question.
-
-    Raises:
-        DatasetError: The engines cannot be asked so.
-    """
-    if isinstance(question, ChoicesQuestion):
-        return ChoicesRequest(question.prompt, question.choices)
-    raise DatasetError(f"{header.name}: questions of the kind {header.kind} cannot be asked yet")
+    """Return what a model is asked for a compiled question: as a pool's worker asks it."""
+    if isinstance(question, GenerateQuestion):
+        return CompleteRequest(
+            prompt=question.prompt,
+            stop=question.stop,
+            max_tokens=question.max_tokens,
+            chat=header.chat,
+            system=header.system,
+        )
+    return ChoicesRequest(
+        question.prompt, question.choices, greedy=isinstance(question, LikelihoodQuestion)
+    )
 
 
 def load_questions(path: Path, protocol: str | None = None) -> Questions:
