@@ -26,8 +26,8 @@ from benchpool.tasks.task import Task
 from benchpool.tasks.task_file import TaskFile
 
 MAX_QUESTIONS = 1_000_000
-MAX_BYTES = 1 << 29
-"""The most that the prompts and choices of a data set may have in all, in characters."""
+MAX_CHARACTERS = 1 << 28
+"""The most that the prompts and choices of a data set may have in all."""
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,9 +124,9 @@ def collect(
             continue
         questions.append(question)
         size += _size(question)
-        if len(questions) > MAX_QUESTIONS or size > MAX_BYTES:
+        if len(questions) > MAX_QUESTIONS or size > MAX_CHARACTERS:
             raise record.error(
-                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_BYTES:,} characters;"
+                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_CHARACTERS:,} characters;"
                 " take the first ones with --limit"
             )
     if not questions:

@@ -88,7 +88,7 @@ def test_a_task_with_code_is_asked_as_the_harness_asks_it(bench: Any, says: Any)
         (
             [[ask("P", "Q"), ["a", "b"], 1]] * 2,
             "",
-            "record|line 1: the choices stand in the prompt",
+            "the choices stand in the prompt",
         ),
         ([[ask("P", "P"), ["a", "b"], 1]], "", "leaves out or adds records"),
         ([[ask("P", "P"), ["a", "b"], 1]] * 3, "", "leaves out or adds records"),
