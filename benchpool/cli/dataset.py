@@ -342,5 +342,6 @@ def _show(header: Header, path: Path, *, as_json: bool) -> None:
         output.print_json({"file": str(path), "sha256": sha256, **facts})
         return
     left = f", {output.count(len(header.unscored), 'question')} left out" if header.unscored else ""
-    output.line(f"✓ {path}: {output.count(header.count, 'question')} of {output.clean(header.name)}{left}")
+    made = f"{output.count(header.count, 'question')} of {header.name}"
+    output.line(f"✓ {output.clean(f'{path}: {made}{left}')}")
     output.line(f"  SHA-256 {sha256}")

@@ -31,6 +31,8 @@ _INFORMATION = (
     "task",
     "task_alias",
     "tag",
+    "group",
+    "group_alias",
     "dataset_path",
     "dataset_name",
     "dataset_kwargs",
