@@ -85,6 +85,14 @@ def compile_(
         bool,
         typer.Option("--leave-out", help="Leave out, and count, questions without a valid answer."),
     ] = False,
+    with_lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            "--with-lm-eval",
+            metavar="PYTHON",
+            help="Run the task's own code in this Python, which has lm-evaluation-harness.",
+        ),
+    ] = None,
     name: NameOption = "",
     title: TitleOption = "",
     license_: LicenseOption = "",
@@ -112,7 +120,14 @@ def compile_(
         source=source,
     )
     path = _target(out, name or task.stem, force=force)
-    _show(compile_file(job, path), path, as_json=as_json)
+    if with_lm_eval is None:
+        header = compile_file(job, path)
+    else:
+        from benchpool.tasks.harness import compile_with_harness
+
+        output.note(f"the task's own code runs in {with_lm_eval}, without a sandbox")
+        header = compile_with_harness(job, with_lm_eval, path)
+    _show(header, path, as_json=as_json)
 
 
 @app.command("new")
@@ -327,5 +342,6 @@ def _show(header: Header, path: Path, *, as_json: bool) -> None:
         output.print_json({"file": str(path), "sha256": sha256, **facts})
         return
     left = f", {output.count(len(header.unscored), 'question')} left out" if header.unscored else ""
-    output.line(f"✓ {path}: {output.count(header.count, 'question')} of {header.name}{left}")
+    made = f"{output.count(header.count, 'question')} of {header.name}"
+    output.line(f"✓ {output.clean(f'{path}: {made}{left}')}")
     output.line(f"  SHA-256 {sha256}")

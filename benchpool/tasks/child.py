@@ -47,7 +47,7 @@ def main() -> None:
 
 def _run(job: bytes, folder: Path, place: int, seconds: float) -> Outcome:
     def began(where: str) -> None:
-        os.pwrite(place, where.encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES), 0)
+        os.pwrite(place, where.encode(errors="replace")[:_PLACE_BYTES].ljust(_PLACE_BYTES), 0)
         _wind_up(seconds)
 
     try:

@@ -26,8 +26,8 @@ from benchpool.tasks.task import Task
 from benchpool.tasks.task_file import TaskFile
 
 MAX_QUESTIONS = 1_000_000
-MAX_BYTES = 1 << 29
-"""The most that the prompts and choices of a data set may have in all, in characters."""
+MAX_CHARACTERS = 1 << 28
+"""The most that the prompts and choices of a data set may have in all."""
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,19 +79,42 @@ def compile_task(job: Job, began: Callable[[str], None]) -> Compiled:
     """
     began(job.task)
     task = Task(TaskFile(Path(job.task)), shots=job.shots, metrics=job.metrics)
-    asked, shown = _split(task, job)
-    exemplars = Exemplars(task.fewshot, _pool(task, asked, shown))
-    questions: list[Question] = []
-    unscored: list[Unscored] = []
+    files = Files.of(task, job)
+    exemplars = Exemplars(task.fewshot, list(files.exemplars(task)))
     requests: Requests | None = None
-    size = 0
-    for item, record in enumerate(islice(_records(asked), job.limit), 1):
+
+    def make(record: Record) -> Question:
+        nonlocal requests
         began(f"{record.path}, {record.place}")
         if requests is None:
             requests = Requests(task, record.columns.keys())
-        chosen = exemplars.choose(record.columns)
+        return requests.question(record, exemplars.choose(record.columns))
+
+    return collect(task, job, files, make)
+
+
+def collect(
+    task: Task, job: Job, files: Files, make: Callable[[Record], Question], code: str = ""
+) -> Compiled:
+    """Make the questions of a task, and the header that tells of them.
+
+    Args:
+        task: what is asked.
+        job: what is to be compiled.
+        files: the data.
+        make: makes a question of a record, in the order of the records.
+        code: the hash of what else the questions depend on; empty for nothing.
+
+    Raises:
+        DatasetError: a question cannot be scored and is not to be left out; or there are none, or
+            too many.
+    """
+    questions: list[Question] = []
+    unscored: list[Unscored] = []
+    size = 0
+    for item, record in enumerate(files.questions(job), 1):
         try:
-            question = requests.question(record, chosen)
+            question = make(record)
         except CannotScore as reason:
             if not job.leave_out:
                 raise record.error(
@@ -101,14 +124,14 @@ def compile_task(job: Job, began: Callable[[str], None]) -> Compiled:
             continue
         questions.append(question)
         size += _size(question)
-        if len(questions) > MAX_QUESTIONS or size > MAX_BYTES:
+        if len(questions) > MAX_QUESTIONS or size > MAX_CHARACTERS:
             raise record.error(
-                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_BYTES:,} characters;"
+                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_CHARACTERS:,} characters;"
                 " take the first ones with --limit"
             )
     if not questions:
-        raise DatasetError("no question can be scored", path=asked[0].path)
-    used = [*asked, *(each for each in shown if task.fewshot.count)]
+        raise DatasetError("no question can be scored", path=files.asked[0].path)
+    used = (*files.asked, *(files.shown if task.fewshot.count else ()))
     header = Header(
         format=FORMAT,
         name=job.name or task.name,
@@ -117,7 +140,7 @@ def compile_task(job: Job, began: Callable[[str], None]) -> Compiled:
         license=job.license,
         version=task.version,
         compiled=Origin(
-            task=task.file.sha256,
+            task=code or task.file.sha256,
             data=tuple(SourceFile(file=each.path.name, sha256=each.sha256) for each in used),
         ),
         kind=task.kind,
@@ -130,41 +153,54 @@ def compile_task(job: Job, began: Callable[[str], None]) -> Compiled:
     return Compiled(header, questions)
 
 
-def _split(task: Task, job: Job) -> tuple[list[DataFile], list[DataFile]]:
-    """Return the files that are asked, and those with exemplars."""
-    asked, shown = [], []
-    for split, name in job.data:
-        file = DataFile(Path(name))
-        if split in ("", task.split):
-            asked.append(file)
-        elif split == task.fewshot.split:
-            shown.append(file)
-        else:
+class Files(NamedTuple):
+    """The data of a task: what is asked, and what exemplars come from."""
+
+    asked: list[DataFile]
+    shown: list[DataFile]
+
+    @classmethod
+    def of(cls, task: Task, job: Job) -> Files:
+        """Tell the files of a job apart. Raises: ConfigError, DatasetError."""
+        files = cls([], [])
+        for split, name in job.data:
+            file = DataFile(Path(name))
+            if split in ("", task.split):
+                files.asked.append(file)
+            elif split == task.fewshot.split:
+                files.shown.append(file)
+            else:
+                raise ConfigError(
+                    f"the task {task.name} asks the split {task.split or 'without a name'!r} and"
+                    f" takes exemplars of {task.fewshot.split or 'none'!r}, not {split!r}; a file"
+                    " without a split is the one that is asked"
+                )
+        if not files.asked:
+            raise ConfigError("give the data that is asked: --data FILE")
+        return files
+
+    def questions(self, job: Job) -> Iterator[Record]:
+        """Yield the records that are asked."""
+        return islice(_records(self.asked), job.limit)
+
+    def exemplars(self, task: Task) -> Iterator[Exemplar]:
+        """Yield what exemplars are chosen from. Raises: ConfigError, DatasetError."""
+        settings = task.fewshot
+        if not settings.count:
+            return
+        if not settings.split:
+            yield from settings.samples
+            return
+        if not self.shown and settings.split != task.split:
             raise ConfigError(
-                f"the task {task.name} asks the split {task.split or 'without a name'!r} and takes"
-                f" exemplars of {task.fewshot.split or 'none'!r}, not {split!r}; a file without a"
-                " split is the one that is asked"
+                f"the task {task.name} shows {settings.count} exemplars of its split"
+                f" {settings.split!r}: add --data {settings.split}=FILE, or ask without: --shots 0"
             )
-    if not asked:
-        raise ConfigError("give the data that is asked: --data FILE")
-    return asked, shown
-
-
-def _pool(task: Task, asked: list[DataFile], shown: list[DataFile]) -> list[Exemplar]:
-    settings = task.fewshot
-    if not settings.count:
-        return []
-    if not settings.split:
-        return list(settings.samples)
-    if not shown and settings.split != task.split:
-        raise ConfigError(
-            f"the task {task.name} shows {settings.count} exemplars of its split"
-            f" {settings.split!r}: add --data {settings.split}=FILE, or ask without: --shots 0"
-        )
-    records = _records(shown or asked)
-    if settings.sampler == "first_n" and not settings.without_own:
-        records = islice(records, settings.count)
-    return [record.columns for record in records]
+        records = _records(self.shown or self.asked)
+        if settings.sampler == "first_n" and not settings.without_own:
+            records = islice(records, settings.count)
+        for record in records:
+            yield record.columns
 
 
 def _records(files: list[DataFile]) -> Iterator[Record]:

@@ -77,41 +77,10 @@ class Requests:
         target = self._target.value(record)
         if self._several is None:
             self._several = isinstance(target, list)
-        prompt = self._prompt(record, exemplars)
-        if task.kind == "likelihood":
-            if not isinstance(target, str):
-                raise _Refused(f"doc_to_target gives {_shown(target)}, not a text")
-            if not target:
-                raise CannotScore("the continuation is empty")
-            return LikelihoodQuestion(prompt=prompt, choices=(str(target),), targets=(str(target),))
-        if task.kind == "generate":
-            return GenerateQuestion(
-                prompt=prompt,
-                stop=task.stop,
-                max_tokens=task.max_tokens,
-                targets=self._targets(record, target),
-            )
-        choices = self._choices(self._choice, record)
-        if len(choices) < 2 or len(choices) > MAX_CHOICES:
-            raise CannotScore(f"{len(choices)} choices; there are 2 to {MAX_CHOICES}")
-        if not all(choices):
-            raise CannotScore("a choice is empty")
-        return ChoicesQuestion(
-            prompt=prompt,
-            choices=tuple(f"{task.target_delimiter}{choice}" for choice in choices),
-            texts=tuple(choices),
-            gold=_gold(target, choices),
+        choices = self._choices(self._choice, record) if self._choice.given else None
+        return finished(
+            task, self._prompt(record, exemplars), target, choices, several=self._several
         )
-
-    def _targets(self, record: dict[str, Any], target: Any) -> tuple[str, ...]:
-        if self._choice.given:
-            choices = self._choices(self._choice, record)
-            return (choices[_index(target, choices)],)
-        if isinstance(target, list) and self._several:
-            if not target:
-                raise CannotScore("the list of right answers is empty")
-            return tuple(str(each) for each in target)
-        return (str(target),)
 
     def _prompt(self, record: dict[str, Any], exemplars: Sequence[Exemplar]) -> str:
         parts = [self._description.text(record)]
@@ -189,6 +158,50 @@ class Requests:
             return _Field(key, value, columns, place, numbers=choices)
         except TemplateError as error:
             raise self._task.file.error(f"{key} {error}", *steps) from None
+
+
+def finished(
+    task: Task, prompt: str, target: Any, choices: list[str] | None, *, several: bool
+) -> Question:
+    """Return the question that a prompt, its answer and its choices make.
+
+    Args:
+        task: what is asked.
+        prompt: as it is asked.
+        target: what `doc_to_target` gives.
+        choices: what `doc_to_choice` gives, if it is given.
+        several: whether a list of answers is several answers.
+
+    Raises:
+        CannotScore: nothing would be right.
+    """
+    if task.kind == "likelihood":
+        if not isinstance(target, str) or not target:
+            raise CannotScore(f"the continuation is {_shown(target)}, not a text")
+        return LikelihoodQuestion(prompt=prompt, choices=(str(target),), targets=(str(target),))
+    if task.kind == "generate":
+        if choices is not None:
+            targets = [choices[_index(target, choices)]]
+        elif isinstance(target, list) and several:
+            targets = [str(each) for each in target]
+        else:
+            targets = [str(target)]
+        if not targets:
+            raise CannotScore("the list of right answers is empty")
+        return GenerateQuestion(
+            prompt=prompt, stop=task.stop, max_tokens=task.max_tokens, targets=tuple(targets)
+        )
+    choices = choices or []
+    if len(choices) < 2 or len(choices) > MAX_CHOICES:
+        raise CannotScore(f"{len(choices)} choices; there are 2 to {MAX_CHOICES}")
+    if not all(choices):
+        raise CannotScore("a choice is empty")
+    return ChoicesQuestion(
+        prompt=prompt,
+        choices=tuple(f"{task.target_delimiter}{choice}" for choice in choices),
+        texts=tuple(choices),
+        gold=_gold(target, choices),
+    )
 
 
 class _Refused(Exception):

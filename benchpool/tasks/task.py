@@ -31,6 +31,8 @@ _INFORMATION = (
     "task",
     "task_alias",
     "tag",
+    "group",
+    "group_alias",
     "dataset_path",
     "dataset_name",
     "dataset_kwargs",
@@ -43,6 +45,16 @@ _INFORMATION = (
 )
 _LAZY = ("metric_list", "doc_to_decontamination_query")
 """Keys that may name code, as long as it is not needed."""
+_CODE = (
+    "process_docs",
+    "doc_to_text",
+    "doc_to_choice",
+    "doc_to_target",
+    "description",
+    "gen_prefix",
+    "fewshot_config",
+)
+"""Keys whose code makes requests; none of it scores."""
 _PROMPTS = (
     "doc_to_text",
     "doc_to_choice",
@@ -106,15 +118,22 @@ class Task:
         file: the task as it is written.
         shots: how many exemplars stand before a question; None leaves it to the task.
         metrics: the metrics that are taken, where the task names more; none for all.
+        code: whether the task's prompts and records may be made by code, which is run elsewhere.
 
     Raises:
         ConfigError: a key that is not understood, or a value that it cannot have.
     """
 
     def __init__(
-        self, file: TaskFile, *, shots: int | None = None, metrics: Sequence[str] = ()
+        self,
+        file: TaskFile,
+        *,
+        shots: int | None = None,
+        metrics: Sequence[str] = (),
+        code: bool = False,
     ) -> None:
         self.file = file
+        self._code = code
         self._refuse_what_is_unknown()
         self.name = self._text("task") or file.path.stem
         self.kind = self._kind()
@@ -149,12 +168,13 @@ class Task:
             value = self.file.get(key)
             if value is None:
                 continue
-            function = None if key in _LAZY else _function_in(value)
+            allowed = (*_LAZY, *_CODE) if self._code else _LAZY
+            function = None if key in allowed else _function_in(value)
             if function is not None:
                 raise self.file.error(
                     f"{key} is code (!function {function}), which is not run", key
                 )
-            if key not in (*_INFORMATION, *_PROMPTS, *_SETTINGS):
+            if key not in (*_INFORMATION, *_PROMPTS, *_SETTINGS, *(_CODE if self._code else ())):
                 raise self.file.error(f"the key {key} is not supported", key)
         if self.file.get("repeats", 1) != 1:
             raise self.file.error("repeats is 1: a question is asked once", "repeats")
@@ -180,7 +200,9 @@ class Task:
         if not isinstance(config, dict):
             raise file.error("fewshot_config is a mapping", "fewshot_config")
         for key, value in config.items():
-            if value is not None and key not in ("sampler", "split", "samples", *_OVERRIDES):
+            known = ("sampler", "split", "samples", *_OVERRIDES)
+            made = self._code and key == "process_docs"
+            if value is not None and key not in known and not made:
                 raise file.error(
                     f"the key {key} of fewshot_config is not supported", "fewshot_config", str(key)
                 )
@@ -196,6 +218,7 @@ class Task:
             raise file.error(f"num_fewshot is a number from 0 to {MAX_SHOTS}", "num_fewshot")
         split = config.get("split") or self._text("fewshot_split")
         samples = config.get("samples") or []
+        samples = [{}] if isinstance(samples, Function) else samples
         if not isinstance(split, str):
             raise file.error("split is a text", "fewshot_config", "split")
         if not isinstance(samples, list) or not all(isinstance(each, dict) for each in samples):

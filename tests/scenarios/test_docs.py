@@ -76,10 +76,22 @@ def test_the_page_on_backups_does_what_it_says(tmp_path: Path):
     follow(tmp_path, "how-to/back-up-a-home", 4)
 
 
+def test_the_page_on_data_sets_does_what_it_says(tmp_path: Path):
+    follow(tmp_path, "how-to/add-a-dataset", 5)
+
+
+def written_files(page: Path) -> dict[str, str]:
+    """Return what a page asks to write, by the names of the files."""
+    shown = re.compile(r"rite this as `([\w.-]+)`:\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return dict(shown.findall(page.read_text()))
+
+
 def follow(tmp_path: Path, page: str, least: int) -> None:
     """Run every line of a page in a folder, and compare what is shown."""
     (tmp_path / "datasets").mkdir()
     shutil.copy(ROOT / "datasets" / "siqa-sample.jsonl", tmp_path / "datasets")
+    for name, content in written_files(ROOT / "docs" / f"{page}.md").items():
+        (tmp_path / name).write_text(content)
     steps = console_blocks(ROOT / "docs" / f"{page}.md")
     assert len(steps) > least
     # One shell for all of it, so that DATA and POOL live on; a mark tells the outputs apart.

@@ -54,7 +54,7 @@ def test_json_is_read_in_all_its_forms(bench: Any, name: str, content: str | byt
 def test_tables_are_read(bench: Any, name: str, content: str | bytes) -> None:
     found = read(bench.write(name, content))
     assert [columns for columns, _ in found] == [{"q": 'a, "b"\nc', "n": "1"}, {"q": "d", "n": "2"}]
-    assert [place for _, place in found][0] == "line 2"
+    assert found[0][1] == "line 2"
 
 
 def test_a_file_in_a_zip_is_named(bench: Any) -> None:
