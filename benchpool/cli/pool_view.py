@@ -239,4 +239,7 @@ def report_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("Not answered", f"{each['rows']}: {each['reason']}") for each in facts["not_answered"]
     ]
+    lines += [
+        ("Left out", f"{each['questions']}: {each['reason']}") for each in facts.get("left_out", ())
+    ]
     return lines

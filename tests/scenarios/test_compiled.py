@@ -140,7 +140,7 @@ class Puppet(Process):
 class Pools:
     """A funder, a router, a Benchmark and a compiled data set."""
 
-    def __init__(self, network, folder: Path, data: bytes, module=CompiledDataset):
+    def __init__(self, network, folder: Path, data: bytes, *, module=CompiledDataset, herder=False):
         self.network, self.folder = network, folder
         network.registry.add(module, "CompiledDataset")
         self.funder = network.new_wallet("funder")
@@ -153,12 +153,17 @@ class Pools:
             ("Cron-Tag-Action", "Allocate-Rewards"),
         ]
         self.benchmark = network.spawn("Benchmark", [("WrappedAR", self.token), *daily])
-        self.router = network.spawn("LlamaRouter")
+        self.router = (
+            network.spawn("LlamaHerder", {"WrappedAR": self.token})
+            if herder
+            else network.spawn("LlamaRouter")
+        )
         self.dataset = network.spawn(
             "CompiledDataset",
             {
                 "LlamaRouter": self.router,
                 "WrappedAR": self.token,
+                "Herder": str(herder).lower(),
                 "Benchmark": self.benchmark,
                 "DataTxID": network.data.put(data),
                 "Cron-Interval": "1-hour",
@@ -213,6 +218,20 @@ def test_a_pool_lives_from_funding_to_payout_and_is_audited_and_replayed(kind, t
     assert [each for each in statement.checks if each.passed is False] == []
     replay = replay_home(home, registry=network.registry)
     assert replay.difference is None
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_herder_sells_answers_to_every_kind_of_question(kind, tmp_path):
+    with Network(seed=1, engine_factory=ScriptedEngines()) as network:
+        pools = Pools(network, tmp_path, FILES[kind], herder=True)
+        tags = {"Recipient": pools.dataset, "Quantity": WAR}
+        network.send(pools.token, "Transfer", tags, sender=pools.funder)
+        pool = pools.fund(**{"X-Eligible": "all"})
+        pools.join(pool, "ana", write_replies("ana", right_replies(kind)))
+        network.advance("4d")
+        (row,) = pools.board(pool)
+        assert row["correct"] == row["evaluated"] == len(right_replies(kind))
+        assert row["paid"]
 
 
 @pytest.fixture
