@@ -39,7 +39,7 @@ from benchpool.inference.llama.packing import (
     shared_prefix,
 )
 
-MAX_CHOICES = 64
+MAX_CHOICES = 256
 _FILLER = MAX_SEQUENCES - 1
 _PREFIX = MAX_SEQUENCES - 2
 _SEQUENCES = MAX_SEQUENCES - 2
@@ -198,8 +198,7 @@ class Evaluator:
                 return Unanswered(f"choice {place} is empty")
             if not pair.prompt:
                 return Unanswered("the prompt is empty and the model has no start token")
-        groups = [pairs] if model.shares_prompt else [[pair] for pair in pairs]
-        tokens = max(len(plan(group).nodes) for group in groups)
+        tokens = max(len(plan(group).nodes) for group in self._together(pairs))
         if tokens > model.context_tokens:
             return self._too_long(tokens)
         rows = sum(len(pair.choice) for pair in pairs)
@@ -243,9 +242,8 @@ class Evaluator:
 
     def _score(self, group: Sequence[TokenItem], prefix: int) -> list[Numbered]:
         pairs = [pair for item in group for pair in item.pairs]
-        together = [pairs] if self._model.shares_prompt else [[pair] for pair in pairs]
         scores: list[LogLikelihood] = []
-        for each in together:
+        for each in self._together(pairs):
             if not prefix:
                 self._clear()
             scores += self._log_likelihoods(each, prefix, greedy=any(i.greedy for i in group))
@@ -260,6 +258,11 @@ class Evaluator:
             answers.append((item.number, answer))
         self._forget(answers)
         return answers
+
+    def _together(self, pairs: list[TokenPair]) -> list[list[TokenPair]]:
+        """Cut pairs into what the cache holds beside each other."""
+        most = _SEQUENCES if self._model.shares_prompt else 1
+        return [pairs[at : at + most] for at in range(0, len(pairs), most)]
 
     def _log_likelihoods(
         self, pairs: Sequence[TokenPair], prefix: int, *, greedy: bool = False

@@ -89,6 +89,21 @@ def test_only_what_the_model_would_write_is_greedy(engine):
     assert not all(found)
 
 
+@pytest.mark.parametrize("layout", ["canonical-1", "canonical-2"])
+def test_more_choices_than_the_cache_has_sequences_are_scored_as_each_by_itself(tiny, layout):
+    with LlamaCppEngine(tiny, threads=2, layout=layout) as opened:
+        choices = tuple(f" {number}" for number in range(200))
+        many, few = opened.answer(
+            [ChoicesRequest("Pick:", choices), ChoicesRequest("Pick:", choices[150:152])]
+        )
+        (alone,) = opened.answer([ChoicesRequest("Pick:", choices[150:152])])
+    assert len(many.log_likelihoods) == 200
+    assert few == alone
+    for one, other in zip(many.log_likelihoods[150:152], few.log_likelihoods, strict=True):
+        assert one.tokens == other.tokens
+        assert one.nats == pytest.approx(other.nats, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [

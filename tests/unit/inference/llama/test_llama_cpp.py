@@ -323,7 +323,7 @@ def test_many_rows_are_cut_into_pieces(tiny, tiny_engine):
     [
         (ChoicesRequest("Q", ("a", "")), "choice 2 is empty"),
         (ChoicesRequest("Q", ()), "0 choices"),
-        (ChoicesRequest("Q", ("a",) * 65), "65 choices"),
+        (ChoicesRequest("Q", ("a",) * 257), "257 choices"),
         (ChoicesRequest("x" * 2000, ("a",)), "2001 tokens; the context has 1024"),
         (GenerateRequest("x" * 2000), "the context has 1024"),
         (GenerateRequest("x", max_tokens=1024), "the context has 1024"),
