@@ -50,6 +50,8 @@ def read_dataset(path: Path) -> tuple[CompiledDataset, bytes]:
     Raises:
         DatasetError: it cannot be read, or is none.
     """
+    if path.exists() and not path.is_file():
+        raise DatasetError("is no file", path=path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

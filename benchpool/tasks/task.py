@@ -304,6 +304,7 @@ class Task:
             "metric": (name,),
             "aggregation": ("mean", name),
             "higher_is_better": (True,),
+            "weight_by_size": (False, True),  # of groups of tasks
             "hf_evaluate": (False, True) if name == "exact_match" else (False,),
         }
         options = {}

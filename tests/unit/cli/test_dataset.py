@@ -80,7 +80,7 @@ def test_a_table_becomes_a_data_set(run: Any, run_json: Any, folder: Path) -> No
         (("new", "d.csv", "--question", "q", "--answer", "a", "--answers", "x"), 2, "--answers is"),
         (("check", "d.csv"), 1, "d.csv, line 1: is no header"),
         (("check", "none.jsonl"), 1, "none.jsonl: cannot be read"),
-        (("preview", "."), 1, ".: cannot be read"),
+        (("preview", "."), 1, ".: is no file"),
     ],
 )
 def test_what_fails_is_one_line_and_leaves_nothing(

@@ -161,6 +161,13 @@ def test_a_key_that_is_missing_is_named(bench: Any, key: str) -> None:
         load(bench, "\n".join(lines))
 
 
+def test_what_groups_weigh_by_is_passed_over(bench: Any) -> None:
+    text = (
+        TASK + "group: g\nmetric_list: [{metric: acc, aggregation: mean, weight_by_size: true}]\n"
+    )
+    assert load(bench, text).metrics == ("acc",)
+
+
 def test_what_generates_has_the_harness_defaults(bench: Any) -> None:
     task = load(bench, GENERATE)
     assert (task.stop, task.max_tokens, task.metrics) == (("\n\n",), 256, ("exact_match",))
