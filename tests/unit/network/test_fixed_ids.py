@@ -222,15 +222,16 @@ CHANGES = {
     "process": TWO,
     "block_height": 9,
 }
-"""Of the message of a wallet."""
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_the_audit_misses_no_field_of_a_message(network, field):
-    first, greet = [message for message, _ in network.log("greeter")][:2]
-    links = Links(network.store, first.process)
-    assert links.follow(first) is None
-    assert links.follow(replace(greet, **{field: CHANGES[field]})) is not None
+@pytest.mark.parametrize(("name", "place"), [("greeter", 1), ("friend", 2)])
+def test_the_audit_misses_no_field_of_a_message(network, name, place, field):
+    """One that was sent there, and one that was assigned to another process besides."""
+    *before, message = [message for message, _ in network.log(name)][: place + 1]
+    links = Links(network.store, message.process)
+    assert [links.follow(each) for each in before] == [None] * place
+    assert links.follow(replace(message, **{field: CHANGES[field]})) is not None
 
 
 @pytest.mark.parametrize("field", ["id", "nonce", "timestamp", "block_height", "epoch"])
