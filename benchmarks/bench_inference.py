@@ -38,7 +38,8 @@ from benchpool.inference.engine import EngineStats, LayoutName, Precision
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.files.gguf_header import read_header
-from benchpool.inference.files.transcoding import bf16_copy, hash_file
+from benchpool.inference.files.hashing import hash_file
+from benchpool.inference.files.transcoding import bf16_copy
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.llama.kernel import NAME
 from benchpool.inference.machine import usable_cores

@@ -103,7 +103,8 @@ class Running:
         **settings: Any,
     ) -> None:
         fresh = {} if home.exists() else {"signed": True}
-        self.network = Network(home, clock=WallClock(), **fresh, **settings)
+        clock = settings.pop("clock", None) or WallClock()
+        self.network = Network(home, clock=clock, **fresh, **settings)
         self.server = Server(self.network, options, bounds=bounds)
         self.error: BaseException | None = None
         self._ready = threading.Event()

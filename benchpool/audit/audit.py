@@ -13,6 +13,7 @@ from pathlib import Path
 from benchpool.ao.ids import find_titled
 from benchpool.audit.expected import Payments, expected_payments, key_of
 from benchpool.audit.ledger import Transfer
+from benchpool.audit.overdue import settled_in_time
 from benchpool.audit.pool_facts import RecountedEntry, RecountedPool
 from benchpool.audit.pools import BenchmarkRecount
 from benchpool.audit.recompute import Again, recompute
@@ -137,6 +138,8 @@ class _Audit:
         add(check("every entry joined by the rules", pool.joins, entries))
         add(self._scores())
         add(self._once(counts))
+        if not pool.first:
+            add(settled_in_time(pool, self._pools.info, self._now_ms))
         settled = pool.settled >= 0
         add(due(settled, check("ranks and shares are those of the rule", *self._shares(expected))))
         add(due(settled, check("each was transferred and confirmed once", *self._transfers(moved))))
@@ -205,6 +208,10 @@ class _Audit:
         return standard_error(count.correct, n)
 
     @property
+    def _now_ms(self) -> int:
+        return int(self._store.fact("clock") or 0)
+
+    @property
     def _questions(self) -> int | None:
         """How many questions the pool has; None for all that its data set has."""
         return self._dataset.known.get(self._pool.samples_hash)
@@ -228,13 +235,12 @@ class _Audit:
 
     def _status(self, moved: list[Transfer]) -> str:
         pool = self._pool
-        now_ms = int(self._store.fact("clock") or 0)
         if pool.settled < 0:
             return (
                 "settling"
                 if pool.status != "open"
                 else "closed"
-                if (now_ms >= pool.end_ms)
+                if (self._now_ms >= pool.end_ms)
                 else "open"
             )
         if not moved or not all(each.debit in pool.confirmed for each in moved):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from benchpool.ao.clock import DAY_MS
+
+PATIENCE_MS: Final = 7 * DAY_MS
+"""How long after its end a pool waits for entries that are not evaluated."""
 
 
 class KnownDataset(NamedTuple):
@@ -86,6 +91,12 @@ class RecountedPool:
     awaited: int = 0
     final_asks: int = 0
     """Ticks at which final scores were asked for."""
+    ticked_ms: int = 0
+    """When Allocate-Rewards was last evaluated while it was due."""
+    passed_over: bool = False
+    """Whether that had no room for it."""
+    failed: str = ""
+    """What failed since, where it should have been settled; empty if nothing did."""
     settled: int = -1
     """Position of the message that settled it."""
     given_back: str = ""

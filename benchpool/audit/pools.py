@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import accumulate
 from typing import Final
 
 from benchpool.ao.clock import DAY_MS
@@ -14,6 +13,7 @@ from benchpool.ao.ids import module_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.audit.ledger import trusted
 from benchpool.audit.pool_facts import (
+    PATIENCE_MS,
     AskedJoin,
     Deposit,
     KnownDataset,
@@ -23,11 +23,10 @@ from benchpool.audit.pool_facts import (
 )
 from benchpool.audit.pool_terms import read_pool, terms_of, told_terms
 from benchpool.audit.scores import is_whole
+from benchpool.audit.ticks import LARGEST_SIZE, looked_at, note_failure, tick
 from benchpool.winston import parse_quantity
 
-LARGEST_SIZE: Final = 10_000
 LONGEST_NAME: Final = 200
-PATIENCE_MS: Final = 7 * DAY_MS
 MOST_FINAL_ASKS: Final = 7
 """Ticks at which final scores are asked for, before the last known ones count."""
 
@@ -53,7 +52,10 @@ class BenchmarkRecount:
 
     def take(self, message: Message, result: Result | None) -> None:
         """Take the next entry of the log."""
-        if result is None or result.error or not trusted(self.info, message):
+        if result is None or not trusted(self.info, message):
+            return
+        if result.error:
+            self._failed(message, result.error)
             return
         action, tags = message.action.lower(), message.tags
         if message.type == "Process":
@@ -285,7 +287,9 @@ class BenchmarkRecount:
     def _update(self, message: Message, result: Result) -> None:
         self._board_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool in self._looked_at(lambda pool: pool.takes_part(message.timestamp)):
+        running = map(self.pools.__getitem__, self._running)
+        open_pools = [pool for pool in running if pool.takes_part(message.timestamp)]
+        for pool in looked_at(self.info, open_pools):
             for entry in pool.entries.values():
                 self._ask(message, pool, entry, asked, self._board_asks)
 
@@ -297,7 +301,7 @@ class BenchmarkRecount:
         }
         self._final_asks = {}
         asked = deque(_all(result, "Score"))
-        for pool in self._looked_at(lambda pool: pool.due_ms <= message.timestamp):
+        for pool in tick(self.info, self._due(message.timestamp), message.timestamp):
             if pool.is_sealed:
                 self._give_back(pool, "never revealed", message)
                 continue
@@ -315,19 +319,16 @@ class BenchmarkRecount:
             if not pool.awaited:
                 self._settle(pool, message)
 
-    def _looked_at(self, wanted: Callable[[RecountedPool], bool]) -> list[RecountedPool]:
-        """Return the running pools that a tick looks at: so many, the richest first."""
-        pools = [self.pools[each] for each in self._running if wanted(self.pools[each])]
-        if self.info.edition == 1:
-            return pools
-        richest = sorted(pools, key=lambda pool: pool.funds, reverse=True)
-        sizes = accumulate(pool.size for pool in richest)
-        kept = [
-            pool.id
-            for place, (pool, size) in enumerate(zip(richest, sizes, strict=True))
-            if not place or size <= LARGEST_SIZE
-        ]
-        return [pool for pool in pools if pool.id in kept]
+    def _failed(self, message: Message, error: str) -> None:
+        asked_for, _ = self._final_asks.get(message.tags.get("X-Reference"), ("", ""))
+        due = self._due(message.timestamp)
+        note_failure(
+            self.info, message, f"{_at(message)}: {message.action} failed: {error}", due, asked_for
+        )
+
+    def _due(self, now_ms: int) -> list[RecountedPool]:
+        running = map(self.pools.__getitem__, self._running)
+        return [pool for pool in running if pool.due_ms <= now_ms]
 
     def _ask(
         self,

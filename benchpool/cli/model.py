@@ -165,8 +165,13 @@ def stats(
     found: list[RunTotals] = []
     if path.exists():
         uri = sqlite_uri(path, read_only=True)
-        with closing(sqlite3.connect(uri, uri=True)) as database:
-            found = runs.totals(database)
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as database:
+                found = runs.totals(database)
+        except (sqlite3.Error, ValueError) as error:
+            raise InferenceError(
+                f"{path} cannot be read: {error}; it is a cache: remove it, and it is made anew"
+            ) from None
     if model is not None:
         found = [one for one in found if one.name == model or one.model.startswith(model)]
     if as_json:

@@ -51,6 +51,14 @@ def up(
         bool,
         typer.Option("--go-live", help="Do not ask whether a home of virtual time moves to today."),
     ] = False,
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead",
+            help="Serve a home whose time is ahead of the machine's clock, at half pace until it"
+            " is not.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not show requests; nor does --json.")
     ] = False,
@@ -107,7 +115,7 @@ def up(
         on_again=lambda: output.note("there is room again; going on"),
         on_request=None if quiet or as_json else _show_request,
     )
-    serve_home(Program(folder, options, hooks))
+    serve_home(Program(folder, options, hooks, ahead=ahead))
     output.note("stopped; what was pending is taken up at the next start")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from benchpool.ao import shapes
+from benchpool.ao.clock import format_moment
 from benchpool.cli import output
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ MAX_DEPTH = 100
 """Levels of a tree that are shown, for people or nested in JSON."""
 MAX_LINES = 300
 _DATA_WIDTH = 100
+moment = format_moment
 _HIDDEN_TAGS = {
     "Action",
     "Content-Type",
@@ -38,11 +39,6 @@ def names(network: Network) -> NameOf:
     by_id = {identity: name for name, identity in network.names().items()}
     by_id.setdefault(network.messenger.address, "messenger")
     return lambda identity: by_id.get(identity, identity)
-
-
-def moment(ms: int) -> str:
-    """Write a time so that people and programs can read it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def tags_text(message: Message, name_of: NameOf, *, width: int = 60) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from benchpool.errors import BenchpoolError, ReplayDivergence
-from benchpool.extensions.outside import Absence, encode_fact, read_fact
+from benchpool.extensions.outside import Absence, encode_fact, read_fact, reason
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Recorder:
     def ask(self, question: Callable[[], Any], *, failure: type[BenchpoolError]) -> Any:
         """Get an answer (anything that MessagePack holds), live or recorded.
 
-        A `failure` is recorded too, and raised again in a replay.
+        Whatever fails outside is recorded too, and raised as a `failure` now and in a replay.
 
         Raises: the failure; ReplayDivergence if the record holds fewer answers than are asked for.
         """
@@ -76,8 +76,8 @@ class Recorder:
                 self._timekeeper.pause()
             try:
                 raw = _encode((True, question()))
-            except failure as error:
-                raw = _encode((False, str(error)))
+            except Exception as error:
+                raw = _encode((False, reason(error)))
             if self._timekeeper is not None:
                 self._timekeeper.resume()
         self._taken.append(raw)
@@ -97,9 +97,10 @@ class Recorder:
             raise failure(fact.why)
         try:
             return question()
-        except failure as error:
-            self._taken.append(encode_fact(Absence(what, str(error))))
-            raise
+        except Exception as error:
+            why = reason(error)
+            self._taken.append(encode_fact(Absence(what, why)))
+            raise failure(why) from error  # a failure of the machine is known by its cause
 
     def finish(self) -> tuple[bytes, ...]:
         """End the evaluation and return its answers."""

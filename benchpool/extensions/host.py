@@ -27,12 +27,16 @@ class ExtensionHost:
         engine_factory: Engines | EngineFactory,
         registry: Registry | None = None,
         read_only: bool = False,
+        inference_seconds: float = 0,
     ) -> None:
         self.data = data
         self._registry = registry
         self.backend = (
-            engine_factory if isinstance(engine_factory, Engines) else MadeEngines(engine_factory)
+            engine_factory
+            if isinstance(engine_factory, Engines)
+            else MadeEngines(engine_factory, inference_seconds)
         )
+        self._inference_seconds = inference_seconds
         self.engines = EngineHost(data, self.backend)
         self._folder = folder
         self._read_only = read_only
@@ -64,7 +68,7 @@ class ExtensionHost:
         if name == "WeaveDrive":
             return WeaveDrive(self.data, recorder)
         if name == "Llama":
-            return Llama(process, self.engines, recorder)
+            return Llama(process, self.engines, recorder, self._inference_seconds)
         if name == "Modules":
             return Modules(self._registry, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from benchpool.errors import InferenceError, StoreError
 from benchpool.extensions.base import Extension, Recorder
+from benchpool.extensions.outside import reason
 from benchpool.inference.engine import (
     Answer,
     Engine,
@@ -19,8 +21,10 @@ from benchpool.inference.engine import (
     Outcome,
     Precision,
     Request,
+    Unanswered,
 )
-from benchpool.inference.engines import Engines
+from benchpool.inference.engines import Engines, too_slow
+from benchpool.inference.texts import bounded
 from benchpool.store import DataStore
 
 InferenceProgress = Callable[[str, int, int], None]
@@ -46,7 +50,8 @@ class EngineHost:
     def report(self, process: str, answered: int, asked: int) -> None:
         """Tell every listener how far a process's batch is."""
         for listener in tuple(self._listeners):
-            listener(process, answered, asked)
+            with suppress(Exception):  # its fault is none of the model's
+                listener(process, answered, asked)
 
     def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
         """Return the engine that runs this model for this process. Raises: InferenceError."""
@@ -120,14 +125,30 @@ class EngineHost:
 
 
 class Llama(Extension):
-    """Runs GGUF models by their data id."""
+    """Runs GGUF models by their data id.
 
-    def __init__(self, process: str, host: EngineHost, recorder: Recorder) -> None:
+    Args:
+        process: whose models they are.
+        host: opens them.
+        recorder: of what they answer.
+        seconds: that a message may wait for answers which nobody prepared; 0 is without end.
+    """
+
+    def __init__(
+        self, process: str, host: EngineHost, recorder: Recorder, seconds: float = 0
+    ) -> None:
         self._process = process
         self._host = host
         self._recorder = recorder
+        self._seconds = seconds
+        self._waited_s = 0.0
+        self._answered = 0
         self._ahead: dict[_Key, list[Outcome]] = {}
         """What came of the requests of a batch, once for each time that it will be taken."""
+
+    def begin(self) -> None:
+        """See `Extension`."""
+        self._waited_s, self._answered = 0.0, 0
 
     def load(self, data_id: str, precision: Precision = "stored") -> LoadedModel:
         """Open a model and return what its file says of itself, and what it runs on.
@@ -141,8 +162,9 @@ class Llama(Extension):
 
         def live() -> object:
             engine = self._host.engine(self._process, data_id, precision)
-            loaded = msgspec.to_builtins(engine.card)
-            loaded["runtime"] = msgspec.to_builtins(engine.runtime)
+            # A model's file writes much of this itself, at any length.
+            loaded = _bounded(msgspec.to_builtins(engine.card))
+            loaded["runtime"] = _bounded(msgspec.to_builtins(engine.runtime))
             weights = self._host.weights(data_id)
             if weights != data_id:
                 loaded["weights"] = weights
@@ -161,15 +183,14 @@ class Llama(Extension):
             return
         keys = [_key(data_id, request, precision) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
-        outcomes: Sequence[Outcome]
         try:
             engine = self._host.engine(self._process, data_id, precision)
             outcomes = engine.answer(
                 list(distinct.values()), partial(self._host.report, self._process)
             )
-        except InferenceError as error:
-            outcomes = [error] * len(distinct)
-        found = dict(zip(distinct, outcomes, strict=True))
+            found = dict(zip(distinct, outcomes, strict=True))
+        except Exception as error:
+            found = dict.fromkeys(distinct, InferenceError(reason(error)))
         for key in keys:
             self._ahead.setdefault(key, []).append(found[key])
 
@@ -179,15 +200,28 @@ class Llama(Extension):
         def live() -> object:
             outcome = self._take(_key(data_id, request, precision))
             if outcome is None:
-                engine = self._host.engine(self._process, data_id, precision)
-                (outcome,) = engine.answer([request])
+                outcome = self._ask(data_id, request, precision)
             if isinstance(outcome, InferenceError):
                 raise outcome
+            if isinstance(outcome, Unanswered):
+                outcome = Unanswered(bounded(outcome.reason))
             return msgspec.to_builtins(outcome)
 
         recorded = self._recorder.ask(live, failure=InferenceError)
         answer: Answer = msgspec.convert(recorded, ANSWER)
         return answer
+
+    def _ask(self, data_id: str, request: Request, precision: Precision) -> Outcome:
+        if self._seconds and self._waited_s >= self._seconds:
+            return too_slow(self._waited_s, self._answered)
+        started = time.monotonic()
+        try:
+            engine = self._host.engine(self._process, data_id, precision)
+            (outcome,) = engine.answer([request])
+        finally:
+            self._waited_s += time.monotonic() - started
+        self._answered += 1
+        return outcome
 
     def _take(self, key: _Key) -> Outcome | None:
         waiting = self._ahead.pop(key, [])
@@ -199,6 +233,12 @@ class Llama(Extension):
 
 _Key = tuple[str, Precision, bytes]
 ANSWER: Any = Answer  # a union, which msgspec takes and the type of `convert` does not
+
+
+def _bounded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: bounded(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
 
 
 def _key(data_id: str, request: Request, precision: Precision) -> _Key:

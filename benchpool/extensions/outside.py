@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from benchpool.errors import BenchpoolError
+from benchpool.inference.texts import bounded
 from benchpool.store import Store
 
 OLD_LOG_FACT: Final = "outside_facts_untyped"
@@ -41,6 +43,13 @@ def read_fact(raw: bytes) -> Fact | None:
     except msgspec.MsgspecError:
         return None
     return fact
+
+
+def reason(error: Exception) -> str:
+    """Write a failure of the outside as it is recorded: any failure, and never at any length."""
+    if isinstance(error, BenchpoolError):
+        return bounded(str(error))
+    return bounded(f"{type(error).__name__}: {error}")
 
 
 def old_positions(store: Store) -> dict[str, int]:

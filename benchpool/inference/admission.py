@@ -16,7 +16,8 @@ from benchpool.inference.engine import (
     Runtime,
     Unanswered,
 )
-from benchpool.inference.files.transcoding import hash_file
+from benchpool.inference.files.gguf_header import read_loadable
+from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.isolated import IsolatedEngine
 
 TRIAL_TIMEOUT_S = 60.0
@@ -47,16 +48,27 @@ class PrecisionTrial(msgspec.Struct, frozen=True):
 
 
 def admit(
-    path: Path, *, timeout_s: float = TRIAL_TIMEOUT_S, memory_bytes: int | None = None
+    path: Path,
+    *,
+    timeout_s: float = TRIAL_TIMEOUT_S,
+    memory_bytes: int | None = None,
+    children: int = 1,
 ) -> Admission:
     """Walk the header, load the model with every tensor checked, and have it say something.
 
     The last two happen in a child process of their own, which ends with this call.
 
+    Args:
+        path: The file.
+        timeout_s: For loading, and for the answer.
+        memory_bytes: See `IsolatedEngine`.
+        children: See `IsolatedEngine`.
+
     Raises:
         ModelFileError: Not a model, or one that computes no numbers.
         ModelDied: Loading or answering ended the child process, or took too long.
     """
+    read_loadable(path)
     sha256 = hash_file(path)
     with IsolatedEngine(
         path,
@@ -64,6 +76,7 @@ def admit(
         load_timeout_s=timeout_s,
         answer_timeout_s=timeout_s,
         memory_bytes=memory_bytes,
+        children=children,
     ) as engine:
         scored, _ = engine.answer([_TRIAL, GenerateRequest("Hello", max_tokens=2)])
         if isinstance(scored, Unanswered):
@@ -81,8 +94,8 @@ def compare_precisions(path: Path, *, copies: Path | None = None) -> PrecisionTr
         InferenceError: The model cannot be loaded or transcoded.
     """
     with (
-        IsolatedEngine(path, threads=1, copies=copies) as stored,
-        IsolatedEngine(path, threads=1, precision="bf16", copies=copies) as bf16,
+        IsolatedEngine(path, threads=1, copies=copies, children=2) as stored,
+        IsolatedEngine(path, threads=1, precision="bf16", copies=copies, children=2) as bf16,
     ):
         best: dict[Precision, float] = {"stored": 0.0, "bf16": 0.0}
         for _ in range(2):

@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
     except (InferenceError, ImportError, MemoryError) as error:
         outbox.send(Refused(str(error) or "out of memory"))
         return 1
-    outbox.send(Loaded(engine.runtime))
+    outbox.send(Loaded(engine.runtime, engine.copy))
     while True:
         _answer(engine, asks.get(), outbox)
 
@@ -101,6 +101,7 @@ def _open(settings: Settings) -> LlamaCppEngine:
         layout=settings.layout,
         copies=Path(settings.copies) if settings.copies else None,
         sha256=settings.sha256,
+        checked=settings.checked,
     )
 
 

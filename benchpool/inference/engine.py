@@ -74,7 +74,7 @@ class Generation(msgspec.Struct, frozen=True, tag_field="kind", tag="generation"
 
 
 class Unanswered(msgspec.Struct, frozen=True, tag_field="kind", tag="unanswered"):
-    """This model cannot answer this request; asking again gives the same."""
+    """This model cannot answer this request; asking again gives the same, unless it was slow."""
 
     reason: str
 
@@ -83,6 +83,25 @@ Request = ChoicesRequest | GenerateRequest
 Answer = ChoicesAnswer | Generation | Unanswered
 Outcome = Answer | InferenceError
 """What became of a request; an error is the model's, and asking again may give an answer."""
+
+
+MAX_TOKEN_BYTES = 512
+"""Bytes of text that one token stands for at most."""
+
+
+def fits(request: Request, answer: Answer) -> bool:
+    """Check that an answer is of the kind and the size that a request asks for."""
+    if isinstance(answer, Unanswered):
+        return True
+    if isinstance(request, ChoicesRequest):
+        return isinstance(answer, ChoicesAnswer) and len(answer.log_likelihoods) == len(
+            request.choices
+        )
+    return (
+        isinstance(answer, Generation)
+        and 0 <= answer.tokens <= request.max_tokens
+        and len(answer.text) <= MAX_TOKEN_BYTES * answer.tokens
+    )
 
 
 class ModelCard(msgspec.Struct, frozen=True):

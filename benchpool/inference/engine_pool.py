@@ -3,10 +3,14 @@
 Every core runs one child of one thread. Calls are cut into shares of at most 32 requests, which
 go to whichever worker is free: a single model uses all cores, several models take turns, and an
 answer is the same whoever computes it. The children of a model share its weights, which are mapped.
+
+A worker that one share holds for long is not waited for: another one takes its place for the other
+models, so that a slow model slows down nobody else but by the core that it computes on.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Sequence
@@ -19,25 +23,27 @@ from benchpool.inference.admission import admit
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import (
     Answer,
-    Engine,
     EngineStats,
     LayoutName,
-    Outcome,
     Precision,
     Progress,
     Request,
-    Unanswered,
 )
 from benchpool.inference.engines import Engines
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import usable_cores
-from benchpool.inference.recovery import Call
+from benchpool.inference.pooled_engine import PooledEngine
+from benchpool.inference.recovery import SHARE_S, Call
 from benchpool.inference.runs import Run
 from benchpool.inference.shared_model import SharedModel
 from benchpool.inference.sharing import Memory, choose
 
 _CONTEXT_TOKENS = 4096
 _END_S = 5.0
+_LOOK_S = 1.0
+"""How often whoever waits for answers looks whether a slow model holds the workers."""
+_HELD_S = 2 * SHARE_S
+"""How long a share holds a worker before another one takes its place."""
 
 
 class EnginePool(Engines):
@@ -48,6 +54,8 @@ class EnginePool(Engines):
         models_memory_bytes: Bound on the memory of all loaded models; None for half of what the
             machine has.
         child_memory_bytes: What a child may allocate; see ``IsolatedEngine``.
+        seconds: That a model may compute on the requests of one call; what it has not answered by
+            then stays unanswered. 0 is without end.
         answers: Folder of answers and the facts of each run, which are kept as they arrive.
         copies: Folder of BF16 copies; None for one beside the model cache.
         layout: How requests meet; None for the best that a model and this build can do.
@@ -60,6 +68,7 @@ class EnginePool(Engines):
         workers: int | None = None,
         models_memory_bytes: int | None = None,
         child_memory_bytes: int | None = None,
+        seconds: float = 0,
         answers: Path | None = None,
         copies: Path | None = None,
         layout: LayoutName | None = None,
@@ -76,13 +85,17 @@ class EnginePool(Engines):
             "copies": copies,
             "layout": layout,
             "memory_bytes": child_memory_bytes,
+            "children": self.workers,
         }
+        self._seconds = seconds
         self._context_tokens = context_tokens
         self._changed = threading.Condition()
         self._models: dict[tuple[Path, Precision], SharedModel] = {}
         self._calls: list[Call] = []
         self._children: set[IsolatedEngine] = set()
         self._threads: set[threading.Thread] = set()
+        self._busy: dict[threading.Thread, float] = {}
+        """Since when each worker is at its share."""
         self._count = 0
         self._closed = False
 
@@ -128,7 +141,7 @@ class EnginePool(Engines):
 
     def admit(self, path: Path) -> None:
         """Try a file in a process of its own, which may die of it. See ``Engines``."""
-        admit(path, memory_bytes=self._options["memory_bytes"])
+        admit(path, memory_bytes=self._options["memory_bytes"], children=self.workers)
 
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
@@ -142,15 +155,14 @@ class EnginePool(Engines):
         """
         with self._changed:
             self._refuse_if_closed(model)
-            if self.cache is None or model.runtime is None:
-                return {}
-            return self.cache.find(model.card.sha256 or "", model.runtime, requests)
+        if self.cache is None or model.runtime is None:
+            return {}
+        return self.cache.find(model.card.sha256 or "", model.runtime, requests)
 
     def note(self, run: Run) -> None:
         """Keep the facts of a run, as long as there is a cache for them."""
-        with self._changed:
-            if self.cache is not None and not self._closed:
-                self.cache.note(run)
+        if self.cache is not None:
+            self.cache.note(run)
 
     def _refuse_if_closed(self, model: SharedModel) -> None:
         if self._closed:
@@ -179,13 +191,27 @@ class EnginePool(Engines):
             progress(told, asked)
         self._begin(call)
         try:
-            while (done := call.events.get()) is not None:
+            while (done := self._await(call)) is not None:
                 while told < done:
                     told += 1
                     if progress is not None:
                         progress(told, asked)
         finally:
             self.stop(call)
+
+    def _await(self, call: Call) -> int | None:
+        """Wait until more of a call is answered; None at its end, or when its time is over."""
+        while True:
+            left_s = self._seconds - call.spent_s if self._seconds else _LOOK_S
+            if left_s <= 0:
+                with self._changed:
+                    call.give_up()
+                return None
+            try:
+                return call.events.get(timeout=min(left_s, _LOOK_S))
+            except queue.Empty:
+                with self._changed:
+                    self._staff()
 
     def _begin(self, call: Call) -> None:
         with self._changed:
@@ -196,19 +222,36 @@ class EnginePool(Engines):
                 return
             call.turn = min((other.turn for other in self._calls), default=0)
             self._calls.append(call)
-            while len(self._threads) < self.workers:
+            self._staff()
+            self._changed.notify_all()
+
+    def _staff(self) -> None:
+        """Have as many workers as there may be, if there is anything for them to do."""
+        if any(self._is_ready(call) for call in self._calls):
+            for _ in range(self.workers - self._free()):
                 thread = threading.Thread(target=self._work, name="benchpool-model", daemon=True)
                 self._threads.add(thread)
                 thread.start()
-            self._changed.notify_all()
+
+    def _is_ready(self, call: Call) -> bool:
+        # A slow call has no more than its share of workers, or it would take each new one too.
+        return call.waits and call.running < self.workers
+
+    def _free(self) -> int:
+        """Count the workers that no slow share holds."""
+        now = time.monotonic()
+        return len(self._threads) - sum(now - since > _HELD_S for since in self._busy.values())
 
     def stop(self, call: Call) -> None:
-        """Begin no more of a call, and wake up who waits for it."""
+        """Begin no more of a call, end what computes it, and wake up who waits for it."""
         with self._changed:
             call.end()
             if call in self._calls:
                 self._calls.remove(call)
+            children = set(call.children)
             self._changed.notify_all()
+        for child in children:
+            child.close()
 
     def close(self) -> None:
         """End every child, also one that computes, and close the cache."""
@@ -232,14 +275,14 @@ class EnginePool(Engines):
     def _work(self) -> None:
         while True:
             with self._changed:
-                found = self._next()
+                found = self._next() if self._free() <= self.workers else None
                 if found is None:
                     self._threads.discard(threading.current_thread())
                     return
                 call, child = found
-                share = call.take(self.workers)
-                call.turn += 1
-                call.running += 1
+                share = call.take(self.workers, call.model.pace_s)
+                call.begin()
+                self._busy[threading.current_thread()] = time.monotonic()
                 if child is None:
                     call.model.children += 1
             self._compute(call, share, child)
@@ -247,7 +290,7 @@ class EnginePool(Engines):
     def _next(self) -> tuple[Call, IsolatedEngine | None] | None:
         """Wait for something to do; None if there is nothing left."""
         while self._calls:  # what is being computed may come back, if its child dies
-            calls = [call for call in self._calls if call.waits]
+            calls = [call for call in self._calls if self._is_ready(call)]
             pauses = {call: call.model.backoff.left_s() for call in calls}
             ready = [call for call in calls if not pauses[call]]
             found = choose(ready, list(self._models.values()), self.memory)
@@ -264,7 +307,12 @@ class EnginePool(Engines):
                 self._end(child)
                 child = None
             if child is None:
-                child = self._start(model)
+                child = self._start(call)
+            with self._changed:
+                call.children.add(child)
+                if call.ended:
+                    child.close()
+            began = time.monotonic()
             with closing(child.stream([call.requests[place] for place in share])) as stream:
                 for frame in stream:
                     answers = {share[at]: answer for at, answer in frame.answers}
@@ -274,18 +322,23 @@ class EnginePool(Engines):
                         if call.ended:
                             break
                         call.answered(answers, frame.stats)
+            if share:
+                model.pace_s = (time.monotonic() - began) / len(share)
         except BaseException as error:  # whatever it is, it is the caller's to know
             failure = error
         with self._changed:
             self._put_back(model, child)
-            call.running -= 1
+            if child is not None:
+                call.children.discard(child)
+            call.leave(time.monotonic() - self._busy.pop(threading.current_thread()))
             if failure is not None and not call.ended:
                 call.died(share, failure)
             if not call.waits and not call.running:
                 call.events.put(None)
             self._changed.notify_all()
 
-    def _start(self, model: SharedModel) -> IsolatedEngine:
+    def _start(self, call: Call) -> IsolatedEngine:
+        model = call.model
         model.check_file()
         child = IsolatedEngine(
             model.path,
@@ -298,10 +351,12 @@ class EnginePool(Engines):
         with self._changed:
             self._refuse_if_closed(model)
             self._children.add(child)
+            call.children.add(child)
         try:
             child.load()
         except BaseException:
             self._end(child)
+            call.children.discard(child)
             raise
         model.runtime = child.runtime
         return child
@@ -325,72 +380,3 @@ class EnginePool(Engines):
     def _end(self, child: IsolatedEngine) -> None:
         child.close()
         self._children.discard(child)
-
-
-class PooledEngine(Engine):
-    """One model of a pool, for one caller at a time."""
-
-    def __init__(self, pool: EnginePool, model: SharedModel) -> None:
-        assert model.runtime is not None
-        self.card = model.card
-        self.runtime = model.runtime
-        self._pool = pool
-        self._model = model
-        self._call: Call | None = None
-        self._closed = False
-
-    def answer(
-        self, requests: Sequence[Request], progress: Progress | None = None
-    ) -> list[Outcome]:
-        """Answer every request, in order. See ``Engine.answer``.
-
-        Raises:
-            InferenceError: The engine is closed, or the file was changed.
-        """
-        if self._closed:
-            raise InferenceError(f"{self.card.name}: the engine is closed")
-        if not requests:
-            return []
-        self._model.check_file()
-        started = _now_ms()
-        call = self._call = Call(self._model, requests, self._pool.find(self._model, requests))
-        try:
-            self._pool.run(call, progress)
-        finally:
-            self._call = None
-            self._note(started, call)
-        return call.result()
-
-    def _note(self, started: int, call: Call) -> None:
-        card, spent, outcomes = self.card, call.spent, list(call.outcomes.values())
-        run = Run(
-            model=card.sha256 or "",
-            name=card.name,
-            runtime=self.runtime,
-            quantization=card.quantization,
-            chat_template_sha256=card.chat_template_sha256,
-            requests=len(call.requests),
-            answered=spent.answered,
-            cached=spent.cached,
-            unanswered=sum(isinstance(outcome, Unanswered) for outcome in outcomes),
-            tokens=spent.tokens,
-            rows=spent.rows,
-            milliseconds=spent.milliseconds,
-            started=started,
-            ended=_now_ms(),
-        )
-        self._pool.note(run)
-
-    def close(self) -> None:
-        """Let go of the model; a call in progress ends. See ``Engine.close``."""
-        if self._closed:
-            return
-        self._closed = True
-        call = self._call
-        if call is not None:
-            self._pool.stop(call)
-        self._pool.leave(self._model)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

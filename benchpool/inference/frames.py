@@ -18,6 +18,7 @@ from benchpool.inference.engine import (
     Request,
     Runtime,
 )
+from benchpool.inference.files.sealed import Identity
 
 MAX_FRAME_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True):
     copies: str | None
     sha256: str | None
     memory_bytes: int
+    checked: Identity | None
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -48,6 +50,8 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     """Child to parent: the model is loaded, and this decides the bits of its answers."""
 
     runtime: Runtime
+    copy: Identity | None = None
+    """The BF16 copy that it runs, whose bytes were checked."""
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):

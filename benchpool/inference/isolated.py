@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import msgspec
+from msgspec import structs
 
 from benchpool.errors import InferenceError, ModelDied, ModelFileError
 from benchpool.inference.engine import (
@@ -31,9 +32,12 @@ from benchpool.inference.engine import (
     Precision,
     Progress,
     Request,
+    Unanswered,
+    fits,
 )
-from benchpool.inference.files.gguf_header import read_header
-from benchpool.inference.files.transcoding import hash_file
+from benchpool.inference.files.gguf_header import read_loadable
+from benchpool.inference.files.hashing import hash_file
+from benchpool.inference.files.sealed import Identity
 from benchpool.inference.frames import (
     Alive,
     Answered,
@@ -46,11 +50,16 @@ from benchpool.inference.frames import (
     read_from_child,
     write_frame,
 )
+from benchpool.inference.machine import child_memory_bytes
+from benchpool.inference.texts import bounded
 
 _STDERR_LINES = 50
 _SHOWN_LINES = 8
+_LINE_BYTES = 200
 _END_S = 5.0
-_BASE_BYTES = 3 << 30
+
+_checked: dict[tuple[str | None, Path | None], Identity] = {}
+"""BF16 copies whose bytes a child of this program has checked, by source and folder."""
 
 
 class IsolatedEngine(Engine):
@@ -70,7 +79,8 @@ class IsolatedEngine(Engine):
         sha256: The file's hash if it is known; a BF16 copy is kept under it.
         load: Whether to load the model now.
         memory_bytes: What the child may allocate beside the mapped file; None for 3 GiB and
-            twice the file's size.
+            twice the file's size, within what this machine has: see `machine`.
+        children: That run at the same time, and share the machine's memory.
 
     Raises:
         ModelFileError: Not a model that llama.cpp can load.
@@ -92,10 +102,11 @@ class IsolatedEngine(Engine):
         copies: Path | None = None,
         sha256: str | None = None,
         memory_bytes: int | None = None,
+        children: int = 1,
         load: bool = True,
     ) -> None:
         self.path = path
-        header = read_header(path)
+        header = read_loadable(path)
         if sha256 is None and precision != "stored":
             sha256 = hash_file(path)
         self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
@@ -109,8 +120,10 @@ class IsolatedEngine(Engine):
             layout=layout,
             copies=str(copies) if copies else None,
             sha256=sha256,
-            memory_bytes=memory_bytes or _BASE_BYTES + 2 * header.size_bytes,
+            memory_bytes=memory_bytes or child_memory_bytes(header.size_bytes, children),
+            checked=_checked.get((sha256, copies)),
         )
+        self._copy = sha256, copies
         self._load_timeout_s = load_timeout_s
         self._answer_timeout_s = answer_timeout_s
         self._silence_s = max(10 * heartbeat_s, 5.0)
@@ -160,27 +173,33 @@ class IsolatedEngine(Engine):
         child = self._child
         if child is None:
             raise InferenceError(f"{self.card.name}: the engine is closed")
-        missing = len(requests)
+        missing = dict(enumerate(requests))
         if not missing:
             return
         try:
             child.send(Ask(tuple(requests)))
             while missing:
-                frame = self._next_answers(child)
-                missing -= len(frame.answers)
-                yield frame
+                yield self._next_answers(child, missing)
         except BaseException:
             self.close()
             raise
 
-    def _next_answers(self, child: _Child) -> Answered:
+    def _next_answers(self, child: _Child, missing: dict[int, Request]) -> Answered:
+        """Wait for answers to some of what is missing, and take it off."""
         message = self._receive(child, self._answer_timeout_s, "the next answers")
         if isinstance(message, Failed):
-            raise InferenceError(message.reason)
+            raise InferenceError(bounded(message.reason))
         if not isinstance(message, Answered):
-            self._die(child, f"it sent {message} instead of an answer")
+            self._die(child, f"it sent {type(message).__name__} instead of an answer")
+        if not message.answers:
+            self._die(child, "it sent no answer where it said that it did")
+        for place, answer in message.answers:
+            request = missing.pop(place, None)
+            if request is None or not fits(request, answer):
+                self._die(child, "it sent an answer to nothing that it was asked")
         self.stats.add(message.stats)
-        return message
+        answers = tuple((place, _short(answer)) for place, answer in message.answers)
+        return Answered(answers, message.stats)
 
     def close(self) -> None:
         """End the child. See ``Engine.close``."""
@@ -208,10 +227,15 @@ class IsolatedEngine(Engine):
     def _await_model(self, child: _Child) -> None:
         message = self._receive(child, self._load_timeout_s, "loading the model")
         if isinstance(message, Refused):
-            raise ModelFileError(message.reason)
+            raise ModelFileError(bounded(message.reason))
         if not isinstance(message, Loaded):
-            self._die(child, f"it sent {message} instead of loading the model")
-        self.runtime = message.runtime
+            self._die(child, f"it sent {type(message).__name__} instead of loading the model")
+        runtime = message.runtime
+        self.runtime = structs.replace(
+            runtime, build=bounded(runtime.build), cpu=bounded(runtime.cpu)
+        )
+        if message.copy is not None:
+            _checked[self._copy] = message.copy
 
     def _receive(self, child: _Child, timeout_s: float, awaited: str) -> FromChild:
         deadline = time.monotonic() + timeout_s
@@ -316,10 +340,14 @@ class _Child:
         self.inbox.put(None)
 
     def _read_stderr(self, pipe: BinaryIO) -> None:
-        while line := pipe.readline(1000):
+        while line := pipe.readline(_LINE_BYTES):
             text = line.decode("utf-8", errors="replace").rstrip()
             if text:
                 self.stderr.append(text)
+
+
+def _short(answer: Answer) -> Answer:
+    return Unanswered(bounded(answer.reason)) if isinstance(answer, Unanswered) else answer
 
 
 def _close(pipe: BinaryIO) -> None:

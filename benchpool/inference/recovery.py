@@ -5,21 +5,29 @@ call: other requests lose nothing, and a request that kills fails alone. A call 
 children die without an answer between them, or too many in all, ends: what is left of it fails.
 From the second death of a model in a row on, there is a pause before it is started again; see
 `backoff`.
+
+What a model has not answered when the time for its call is over stays unanswered. Only the time
+counts in which it had a child at work: it is no fault of a model that others are computed.
 """
 
 from __future__ import annotations
 
 import queue
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
 from benchpool.errors import InferenceError, ModelFileError
 from benchpool.inference.engine import Answer, ChoicesRequest, EngineStats, Outcome, Request
+from benchpool.inference.engines import too_slow
+from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.shared_model import SharedModel
 
 MOST_SHARE = 32
 """Most requests of a share: enough to pack, few enough that all workers end together."""
 _LEAST_SHARE = 8
+SHARE_S = 10.0
+"""Time that a share should take at most; one that takes longer counts as more than one turn."""
 _HOPELESS = 5
 """Deaths in a row, without an answer between them, that end a call."""
 _MOST_DEATHS = 16
@@ -43,9 +51,13 @@ class Call:
         self._left = sorted(missing, key=lambda place: _order(requests[place]), reverse=True)
         self._again: deque[list[int]] = deque([] if requests else [[]])
         self._deaths = self._in_a_row = 0
-        self._stopped = False
-        self.turn = 0
+        self._stopped = self._late = False
+        self.turn = 0.0
         self.running = 0
+        self.children: set[IsolatedEngine] = set()
+        """At work on it."""
+        self._spent_s = 0.0
+        self._since = 0.0
         self.ended = False
         self.events: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         """How many outcomes there are, whenever there are more; None at the end."""
@@ -55,15 +67,49 @@ class Call:
         """Whether there is something to do that nobody has begun."""
         return bool(self._left or self._again)
 
-    def take(self, workers: int) -> list[int]:
-        """Take the next share; shares become smaller, so that all workers end together."""
+    def take(self, workers: int, pace_s: float = 0.0) -> list[int]:
+        """Take the next share; shares become smaller, so that all workers end together.
+
+        Args:
+            workers: That there are.
+            pace_s: Time that the model takes for an answer, as far as that is known.
+        """
         if not self._left:
             return self._again.popleft()
         size = min(MOST_SHARE, max(_LEAST_SHARE, -(-len(self._left) // (2 * workers))))
+        if pace_s:
+            size = min(size, max(1, int(SHARE_S / pace_s)))
         share = self._left[-size:]
         del self._left[-size:]
         share.reverse()
         return share
+
+    def begin(self) -> None:
+        """A worker begins a share."""
+        if not self.running:
+            self._since = time.monotonic()
+        self.running += 1
+        self.turn += 1
+
+    def leave(self, seconds: float) -> None:
+        """A worker has done with a share."""
+        self.running -= 1
+        self.turn += max(0.0, seconds / SHARE_S - 1)
+        if not self.running:
+            self._spent_s += time.monotonic() - self._since
+
+    @property
+    def spent_s(self) -> float:
+        """Time in which somebody was at work on it."""
+        return self._spent_s + (time.monotonic() - self._since if self.running else 0.0)
+
+    def give_up(self) -> None:
+        """Leave unanswered what the model had no time for."""
+        self._late = True
+        late = too_slow(self.spent_s, len(self.outcomes))
+        for place in range(len(self.requests)):
+            self.outcomes.setdefault(place, late)
+        self.failure = InferenceError(f"{self.model.card.name}: {late.reason}")
 
     def answered(self, answers: Mapping[int, Answer], spent: EngineStats) -> None:
         """Take the answers that a child gave."""
@@ -104,7 +150,7 @@ class Call:
 
     def end(self) -> None:
         """Begin no more shares, and wake up who waits."""
-        if self.waits or self.running:
+        if (self.waits or self.running) and not self._late:
             self.failure = self._closed()
         self.ended = True
         self.stop()

@@ -6,13 +6,14 @@ import threading
 from pathlib import Path
 
 from benchpool.errors import ModelFileError
+from benchpool.inference import machine
 from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import ModelCard, Precision, Runtime
-from benchpool.inference.files.gguf_header import GgufHeader, read_header
-from benchpool.inference.files.transcoding import hash_file
+from benchpool.inference.files.gguf_header import GgufHeader, read_loadable
+from benchpool.inference.files.hashing import hash_file
+from benchpool.inference.files.transcoding import BF16_BYTES
 from benchpool.inference.isolated import IsolatedEngine
 
-_BF16_BYTES = 2
 _BASE_BYTES = 128 << 20
 _ROWS = 128
 
@@ -21,11 +22,11 @@ class SharedModel:
     """A model that somebody has open, and the children that run it.
 
     Raises:
-        ModelFileError: Not a model that llama.cpp can load.
+        ModelFileError: Not a model that llama.cpp can load, or one that this machine cannot hold.
     """
 
     def __init__(self, path: Path, precision: Precision, name: str | None, context: int) -> None:
-        header = read_header(path)
+        header = read_loadable(path)
         self.path = path
         self.precision = precision
         self._file = _fingerprint(path)
@@ -41,7 +42,14 @@ class SharedModel:
         self.used = 0
         """When it was last used: a count, not a time."""
         copied = precision == "bf16"
-        self.file_bytes = _BF16_BYTES * card.parameters if copied else header.size_bytes
+        self.file_bytes = BF16_BYTES * card.parameters if copied else header.size_bytes
+        if self.file_bytes > machine.memory_bytes():
+            raise ModelFileError(
+                f"{path}: its BF16 copy has {self.file_bytes:,} bytes, more than the"
+                f" {machine.memory_bytes():,} of memory of this machine"
+            )
+        self.pace_s = 0.0
+        """Time for one answer, as it was in the last share."""
         self.child_bytes = _child_bytes(card, header, context)
 
     def check_file(self) -> None:
@@ -61,13 +69,13 @@ class SharedModel:
 
 def _child_bytes(card: ModelCard, header: GgufHeader, context: int) -> int:
     def number(key: str, default: int) -> int:
-        value = header.metadata.get(f"{card.architecture}.{key}", default)
+        value = header.metadata.get(f"{header.architecture}.{key}", default)
         return value if isinstance(value, int) and value > 0 else default
 
     heads = number("attention.head_count", 1)
     keys = number("embedding_length", 0) * number("attention.head_count_kv", heads) // heads
     cells = min(context, card.context_tokens or context)
-    cache = cells * card.layers * 2 * _BF16_BYTES * keys
+    cache = cells * card.layers * 2 * BF16_BYTES * keys
     return _BASE_BYTES + cache + 4 * _ROWS * card.vocabulary
 
 

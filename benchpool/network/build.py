@@ -27,6 +27,7 @@ from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit
+from benchpool.units.pace import Pace
 from benchpool.units.scheduler import SchedulerUnit
 
 
@@ -37,6 +38,7 @@ def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
         workers=limits.workers or None,
         models_memory_bytes=limits.models_memory_bytes or None,
         child_memory_bytes=limits.worker_memory_bytes or None,
+        seconds=limits.inference_seconds,
     )
 
 
@@ -76,7 +78,8 @@ class Parts:
     def _make_registers(self, clock: Clock | None, seed: str | int | None, *, signed: bool) -> None:
         """Make what a network knows by itself: the time, the names, the keys, the data."""
         store, home = self.store, self.home
-        self.timeline = Timeline(store, clock)
+        where = "the network" if home is None else str(home.folder)
+        self.timeline = Timeline(store, clock, where)
         self.data = DataStore(None if home is None else home.data)
         self._directory = Directory(store, take_seed(store, seed, random=home is not None))
         self.keys = UnitKeys(store, self._directory, signed=signed, read_only=self._read_only)
@@ -94,6 +97,7 @@ class Parts:
             engine_factory=engine_factory or engines(self.limits, answers),
             registry=self.registry,
             read_only=self._read_only,
+            inference_seconds=self.limits.inference_seconds,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits
@@ -139,6 +143,7 @@ class Parts:
             timeline=timeline,
             lock=self._lock,
             fire=self._fire,
+            pace=Pace(self.limits.ticks_per_second),
         )
 
     def _begin(self) -> None:
@@ -153,7 +158,7 @@ class Parts:
             self.store.commit(self.timeline.now())
 
     def _fire(self, ticks: Sequence[Tick]) -> None:
-        """Run the cron ticks of one moment, and all that comes of them."""
+        """Run cron ticks, and all that comes of them."""
         raise NotImplementedError
 
     def close(self, *, abort: bool = False) -> None:

@@ -103,7 +103,7 @@ class Dispatch:
         Raises: as `process` and `ComputeUnit.rehearsed`.
         """
         item = self.process(module, tags, name, data, wallet)
-        parse_cron(item.tags)
+        self._limits.check_crons(len(parse_cron(item.tags)))
         with self._compute.rehearsed(*self._scheduler.preview_spawn(item)) as hand_over:
             yield hand_over
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import RLock
+from threading import Event, RLock, Thread
+from time import perf_counter
+from typing import Final
 
 from benchpool.ao.message import Message, Result
 from benchpool.errors import ProcessBusy, PushLimitExceeded, Unavailable
@@ -11,7 +13,10 @@ from benchpool.network.timeline import Fire, Timeline
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.lanes import Lanes
 from benchpool.units.messenger import MessengerUnit
+from benchpool.units.pace import Pace
 
+LOOK_AGAIN_S: Final = 1.0
+"""How long to wait at most: by a machine that slept, or whose clock was set, more is due."""
 Submit = Callable[[Callable[[], object]], object]
 """Has a function called soon by the network's thread, and `Network.run` after it."""
 
@@ -21,7 +26,8 @@ class LiveMode:
 
     Args:
         lock: guards the network, and with it what the lanes' threads touch.
-        fire: runs the cron ticks of one moment.
+        fire: runs cron ticks.
+        pace: how many of them run at a time.
     """
 
     def __init__(
@@ -32,15 +38,17 @@ class LiveMode:
         timeline: Timeline,
         lock: RLock,
         fire: Fire,
+        pace: Pace,
     ) -> None:
         self._compute = compute
         self._messenger = messenger
         self._timeline = timeline
         self._lock = lock
         self._fire = fire
+        self._pace = pace
 
     def start(self, submit: Submit | None = None) -> Callable[[], None]:
-        """Run cron by the wall clock, and heavy processes beside everything else.
+        """Run heavy processes beside everything else; whoever submits runs cron, by `turn`.
 
         Then `Network.run` returns when nothing is pending but what heavy processes are at. What
         they put out is pushed by the next `run` after they are done, so the log records the order
@@ -55,7 +63,7 @@ class LiveMode:
             network.
         """
         if submit is None:
-            return self._timeline.start_live(self.tick)
+            return self._start_cron()
         messenger = self._messenger
         self._compute.guard = self._lock
         messenger.lanes = lanes = Lanes(
@@ -63,17 +71,53 @@ class LiveMode:
             threads=self._compute.threads,
             on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
         )
-        stop_cron = self._timeline.start_live(lambda: submit(self.tick))
 
         def stop() -> None:
-            stop_cron()
             self._compute.forget(lanes.stop())
             messenger.lanes = None
 
         return stop
 
+    def _start_cron(self) -> Callable[[], None]:
+        stopping = Event()
+
+        def run() -> None:
+            while not stopping.wait(self.wait_s()):
+                self.turn()
+
+        thread = Thread(target=run, name="benchpool-cron", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            stopping.set()
+            thread.join()
+
+        return stop
+
+    def wait_s(self) -> float:
+        """Return how long it is until there may be ticks to run, in seconds."""
+        with self._lock:
+            due_s = self._timeline.wait_s()
+            until_s = LOOK_AGAIN_S if due_s is None else max(due_s, self._pace.wait_s())
+        return min(until_s, LOOK_AGAIN_S)
+
+    def turn(self) -> int:
+        """Run a slice of the cron ticks that are due by the clock; return how many.
+
+        A heavy process that has not come to its last tick gets no further one.
+        """
+        with self._lock:
+            most = self._pace.allowed()
+            if not most or self._timeline.wait_s() != 0:
+                return 0
+            lanes, started_s = self._messenger.lanes, perf_counter()
+            busy = {each.process for each in lanes.messages() if each.cron} if lanes else ()
+            count = self._timeline.tick(self._fire, most, busy)
+            self._pace.spent(count, perf_counter() - started_s)
+            return count
+
     def tick(self) -> int:
-        """Run the cron ticks that are due by the clock; return how many."""
+        """Run all cron ticks that are due by the clock; return how many."""
         with self._lock:
             return self._timeline.tick(self._fire)
 

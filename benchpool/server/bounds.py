@@ -30,6 +30,8 @@ class Bounds:
     pace_bytes: int = 64 << 10
     closing_s: float = 10
     """Until a client has taken the rest of an answer after which its connection is closed."""
+    body_s: float = 60
+    """Until a body that is kept in memory has come."""
     bodies_bytes: int = 128 << 20
     """Bodies in memory, of all requests, beyond `body_free_bytes` of each."""
     body_free_bytes: int = 64 << 10

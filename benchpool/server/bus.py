@@ -4,6 +4,8 @@ Everything that a server does with its network is a job on this thread, so nothi
 needs a lock of its own and the order in which things happen is the order in which they are logged.
 Jobs that write are taken together: they are scheduled, evaluated and pushed, then there is one
 commit, and only then are those who wait told. Many requests at once cost little more than one.
+Behind each such turn comes a slice of the cron ticks that are due: requests that wait go first, and
+none waits for more than a slice.
 """
 
 from __future__ import annotations
@@ -163,32 +165,41 @@ class Bus:
             self._on_failure(error)
 
     def _take(self) -> bool:
-        """Do the jobs that wait; return whether there may be more."""
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) >= MOST_TOGETHER:
-                break
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
+        """Do the jobs that wait, then a slice of the ticks; return whether there may be more."""
+        jobs, more = self._wait()
         self._answer([(each.future, *_try(each)) for each in jobs if not each.writes])
         writes = [each for each in jobs if each.writes]
         if writes:
-            started = perf_counter()
-            done = []
-            try:
-                done = [(each.future, *_try(each)) for each in writes]
-                self._settle()
-            except BaseException as error:
-                why = Unavailable(f"the network cannot go on: {error}")
-                self._answer((each.future, None, why) for each in writes)
-                raise
-            self._metrics.push_seconds.observe(perf_counter() - started)
-            self._answer(done)
-        return job is not None
+            self._write(writes)
+        if more and self.network.live.turn():
+            self._settle()
+        return more
+
+    def _wait(self) -> tuple[list[_Job], bool]:
+        """Wait for jobs, or until ticks are due; return them, and whether there may be more."""
+        jobs: list[_Job] = []
+        try:
+            job = self._jobs.get(timeout=self.network.live.wait_s())
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) >= MOST_TOGETHER:
+                    break
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            return jobs, True
+        return jobs, job is not None
+
+    def _write(self, writes: list[_Job]) -> None:
+        started = perf_counter()
+        try:
+            done = [(each.future, *_try(each)) for each in writes]
+            self._settle()
+        except BaseException as error:
+            why = Unavailable(f"the network cannot go on: {error}")
+            self._answer((each.future, None, why) for each in writes)
+            raise
+        self._metrics.push_seconds.observe(perf_counter() - started)
+        self._answer(done)
 
     def _settle(self) -> None:
         """Evaluate and push what is pending, and commit."""

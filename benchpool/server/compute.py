@@ -34,6 +34,8 @@ Limit = Annotated[str, Query(max_length=20)]
 def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
     """Make what gives a result of (message, process, no-busy): see `app.Shortcuts`."""
     bus, network = context.bus, context.network
+    # Else those who wait for a model would leave no connection to others.
+    most_waiting = context.connections.bounds.connections // 2
 
     def find(message: str, process: str) -> tuple[Result | None, ProcessInfo]:
         info = network.info(process)
@@ -53,10 +55,14 @@ def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
             if found is not None:
                 return answer(result_json(found, info))
             left_s = deadline - time.monotonic()
-            if left_s <= 0:
+            if left_s <= 0 or context.waiting >= most_waiting:
                 text = f"Evaluation of process {info.id} is in progress."
                 return answer({"message": text}, 202)
-            await bus.moves(left_s)
+            context.waiting += 1
+            try:
+                await bus.moves(left_s)
+            finally:
+                context.waiting -= 1
 
     return give
 

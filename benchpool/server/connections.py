@@ -67,11 +67,12 @@ class Connections:
     def add(self, new: Protocol) -> bool:
         """Take a connection in; False if there is no room, nor one that could make it."""
         if len(self._open) >= self.bounds.connections:
-            idle = [each for each in self._open if each.waits_since is not None]
-            if not idle:
+            awaited = [(each.awaited_since, id(each), each) for each in self._open]
+            found = min((each for each in awaited if each[0] is not None), default=None)
+            if found is None:
                 self._ended("full")
                 return False
-            oldest = min(idle, key=lambda each: each.waits_since or 0.0)
+            oldest = found[-1]
             self._open.discard(oldest)
             self._ended("replaced")
             oldest.abort()

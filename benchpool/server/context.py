@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Context:
     """What the command line shows to be let in."""
     on_request: OnRequest | None = None
     """Is told of every request when it is answered."""
+    waiting: int = 0
+    """Requests that wait for an evaluation."""
     progress: Progress = field(default_factory=Progress)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="benchpool-http")
@@ -94,6 +97,7 @@ class Held:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self.body_s = connections.bounds.body_s
         self._size = 0
         self._counted = 0
 
@@ -123,9 +127,13 @@ async def read_body(request: Request, most: int) -> bytes:
         raise too_large
     held: Held = request.scope["held"]
     body = bytearray()
-    async for part in request.stream():
-        if len(body) + len(part) > most:
-            raise too_large
-        held.add(len(part))
-        body += part
+    try:
+        async with asyncio.timeout(held.body_s):
+            async for part in request.stream():
+                if len(body) + len(part) > most:
+                    raise too_large
+                held.add(len(part))
+                body += part
+    except TimeoutError:
+        raise RefusedRequest("the body comes too slowly", 408) from None
     return bytes(body)

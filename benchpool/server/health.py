@@ -16,12 +16,12 @@ def routes(context: Context) -> APIRouter:
 
     @router.get("/health", responses=documented())
     async def health() -> Response:
-        """Say whether the network takes messages."""
+        """Say whether the network takes messages, and what is wrong with the clock, if it is."""
         if context.bus.failure is not None:
             raise Unavailable(f"the network cannot go on: {context.bus.failure}")
         shown = {"status": "ok", "waiting": context.bus.waiting}
-        damaged = context.damage.items
-        return answer({**shown, "damaged": damaged} if damaged else shown)
+        more = {"damaged": context.damage.items, "clock": context.network.timeline.trouble()}
+        return answer({**shown, **{name: what for name, what in more.items() if what}})
 
     @router.get("/metrics", responses=documented(media="text/plain"))
     async def metrics() -> Response:

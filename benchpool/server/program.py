@@ -72,6 +72,7 @@ class Program:
         options: where to listen.
         hooks: see `Hooks`.
         registry: modules beside the installed ones.
+        ahead: serve a home whose time is ahead of the machine's clock, see `WallClock`.
         settings: further arguments of `Network`.
     """
 
@@ -79,9 +80,11 @@ class Program:
     options: Options
     hooks: Hooks = field(default_factory=Hooks)
     registry: Registry | None = None
+    ahead: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._clock = WallClock(ahead=self.ahead)  # one, however often the network is opened
         self._server: Server | None = None
         self._stopping = asyncio.Event()
 
@@ -130,7 +133,7 @@ class Program:
 
     def open(self) -> Network:
         """Open the network. Raises: HomeLocked, StoreError, ConfigError."""
-        return Network(self.home, clock=WallClock(), registry=self.registry, **self.settings)
+        return Network(self.home, clock=self._clock, registry=self.registry, **self.settings)
 
     async def _wait(self, sockets: Sockets) -> Network | None:
         """Refuse requests until the network can be opened again; None when it is to end."""

@@ -40,10 +40,10 @@ class Protocol(HttpToolsProtocol):
         self._silent = 0
         """Bytes since the parser last told of anything: it keeps a header until it is whole."""
         self._ignored = 0
-        self.waits_since: float | None = monotonic()
+        self._waits_since: float | None = monotonic()
         """Since when a request is awaited; None while one is under way."""
-        self._head_since: float | None = self.waits_since
-        self._pace_since = 0.0
+        self._head_since: float | None = self._waits_since
+        self._body_since = self._pace_since = 0.0
         self._pace = 0
         self._stall: tuple[float, int] | None = None
         self._closing_since: float | None = None
@@ -142,7 +142,7 @@ class Protocol(HttpToolsProtocol):
                 self._head_since = monotonic()
         else:
             self._head_since = None
-        self.waits_since = None if busy or self._in_body else self._head_since
+        self._waits_since = None if busy or self._in_body else self._head_since
 
     # -- the parser tells --------------------------------------------------------------------
 
@@ -172,8 +172,9 @@ class Protocol(HttpToolsProtocol):
         """See `HttpToolsProtocol`."""
         self._silent = 0
         self._in_head, self._in_body = False, True
-        self._head_since = self.waits_since = None
-        self._pace_since, self._pace = monotonic(), 0
+        self._head_since = self._waits_since = None
+        self._body_since = self._pace_since = monotonic()
+        self._pace = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -204,6 +205,15 @@ class Protocol(HttpToolsProtocol):
             self._note_waiting()
             if not self._in_head:
                 self._head_since = None  # uvicorn has its own time for what is idle
+
+    @property
+    def awaited_since(self) -> float | None:
+        """Since when it is the client that keeps a connection up; None if the server is at work."""
+        if self._in_body:
+            return None if self.flow.read_paused else self._body_since
+        if self._stall is not None:
+            return self._stall[0]
+        return self._waits_since
 
     # -- what goes ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from benchpool.ao.clock import SECOND_MS
 from benchpool.errors import StoreError
 from benchpool.network import Network
 from benchpool.server.access import Access
@@ -160,6 +161,16 @@ class Server:
         )
         metrics.watch(
             "benchpool_http_connections", "Connections open now.", lambda: len(self._connections)
+        )
+        metrics.watch(
+            "benchpool_ticking_processes",
+            "Processes whose cron ticks wait for their turn.",
+            lambda: network.timeline.waiting,
+        )
+        metrics.watch(
+            "benchpool_clock_ahead_seconds",
+            "How far the machine's clock is ahead of the network's time; below 0: behind it.",
+            lambda: network.timeline.off_ms / SECOND_MS,
         )
         metrics.watch_engines(network.host.backend.stats)
 

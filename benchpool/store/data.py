@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchpool.ao.ids import complete_id, encode_id, is_id
-from benchpool.errors import DataCorrupt, DataNotFound
+from benchpool.errors import DataCorrupt, DataNotFound, StoreError
 from benchpool.store.uploads import INCOMING, Incoming, Upload, Uploads, settle
 
 _STALE_S: Final = 3600
@@ -23,6 +23,11 @@ def file_id(path: Path) -> str:
     """Return the id that a file's bytes have as data. Raises: OSError if it cannot be read."""
     with path.open("rb") as stream:
         return encode_id(hashlib.file_digest(stream, "sha256").digest())
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what may be written to a folder."""
+    return shutil.disk_usage(folder).free
 
 
 class DataStore:
@@ -58,12 +63,23 @@ class DataStore:
     def put_file(self, source: Path) -> str:
         """Keep a copy of a file; return the id of its bytes.
 
-        Raises: OSError if it cannot be read.
+        Raises: OSError if it cannot be read; StoreError if there is no room for it.
         """
+        self._check_room(source)
         data_id = file_id(source)
         if not self._path(data_id).exists():
             self._keep(data_id, source)
         return data_id
+
+    def _check_room(self, source: Path) -> None:
+        """Look at a file's size before all of it is read: it may be larger than any disk."""
+        size, room = source.stat().st_size, free_bytes(self.folder)
+        # What is kept already needs no more room.
+        if size > room and all(path.stat().st_size != size for path in self.files().values()):
+            raise StoreError(
+                f"{source} has {size:,} bytes, and there is room for {room:,} in {self.folder}:"
+                " free some, or take another home"
+            )
 
     def _keep(self, data_id: str, source: bytes | Path) -> None:
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=INCOMING)

@@ -32,8 +32,8 @@ CHECKPOINT_EVERY = 5_000
 PAST_MESSAGES = 20_000
 """Messages that are folded again, at most, to show a process as it was."""
 
-_HEAVY_THREADS = 16
-"""They mostly wait for their models, which share the cores."""
+_HEAVY_THREADS = 64
+"""They mostly wait for their models, which share the cores; slow models must not hold them all."""
 
 
 class ComputeUnit:

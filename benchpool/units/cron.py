@@ -8,12 +8,14 @@ the interval after its own timestamp.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush, heapreplace
 from typing import NamedTuple
 
-from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from msgspec.structs import replace
 
@@ -35,6 +37,7 @@ _UNITS_MS = {
 }
 _LONGEST_MS = 100 * _UNITS_MS["year"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Order = tuple[int, bool, int, int, int]
 
 
 class CronEntry(NamedTuple):
@@ -116,7 +119,7 @@ class _Due:
     trigger: IntervalTrigger
     next_ms: int
 
-    def order(self) -> tuple[int, bool, int, int, int]:
+    def order(self) -> _Order:
         return (
             self.next_ms,
             not self.entry.blocks,
@@ -125,10 +128,18 @@ class _Due:
             self.place,
         )
 
+    def tick(self) -> Tick:
+        return Tick(self.next_ms, self.process, self.entry)
+
     def step(self) -> None:
         """Find the next due time behind the present one."""
         last = _moment(self.next_ms)
         self.next_ms = _ms(self.trigger.get_next_fire_time(last, last + timedelta(milliseconds=1)))
+
+    def coalesce(self, now_ms: int) -> None:
+        """Of the ticks that were missed up to now, leave the last one alone due."""
+        missed = (now_ms - self.next_ms) // self.entry.interval_ms
+        self.next_ms += max(0, missed) * self.entry.interval_ms
 
 
 class CronSchedule:
@@ -139,74 +150,103 @@ class CronSchedule:
     """
 
     def __init__(self) -> None:
-        self._dues: list[_Due] = []
-        self._live: tuple[BackgroundScheduler, Callable[[], object]] | None = None
+        self._processes: dict[str, list[_Due]] = {}
+        self._heap: list[tuple[_Order, _Due]] = []
+        self._turns: dict[str, deque[_Due]] = {}
+        """What `take_in_turn` found due and did not take yet, by process; the next in turn first.
+        It is not in the heap meanwhile."""
 
-    def add(self, process: ProcessInfo, now_ms: int) -> None:
-        """Follow a process's cron entries; ticks up to and including `now_ms` are past."""
+    def add(
+        self,
+        process: ProcessInfo,
+        now_ms: int,
+        was_missed: Callable[[Tick], bool] = lambda _tick: False,
+    ) -> None:
+        """Follow a process's cron entries.
+
+        Args:
+            process: whose tags say them.
+            now_ms: ticks up to and including this time are past.
+            was_missed: asked of the last of those of each entry, whether it is due nevertheless.
+        """
         origin_ms = process.created_ms - process.created_ms % SECOND_MS
+        dues = self._processes[process.id] = []
         for place, entry in enumerate(parse_cron(process.tags)):
             trigger = IntervalTrigger(
                 seconds=entry.interval_ms // SECOND_MS,
                 start_date=_moment(origin_ms + entry.interval_ms),
                 timezone=UTC,
             )
-            first = trigger.get_next_fire_time(None, _moment(now_ms + 1))
-            due = _Due(process, entry, place, trigger, _ms(first))
-            self._dues.append(due)
-            self._follow_live(due)
+            first_ms = _ms(trigger.get_next_fire_time(None, _moment(now_ms + 1)))
+            due = _Due(process, entry, place, trigger, first_ms - entry.interval_ms)
+            if due.next_ms == origin_ms or not was_missed(due.tick()):
+                due.next_ms = first_ms
+            dues.append(due)
+            self._push(due)
 
     def next_due(self) -> int | None:
         """Return when the next tick is due, in milliseconds; None if there is no cron."""
-        return min((due.next_ms for due in self._dues), default=None)
+        if self._turns:
+            return next(iter(self._turns.values()))[0].next_ms
+        return self._heap[0][1].next_ms if self._heap else None
 
     def take(self, now_ms: int) -> list[Tick]:
         """Return the ticks of the earliest due moment, if it is not after `now_ms`."""
-        moment = self.next_due()
-        if moment is None or moment > now_ms:
-            return []
-        dues = sorted((d for d in self._dues if d.next_ms == moment), key=_Due.order)
-        ticks = [Tick(moment, due.process, due.entry) for due in dues]
-        for due in dues:
+        ticks: list[Tick] = []
+        while self._heap and self._heap[0][1].next_ms <= now_ms:
+            _, due = self._heap[0]
+            if ticks and due.next_ms > ticks[0].due_ms:
+                break
+            ticks.append(due.tick())
             due.step()
+            heapreplace(self._heap, (due.order(), due))
         return ticks
 
-    def coalesce(self, now_ms: int) -> None:
-        """Of the ticks of each entry that were missed up to now, leave the last one alone due."""
-        for due in self._dues:
-            missed = (now_ms - due.next_ms) // due.entry.interval_ms
-            if missed > 0:
-                due.next_ms += missed * due.entry.interval_ms
+    def take_in_turn(
+        self, now_ms: int, most: int = sys.maxsize, busy: Collection[str] = ()
+    ) -> list[Tick]:
+        """Return ticks that are due, one of each process in turn.
+
+        Of the ticks of one entry that were missed, the last one alone is due. A tick is missed as
+        soon as the next one of its entry is due too.
+
+        Args:
+            now_ms: the time.
+            most: how many; the others keep their turns.
+            busy: processes that take none now.
+        """
+        while self._heap and self._heap[0][1].next_ms <= now_ms:
+            _, due = heappop(self._heap)
+            self._turns.setdefault(due.process.id, deque()).append(due)
+        taken: list[_Due] = []
+        while len(taken) < most:
+            process = next((each for each in self._turns if each not in busy), None)
+            if process is None:
+                break
+            waiting = self._turns.pop(process)
+            taken.append(waiting.popleft())
+            if waiting:
+                self._turns[process] = waiting  # behind all others
+        for due in taken:
+            due.coalesce(now_ms)
+        taken.sort(key=_Due.order)
+        ticks = [due.tick() for due in taken]
+        for due in taken:
+            due.step()
+            self._push(due)
+        return ticks
+
+    @property
+    def waiting(self) -> int:
+        """How many processes wait for their turn, see `take_in_turn`."""
+        return len(self._turns)
 
     def entries(self, process_id: str) -> list[tuple[CronEntry, int]]:
         """Return a process's entries, each with its next due time in milliseconds."""
-        return [(due.entry, due.next_ms) for due in self._dues if due.process.id == process_id]
+        return [(due.entry, due.next_ms) for due in self._processes.get(process_id, ())]
 
-    def start_live(self, fire: Callable[[], object]) -> Callable[[], None]:
-        """Call `fire` from a background thread now, and whenever a tick is due by the wall clock.
-
-        Now, because ticks that were missed may be due. `fire` must take the due ticks itself, so
-        that a late or double call does no harm.
-
-        Returns: what stops it.
-        """
-        live = BackgroundScheduler(timezone=UTC)
-        self._live = (live, fire)
-        live.add_job(fire, misfire_grace_time=None)
-        for due in self._dues:
-            self._follow_live(due)
-        live.start()
-
-        def stop() -> None:
-            self._live = None
-            live.shutdown(wait=True)
-
-        return stop
-
-    def _follow_live(self, due: _Due) -> None:
-        if self._live is not None:
-            live, fire = self._live
-            live.add_job(fire, due.trigger, coalesce=True, misfire_grace_time=None)
+    def _push(self, due: _Due) -> None:
+        heappush(self._heap, (due.order(), due))
 
 
 def _moment(ms: int) -> datetime:

@@ -30,6 +30,7 @@ _MIB: Final = 1 << 20
 _MOST: Final = 1 << 53
 _MOST_SECONDS: Final = 1_000_000
 _SHOWN: Final = 60
+_SECONDS: Final = ("evaluation_seconds", "inference_seconds")
 _NONE_IS_A_DEFAULT: Final = (
     "uploads_bytes",
     "disk_reserve_bytes",
@@ -72,12 +73,19 @@ class Limits:
     """Processes that one evaluation may ask for."""
     spawns_per_process: int = 1_000
     """Processes that one process and those it spawned, in turn, may bring forth in all."""
+    crons_per_process: int = 16
+    """Cron-Intervals of one process."""
+    ticks_per_second: int = 100
+    """Cron ticks by the wall clock, of all processes in turn; those beyond are coalesced."""
     pending_per_process: int = 250_000
     """Messages that may wait for one process."""
     evaluation_seconds: float = 60
     """Time of the wall in one handler, without waiting for a model; 0 is without end."""
+    inference_seconds: float = 3600
+    """Time that a model may compute on one batch of requests; 0 is without end."""
     worker_memory_bytes: int = 0
-    """Memory of one model's child process beside its file; 0: 3 GiB and twice the file."""
+    """Memory of one model's child process beside its file; 0: 3 GiB and twice the file, within
+    what the machine has for each worker."""
     workers: int = 0
     """Child processes that compute at a time, for all models; 0: one a core."""
     models_memory_bytes: int = 0
@@ -97,6 +105,14 @@ class Limits:
         for text in (item.target, *chain.from_iterable(item.tags.pairs), item.data):
             check_text(text)
         self._check("this message", item.target, item.tags, item.data)
+
+    def check_crons(self, count: int) -> None:
+        """Accept so many crons of a process that is to be spawned. Raises: LimitExceeded."""
+        if count > self.crons_per_process:
+            raise LimitExceeded(
+                f"this process has {count:,} crons; at most {self.crons_per_process:,} are allowed"
+                " (crons_per_process)"
+            )
 
     # -- from a handler ----------------------------------------------------------------------
 
@@ -193,7 +209,7 @@ def read_limits(path: Path) -> Limits:
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:
-    if key == "evaluation_seconds":
+    if key in _SECONDS:
         if type(value) not in (int, float) or not 0 <= value <= _MOST_SECONDS:
             raise ConfigError(
                 f"{path}: {key} must be a number of seconds from 0 to {_MOST_SECONDS}, not"

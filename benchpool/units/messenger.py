@@ -87,6 +87,8 @@ class MessengerUnit:
         self._pending: list[Message] = []
         self._chains = Chains(limits)
         self._waiting: dict[str, int] = {}
+        self._evaluated = 0
+        """How many messages were evaluated since checkpoints were looked at."""
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
         self.lanes: Lanes | None = None
@@ -134,9 +136,9 @@ class MessengerUnit:
     def spawn(self, item: Item, process_id: str | None = None, *, depth: int = 0) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
 
-        Raises: ConfigError for bad cron tags.
+        Raises: ConfigError for bad cron tags; LimitExceeded for too many.
         """
-        parse_cron(item.tags)
+        self._limits.check_crons(len(parse_cron(item.tags)))
         process_id = process_id or item.id()
         first = replace(item, target=process_id)
         message = self._scheduler.schedule(first, process_id, process_id, depth=depth)
@@ -185,6 +187,8 @@ class MessengerUnit:
         if self._chains.messages:
             self._chains.keep(self.roots())
             self._keep_counts()
+        if self._evaluated >= COMMIT_EVERY:
+            self._checkpoint(self.lanes.busy() if self.lanes is not None else frozenset())
         self._store.commit(self._clock.now())
         if self.lanes is not None:
             self.lanes.start()
@@ -217,11 +221,16 @@ class MessengerUnit:
                 self._store.record(message, result)
                 self._push(message, result)
             self.lanes.leave(process)
+            self._evaluated += len(batch)
             self._waiting[process] = self._waiting.get(process, 0) - len(batch)
             self._compute.save_databases(self.lanes.busy())
         except BaseException as error:
             self._store.failure.note(error)  # the processes are ahead of the log
             raise
+
+    def _checkpoint(self, busy: frozenset[str]) -> None:
+        self._evaluated = 0
+        self._compute.checkpoint(busy)
 
     def _commit(self) -> None:
         # With the counts, or a chain without end would end later after a crash.
@@ -257,8 +266,9 @@ class MessengerUnit:
                 self._push(message, result)
             if careful:
                 self._compute.save_databases(busy)
+            self._evaluated += len(batch)
             if careful or self._store.uncommitted >= COMMIT_EVERY:
-                self._compute.checkpoint(busy)
+                self._checkpoint(busy)
                 self._commit()
         except BaseException as error:
             self._store.failure.note(error)  # the processes are ahead of the log

@@ -215,6 +215,22 @@ def test_an_idle_connection_makes_room_for_a_new_one(serve: Serve) -> None:
         assert len(server.server.context.connections) <= 8
 
 
+def test_slow_bodies_make_room_too(serve: Serve) -> None:
+    server = serve(Bounds(connections=4))
+    head = b"POST /mu HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\nx"
+    with ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(line_to(server)).sendall(head)
+        assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_body_in_memory_has_its_time(serve: Serve) -> None:
+    server = serve(Bounds(body_s=0.3))
+    with line_to(server) as line:
+        line.sendall(b"POST /mu HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\nx")
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 408")
+
+
 def test_who_does_not_take_an_answer_is_let_go(serve: Serve) -> None:
     server = serve(replace(QUICK, bodies_bytes=64 << 20))
     client = Client(server.url)

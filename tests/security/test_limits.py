@@ -174,7 +174,7 @@ def test_limits_come_from_the_home_the_environment_or_the_caller(make, tmp_path,
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("tag = 5", "there is no limit 'tag'; there are: data_bytes"),
+        ("tag = 5", "there is no limit 'tag'; there are: crons_per_process, data_bytes"),
         ("tags = 0", "tags must be a whole number from 1"),
         ("tags = true", "tags must be a whole number"),
         ("tags = 1.5", "tags must be a whole number"),

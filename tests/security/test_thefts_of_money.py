@@ -90,7 +90,7 @@ def test_a_flood_of_poor_pools_holds_no_rich_one_up(
     heist: Heist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All end at once; a tick that asked for all their scores could put out too much."""
-    for module in ("processes.pool.settling", "benchpool.audit.pools"):
+    for module in ("processes.pool.settling", "benchpool.audit.ticks"):
         monkeypatch.setattr(f"{module}.LARGEST_SIZE", 6)
     poor = [heist.fund(1, X_Duration="1d") for _ in range(3)]
     shams = [heist.model("thief", f"t{n}", n) for n in range(3)]

@@ -6,7 +6,6 @@ rename after verification, so what is there is whole.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -25,12 +24,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchpool.errors import ConfigError, PrerequisiteError
 from benchpool.inference.engine import ModelCard
 from benchpool.inference.files.fetch import FetchProgress, fetch
-from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files.gguf_header import read_header, read_loadable
+from benchpool.inference.files.hashing import hash_file
 from benchpool.inference.files.model_entry import BUILT_IN, NAME_PATTERN, ModelEntry, PathSource
+from benchpool.inference.texts import bounded
 
 CACHE_VARIABLE = "BENCHPOOL_MODELS"
 _STAGING = ".incoming-"
 _STALE_S = 24 * 3600
+_MOST_TITLE = 200
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -124,23 +126,22 @@ class Catalogue:
             ModelFileError: Not a GGUF file, or a truncated one; nothing was copied.
             ConfigError: The name cannot be used, or stands for another file.
         """
-        header = read_header(path)
+        header = read_loadable(path)
         name = _name_from(path) if name is None else name
         if not re.fullmatch(NAME_PATTERN, name):
             raise ConfigError(
                 f"{name!r} cannot name a model: use lower-case letters, digits, '.', '_' and '-'"
             )
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         present = self._path(name)
+        sha256 = hash_file(path)
         if present.exists():
             if self._record(present).sha256 == sha256:
                 return self._installed(present)
             raise ConfigError(f"{name} is another file already; give a name with --name")
         entry = ModelEntry(
             name=name,
-            title=str(header.metadata.get("general.name", name)) or name,
-            licence=str(header.metadata.get("general.license", licence)),
+            title=bounded(str(header.metadata.get("general.name", name)), _MOST_TITLE) or name,
+            licence=bounded(str(header.metadata.get("general.license", licence)), _MOST_TITLE),
             source=PathSource(path=str(path)),
             size_bytes=header.size_bytes,
             sha256=sha256,
@@ -206,9 +207,8 @@ class Catalogue:
             return msgspec.json.decode((path.parent / f"{name}.json").read_bytes(), type=_Record)
         except (FileNotFoundError, msgspec.DecodeError):
             # Somebody put the file there by hand: the file itself is what counts.
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return _Record(name, "unknown", sha256, "unknown")
+            read_loadable(path)
+            return _Record(name, "unknown", hash_file(path), "unknown")
 
     def _path(self, name: str) -> Path:
         return self.cache / f"{name}.gguf"

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn
 
 from benchpool.errors import ModelFileError
+from benchpool.inference import machine
 from benchpool.inference.engine import ModelCard
 from benchpool.inference.files.ggml_types import FILE_TYPES, TENSOR_TYPES, TensorType
+from benchpool.inference.texts import bounded
 
 MAX_HEADER_BYTES = 256 << 20
 MAX_STRING_BYTES = 16 << 20
@@ -31,6 +33,7 @@ MAX_LAYERS = 512  # llama.cpp aborts the process beyond this
 MAX_WEIGHTS = 1 << 48
 
 MAGIC = b"GGUF"
+_MOST_TEXT = 200
 _READ_BYTES = 1 << 20
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -96,14 +99,14 @@ class GgufHeader(NamedTuple):
     def card(self, name: str, *, sha256: str | None = None) -> ModelCard:
         """Describe the model under the name that its user gave it."""
         return ModelCard(
-            name=name,
-            architecture=self.architecture,
+            name=bounded(name, _MOST_TEXT),
+            architecture=bounded(self.architecture, _MOST_TEXT),
             parameters=sum(tensor.weights for tensor in self.tensors),
             quantization=self._quantization(),
             context_tokens=self._integer("context_length"),
             layers=self._integer("block_count"),
             vocabulary=self.array_lengths.get("tokenizer.ggml.tokens", 0),
-            tokenizer=str(self.metadata.get("tokenizer.ggml.model", "")),
+            tokenizer=bounded(str(self.metadata.get("tokenizer.ggml.model", "")), _MOST_TEXT),
             size_bytes=self.size_bytes,
             sha256=sha256,
             chat_template_sha256=self._chat_template_sha256(),
@@ -147,6 +150,22 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelFileError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{path} cannot be read: {error}") from error
+
+
+def read_loadable(path: Path) -> GgufHeader:
+    """Walk the header of a file that is going to be loaded, hashed or copied.
+
+    Raises:
+        ModelFileError: As `read_header`; or the file is larger than this machine's memory.
+    """
+    header = read_header(path)
+    memory = machine.memory_bytes()
+    if header.size_bytes > memory:
+        raise ModelFileError(
+            f"{path} has {header.size_bytes:,} bytes, and this machine has {memory:,} of memory: "
+            "it cannot be loaded here"
+        )
+    return header
 
 
 class _Walk:
@@ -276,6 +295,8 @@ class _Walk:
             if start + tensor.offset + tensor.size_bytes > self.size_bytes:
                 self._refuse(f"it is truncated inside tensor {tensor.name!r}")
             expected += -(-tensor.size_bytes // alignment) * alignment
+        if self.size_bytes > start + expected:
+            self._refuse(f"{self.size_bytes - start - expected:,} bytes follow its last tensor")
         if len({tensor.name for tensor in tensors}) != len(tensors):
             self._refuse("two tensors have the same name")
 
@@ -308,4 +329,4 @@ class _Walk:
             self._refuse("it shrank while it was read")
 
     def _refuse(self, reason: str) -> NoReturn:
-        raise ModelFileError(f"{self.path} is not a usable model: {reason}")
+        raise ModelFileError(f"{self.path} is not a usable model: {bounded(reason)}")

@@ -22,7 +22,7 @@ struct params { int thread, threads; };           /* how struct ggml_compute_par
 typedef bool product(const struct params *, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
                      const void *b, int64_t ldb, void *c, int64_t ldc, int a_type, int b_type, int c_type);
 
-static product *plain;   /* llama.cpp's own */
+static product *plain;   /* llama.cpp's own; NULL until it is connected */
 static int64_t computed; /* products */
 
 void benchpool_connect(product *own)
@@ -110,7 +110,8 @@ bool llamafile_sgemm(const struct params *params, int64_t m, int64_t n, int64_t 
                      const void *b, int64_t ldb, void *c, int64_t ldc, int a_type, int b_type, int c_type)
 {
     if (a_type != BF16 || b_type != BF16 || c_type != F32 || m % ROWS || k % DEPTH || n < 1)
-        return plain(params, m, n, k, a, lda, b, ldb, c, ldc, a_type, b_type, c_type);
+        /* false: not computed, so llama.cpp takes the way that it has without such a product */
+        return plain && plain(params, m, n, k, a, lda, b, ldb, c, ldc, a_type, b_type, c_type);
     uint32_t *pairs = aligned_alloc(64, ROWS * k * sizeof(uint16_t));
     if (pairs == NULL)
         abort(); /* another product would give other bits */

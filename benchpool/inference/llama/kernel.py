@@ -2,6 +2,9 @@
 
 llama.cpp was compiled here as well, so there is a compiler; where there is none, or the CPU has
 no BF16 units, llama.cpp's own product is used. Runtimes name the product, since bits differ.
+
+What is loaded runs with all rights of this user, so it is a library that this user compiled and
+that nobody else could have changed since; anything else under its name is compiled anew.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from benchpool.inference.files.sealed import is_sealed, own_folder, publish
 
 NAME = "bf16-product 1"
 PLAIN = "BENCHPOOL_PLAIN_PRODUCTS"
@@ -36,9 +41,28 @@ def load_kernel(folder: Path | None = None) -> ctypes.CDLL | None:
     """
     if os.environ.get(PLAIN) or not can_run() or _mapped_library():
         return None
-    library = compiled(folder or _default_folder())
-    if library is None:
+    folder = folder or _default_folder()
+    library = compiled(folder)
+    if library is not None:
+        return _load(library)
+    if _can_keep(folder):
         return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="benchpool-kernel-") as private:
+            library = compiled(Path(private))
+            return None if library is None else _load(library)
+    except OSError:
+        return None
+
+
+def _can_keep(folder: Path) -> bool:
+    try:
+        return own_folder(folder) and os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def _load(library: Path) -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError:
@@ -90,16 +114,20 @@ def _default_folder() -> Path:
 
 
 def compiled(folder: Path) -> Path | None:
-    """Return the compiled library, made now if it is not there; None without a C compiler."""
-    key = hashlib.sha256(_SOURCE.read_bytes() + " ".join(_FLAGS).encode()).hexdigest()[:16]
-    library = folder / f"bf16_product-{key}.so"
-    if library.exists():
-        return library
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
-        return None
+    """Return the compiled library, made now if it is not there as it was made.
+
+    None without a C compiler, and in a folder that this user alone cannot write to.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = hashlib.sha256(_SOURCE.read_bytes() + " ".join(_FLAGS).encode()).hexdigest()
+        library = folder / f"bf16_product-{key[:16]}.so"
+        if not own_folder(folder):
+            return None
+        if is_sealed(library, key):
+            return library
+        compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+        if compiler is None:
+            return None
         # Several children may compile at a time: what has the name is whole.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".compiling-") as scratch:
             made = Path(scratch) / library.name
@@ -107,7 +135,7 @@ def compiled(folder: Path) -> Path | None:
             subprocess.run(  # noqa: S603 - of our own source
                 command, check=True, capture_output=True, timeout=_COMPILE_S
             )
-            made.replace(library)
+            publish(made, library, key)
     except (OSError, subprocess.SubprocessError):
         return None
     return library

@@ -33,6 +33,7 @@ from benchpool.inference.engine import (
     Runtime,
 )
 from benchpool.inference.files.gguf_header import GgufHeader, read_header
+from benchpool.inference.files.sealed import Identity, identity
 from benchpool.inference.files.transcoding import bf16_copy
 from benchpool.inference.llama.chat import ChatTemplate
 from benchpool.inference.llama.cloze import Node
@@ -46,13 +47,15 @@ MAX_CONTEXT_TOKENS = 4096
 _F32, _F16, _BF16 = 0, 1, 30  # enum ggml_type
 _EXACT_TYPES = ("F32", "F16")
 _LOG_LINES = 200
+_LOG_BYTES = 1000
+"""Of one line: it may quote whatever the model's file says."""
 
 _log: deque[str] = deque(maxlen=_LOG_LINES)
 
 
 @native.llama_log_callback  # type: ignore[untyped-decorator]
 def _collect_log(_level: int, text: bytes, _data: ctypes.c_void_p) -> None:
-    _log.append(text.decode("utf-8", errors="replace"))
+    _log.append(text[:_LOG_BYTES].decode("utf-8", errors="replace"))
 
 
 class LlamaCppEngine(Engine):
@@ -67,6 +70,7 @@ class LlamaCppEngine(Engine):
         layout: How requests meet; None for the best that this model and build can do.
         copies: Folder of BF16 copies; None for one beside the model cache.
         sha256: The file's hash if it is known; a BF16 copy is kept under it.
+        checked: A BF16 copy whose bytes were checked already; see `copy`.
 
     Raises:
         ModelFileError: Not a model that llama.cpp can load; with llama.cpp's last words.
@@ -83,15 +87,21 @@ class LlamaCppEngine(Engine):
         layout: LayoutName | None = None,
         copies: Path | None = None,
         sha256: str | None = None,
+        checked: Identity | None = None,
     ) -> None:
         header = read_header(path)
         self.card = header.card(name or path.name.removesuffix(".gguf"), sha256=sha256)
+        self.copy: Identity | None = None
+        """The BF16 copy that it runs, if it does: what this says of it was checked."""
         self._model: _NativeModel | None = None
         native.llama_log_set(_collect_log, ctypes.c_void_p(0))
         _log.clear()
         native.llama_backend_init()
         if precision == "bf16":
-            path = bf16_copy(header, _quantize, build=_build(), folder=copies, sha256=sha256)
+            path = bf16_copy(
+                header, _quantize, build=_build(), folder=copies, sha256=sha256, checked=checked
+            )
+            self.copy = identity(path)
             header = read_header(path)
         weights = _Weights(header, threads or usable_cores(), context_tokens)
         self._model, self._evaluator = _open(weights, layout)

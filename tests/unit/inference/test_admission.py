@@ -2,7 +2,7 @@ import pytest
 
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.inference.admission import PrecisionTrial, admit, compare_precisions
-from benchpool.inference.files.transcoding import hash_file
+from benchpool.inference.files.hashing import hash_file
 
 STRING, U32 = 8, 4
 

@@ -3,7 +3,6 @@ from contextlib import contextmanager
 import pytest
 from msgspec.structs import replace
 
-from benchpool.errors import InferenceError
 from benchpool.inference import ChoicesRequest, GenerateRequest, Runtime, Unanswered
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine_pool import EnginePool
@@ -90,12 +89,6 @@ def test_what_was_not_answered_is_not_kept(cache):
     runtime = Runtime("build", "cpu", "stored", "canonical-2")
     cache.keep("0" * 64, runtime, [(QUESTIONS[0], Unanswered("too long"))])
     assert cache.find("0" * 64, runtime, QUESTIONS) == {}
-
-
-def test_a_file_that_is_no_database_is_named(tmp_path):
-    (tmp_path / "answers-1.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(InferenceError, match=r"answers-1\.sqlite: the answer cache"):
-        AnswerCache(tmp_path)
 
 
 def test_the_facts_of_each_run_stand_beside_the_answers(tiny, cache):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchpool.ao.ids import encode_id
-from benchpool.errors import DataCorrupt, DataNotFound
+from benchpool.errors import DataCorrupt, DataNotFound, StoreError
 from benchpool.store import DataStore
 
 
@@ -122,3 +122,26 @@ def test_a_kill_leaves_the_whole_file_or_none(
     assert all(path.read_bytes() == content for path in named)
     assert DataStore(tmp_path).put(content) == data_id
     assert DataStore(tmp_path).get(data_id) == content
+
+
+def test_a_file_for_which_there_is_no_room_is_not_even_read(data, tmp_path, monkeypatch):
+    source = tmp_path / "sparse"
+    with source.open("wb") as file:
+        file.truncate(1 << 40)
+    monkeypatch.setattr("benchpool.store.data.free_bytes", lambda folder: 1 << 30)
+    monkeypatch.setattr("benchpool.store.data.file_id", None)
+    wanted = r"sparse has 1,099,511,627,776 bytes, and there is room for 1,073,741,824 in"
+    with pytest.raises(StoreError, match=wanted):
+        data.put_file(source)
+    assert list(data.folder.iterdir()) == []
+
+
+def test_what_is_kept_already_needs_no_room(data, tmp_path, monkeypatch):
+    source = tmp_path / "f"
+    source.write_bytes(b"hello")
+    kept = data.put_file(source)
+    monkeypatch.setattr("benchpool.store.data.free_bytes", lambda folder: 0)
+    assert data.put_file(source) == kept
+    source.write_bytes(b"hello!")
+    with pytest.raises(StoreError, match="there is room for 0"):
+        data.put_file(source)

@@ -140,6 +140,19 @@ def test_an_interrupted_round_is_evaluated_again_as_a_whole(
     assert everything(network) == everything(whole)
 
 
+def test_a_network_of_many_small_runs_keeps_checkpoints_too(make_network, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchpool.units.compute.CHECKPOINT_EVERY", 50)
+    monkeypatch.setattr("benchpool.units.messenger.COMMIT_EVERY", 50)
+    network = make_network(Stubborn, home=tmp_path)
+    identity = network.spawn("Stubborn", name="s")
+    for _ in range(120):
+        network.send("s", "Nothing")
+    network.close(abort=True)
+    again = make_network(Stubborn, home=tmp_path)
+    assert again.store.checkpoint(identity).position == 49
+    assert len(again.process("s").inbox) == 120
+
+
 def test_a_process_is_loaded_from_its_checkpoint_and_what_came_after(
     make_network, tmp_path, everything, monkeypatch
 ):

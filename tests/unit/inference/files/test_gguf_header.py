@@ -2,12 +2,14 @@ import struct
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchpool.errors import ModelFileError
-from benchpool.inference.files.gguf_header import read_header
+from benchpool.inference.files import gguf_header
+from benchpool.inference.files.gguf_header import read_header, read_loadable
 
 U32, STRING = 4, 8
 
@@ -139,3 +141,57 @@ def test_changed_bytes_are_read_or_refused(tiny, tmp_path_factory, changes):
 def test_random_bytes_are_refused(tmp_path_factory, tail):
     head = b"GGUF" + struct.pack("<I", 3)
     _read_or_refuse(tmp_path_factory.getbasetemp() / "random.gguf", head + tail)
+
+
+def grow(path, size):
+    """Make a file larger without writing to the disk."""
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return path
+
+
+def test_what_follows_the_last_tensor_is_refused(tiny, tmp_path):
+    path = tmp_path / "tail.gguf"
+    size = tiny.stat().st_size
+    path.write_bytes(tiny.read_bytes())
+    assert read_header(path).size_bytes == size
+    with pytest.raises(ModelFileError, match="1 bytes follow its last tensor"):
+        read_header(grow(path, size + 1))
+
+
+@pytest.mark.parametrize("take", ["read_header", "read_loadable"])
+def test_a_sparse_file_of_a_tebibyte_is_refused_at_once(tiny, tmp_path, take):
+    path = tmp_path / "sparse.gguf"
+    path.write_bytes(tiny.read_bytes())
+    with pytest.raises(ModelFileError, match="bytes follow its last tensor"):
+        getattr(gguf_header, take)(grow(path, 1 << 40))
+
+
+def test_a_file_larger_than_the_memory_is_not_loaded(tiny, tmp_path, monkeypatch):
+    size = tiny.stat().st_size
+    monkeypatch.setattr(gguf_header.machine, "memory_bytes", lambda: size)
+    assert read_loadable(tiny).size_bytes == size
+    monkeypatch.setattr(gguf_header.machine, "memory_bytes", lambda: size - 1)
+    assert read_header(tiny).size_bytes == size
+    wanted = f"has {size:,} bytes, and this machine has {size - 1:,} of memory"
+    with pytest.raises(ModelFileError, match=wanted):
+        read_loadable(tiny)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"general.architecture": (8, "x" * (1 << 20))},
+        {"x" * 60_000: (8, "y")},
+        {"general.alignment": (8, "x" * (1 << 20))},
+        {"tokenizer.ggml.model": (8, "x" * (1 << 20))},
+    ],
+)
+def test_what_a_file_says_is_told_at_no_length(write_gguf, tmp_path, metadata):
+    path = write_gguf(tmp_path / "long.gguf", metadata=metadata)
+    said = []
+    try:
+        said += msgspec.to_builtins(read_header(path).card("n" * 10_000)).values()
+    except ModelFileError as error:
+        said.append(error)
+    assert all(len(str(each)) < 3000 for each in said)

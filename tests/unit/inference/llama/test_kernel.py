@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchpool.inference.files.sealed import SUFFIX
 from benchpool.inference.llama import kernel as kernels
 
 BF16, F32 = 30, 0
@@ -115,6 +117,135 @@ def test_what_is_not_for_it_goes_to_llama_cpp(
     weights, tokens = matrix(1, rows, k)[0], matrix(2, 3, k)[0]
     product(library, weights, tokens, weights_type=kind)
     assert asked == [(rows, 3, k)]
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (32, 48)])
+def test_what_is_not_for_it_before_it_is_connected_is_left_to_llama_cpp(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    path = kernels.compiled(tmp_path) if kernels.can_run() else None
+    if path is None:
+        pytest.skip("needs Linux, a CPU with AVX512-BF16 and a C compiler")
+    program = f"""
+import ctypes
+library = ctypes.CDLL({str(path)!r})
+library.llamafile_sgemm.restype = ctypes.c_bool
+sizes = [ctypes.c_int64(size) for size in ({shape[0]}, 1, {shape[1]})]
+room = ctypes.create_string_buffer(1 << 20)
+place = (ctypes.c_void_p(ctypes.addressof(room)), ctypes.c_int64(64)) * 3
+print(library.llamafile_sgemm((ctypes.c_int * 2)(0, 1), *sizes, *place, 30, 30, 0))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "False\n")
+
+
+def _bit(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[-100] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(raw)
+
+
+def _truncate(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that is quick; every call of it adds a line to this file."""
+    calls = tmp_path / "calls"
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "cc"
+    script.write_text(
+        "#!/bin/sh\necho call >> " + str(calls) + "\n"
+        'while [ "$1" != -o ]; do shift; done\nhead -c 5000 /dev/zero > "$2"\n'
+    )
+    script.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    calls.write_text("")
+    return calls
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_bit, id="one bit"),
+        pytest.param(_truncate, id="truncated"),
+        pytest.param(lambda path: path.chmod(0o777), id="open to all"),
+        pytest.param(lambda path: path.with_name(path.name + SUFFIX).unlink(), id="without a seal"),
+        pytest.param(lambda path: os.chown(path, 65534, 65534), id="another's", marks=AS_ROOT),
+    ],
+)
+def test_a_library_that_is_not_as_it_was_made_is_compiled_anew(
+    tmp_path: Path, compiler: Path, change: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "kernels"
+    library = kernels.compiled(folder)
+    assert library is not None
+    made = library.read_bytes()
+    assert kernels.compiled(folder) == library
+    assert compiler.read_text().count("call") == 1
+    change(library)
+    assert kernels.compiled(folder) == library
+    assert library.read_bytes() == made
+    assert library.stat().st_uid == os.geteuid()
+    assert compiler.read_text().count("call") == 2
+
+
+def _link(folder: Path) -> None:
+    (folder.parent / "real").mkdir()
+    folder.symlink_to(folder.parent / "real")
+
+
+def _anothers(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(_link, id="a link"),
+        pytest.param(lambda folder: folder.write_text(""), id="a file"),
+        pytest.param(_anothers, id="another's", marks=AS_ROOT),
+    ],
+)
+def test_a_folder_that_is_not_this_users_is_not_used(
+    tmp_path: Path,
+    compiler: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Callable[[Path], None],
+) -> None:
+    folder, loaded = tmp_path / "kernels", []
+    place(folder)
+    monkeypatch.setattr(kernels, "can_run", lambda: True)
+    monkeypatch.setattr(kernels, "_mapped_library", lambda: None)
+    monkeypatch.setattr(kernels, "_load", loaded.append)
+    assert kernels.compiled(folder) is None
+    kernels.load_kernel(folder)
+    (path,) = loaded
+    assert tmp_path not in path.parents
+    assert not path.exists(), "nothing of it is left"
+    assert not folder.is_dir() or not list(folder.iterdir())
+
+
+def test_a_compiler_that_fails_is_called_once(
+    tmp_path: Path, compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin" / "cc"
+    script.write_text(f"#!/bin/sh\necho call >> {compiler}\nexit 1\n")
+    monkeypatch.setattr(kernels, "can_run", lambda: True)
+    monkeypatch.setattr(kernels, "_mapped_library", lambda: None)
+    assert kernels.load_kernel(tmp_path / "kernels") is None
+    assert compiler.read_text().count("call") == 1
+    assert list((tmp_path / "kernels").iterdir()) == []
 
 
 def test_without_a_compiler_llama_cpp_stays_as_it_is(

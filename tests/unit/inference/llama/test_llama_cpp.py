@@ -251,14 +251,14 @@ def test_weights_are_transcoded_once(tiny, tmp_path):
     with LlamaCppEngine(tiny, precision="bf16", copies=tmp_path) as engine:
         first = engine.answer(QUESTIONS)
         assert engine.card.quantization == "F32"  # of the file that was given
-    (copy,) = tmp_path.iterdir()
+    (copy,) = tmp_path.glob("*.gguf")
     made = copy.stat().st_mtime_ns
     with LlamaCppEngine(tiny, precision="bf16", copies=tmp_path) as engine:
         assert engine.answer(QUESTIONS) == first
     assert copy.stat().st_mtime_ns == made
     with LlamaCppEngine(copy, precision="bf16", copies=tmp_path) as engine:
         assert engine.answer(QUESTIONS) == first
-    assert list(tmp_path.iterdir()) == [copy]
+    assert list(tmp_path.glob("*.gguf")) == [copy]
 
 
 def test_a_failed_transcoding_leaves_nothing(tiny, tmp_path, monkeypatch):
