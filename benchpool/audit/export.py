@@ -10,45 +10,42 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from benchpool.ao.ids import encode_id, is_id
-from benchpool.ao.message import ProcessInfo
-from benchpool.ao.wallet import Wallet
-from benchpool.ao.wire import SCHEDULER_KEY_FACT, SIGNED_FACT, SignedAssignment
-from benchpool.audit.entries import entry_fields, read_message, read_result, read_tags
+from benchpool.audit.entries import entry_fields
 from benchpool.audit.hashed_lines import HashedLine, LineWriter, read_lines
-from benchpool.audit.replay import Replayer
+from benchpool.audit.home_maker import (
+    CHUNK,
+    FACTS,
+    FORMAT,
+    SECRET_FACTS,
+    SEED_DIGEST,
+    HomeMaker,
+)
+from benchpool.audit.rebuild import keep_states
+from benchpool.audit.replay import REPORT_EVERY, Replayer
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Replay
-from benchpool.audit.state_hashes import StateHash, kept_in
+from benchpool.audit.state_hashes import kept_in
 from benchpool.errors import ConfigError, StoreError
 from benchpool.extensions.outside import OLD_LOG_FACT, old_positions
 from benchpool.process.registry import Registry
-from benchpool.store import Checkpoint, DataStore, Store
+from benchpool.store import DataStore, Store
 from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
-from benchpool.store.uploads import UploadRecord
 from benchpool.units.limits import LIMITS_FILE, find_limits
 from benchpool.version import VERSION
 
-FORMAT: Final = 1
 DATA_LIMIT: Final = 16 * 2**20
 """Bytes of a data transaction that is included unless all are asked for."""
-CHUNK: Final = 2**20
-"""Bytes of data that one line holds."""
-_COMMIT_ENTRIES: Final = 5_000
-_SEED_DIGEST: Final = "seed_digest"
-_FACTS: Final = ("clock", "messenger", "scheduler", SIGNED_FACT, SCHEDULER_KEY_FACT, "sent")
-_SECRET_FACTS: Final = frozenset({"seed"})
-"""Every key is made from the seed."""
 
 
 class Exported(NamedTuple):
@@ -109,7 +106,7 @@ def export_home(
                 for line in run.store.lines():
                     log.update(writer.write("entry", **entry_fields(line, signed)))
                     entries += 1
-                    if entries % _COMMIT_ENTRIES == 0:
+                    if entries % REPORT_EVERY == 0:
                         on_progress(entries)
                 _write_memories(writer, run.home, run.store)
                 writer.close()
@@ -126,7 +123,7 @@ def _write_registers(
 ) -> list[tuple[str, int]]:
     home, store, data = run
     seed = store.fact("seed") or ""
-    seed_digest = store.fact(_SEED_DIGEST) or sha256(seed.encode()).hexdigest()
+    seed_digest = store.fact(SEED_DIGEST) or sha256(seed.encode()).hexdigest()
     writer.write(
         "header",
         format=FORMAT,
@@ -136,7 +133,7 @@ def _write_registers(
         seed_digest=seed_digest,
         with_keys=with_keys,
     )
-    for name in (*_FACTS, *(_SECRET_FACTS if with_keys else ())):
+    for name in (*FACTS, *(SECRET_FACTS if with_keys else ())):
         value = store.fact(name)
         if value is not None:
             writer.write("fact", name=name, value=value)
@@ -229,20 +226,23 @@ def _make(
 ) -> Replay:
     home.folder.chmod(0o700)
     store, data = open_store(home.database), DataStore(home.data)
+    maker = HomeMaker(store, data, home)
     try:
-        maker = _Maker(store, data, home)
         for line in lines:
             maker.take(line)
         maker.finish()
         replay = _fold(maker, registry, on_progress)
         store.commit(maker.clock_ms)
     finally:
+        maker.close()
         store.close()
         data.close()
     return replay
 
 
-def _fold(maker: _Maker, registry: Registry | None, on_progress: Callable[[int], None]) -> Replay:
+def _fold(
+    maker: HomeMaker, registry: Registry | None, on_progress: Callable[[int], None]
+) -> Replay:
     """Verify all logs, and keep the states that they give."""
     store = maker.store
     replayer = Replayer(
@@ -257,129 +257,7 @@ def _fold(maker: _Maker, registry: Registry | None, on_progress: Callable[[int],
         replay = replayer.run(on_progress=on_progress)
         if replay.difference is not None:
             return replay
-        for folded in replay.processes:
-            instance = folded.instance
-            checkpoint = Checkpoint(instance.position, instance.process.dump())
-            if instance.database is not None:
-                instance.database.save(checkpoint, [])
-            elif folded.messages:
-                store.add_checkpoint(folded.info.id, checkpoint)
+        keep_states(store, replay)
     finally:
         replayer.close()
     return replay
-
-
-class _Maker:
-    """Puts lines into a new home."""
-
-    def __init__(self, store: Store, data: DataStore, home: Home) -> None:
-        self.store = store
-        self.data = data
-        self.home = home
-        self.clock_ms = 0
-        self.states: dict[str, StateHash] = {}
-        self._incoming: tuple[str, IO[bytes]] | None = None
-        self._take: dict[str, Callable[..., None]] = {
-            "header": self._header,
-            "fact": self._fact,
-            "limits": self._limits,
-            "wallet": self._wallet,
-            "process": self._process,
-            "name": store.set_name,
-            "data": self._data,
-            "chunk": self._chunk,
-            "upload": self._upload,
-            "entry": self._entry,
-            "state": self._state,
-        }
-
-    def take(self, line: HashedLine) -> None:
-        """Take a line. Raises: StoreError naming it, if it says what no export says."""
-        if (line.number == 1) != (line.kind == "header") or line.kind not in self._take:
-            raise StoreError(f"line {line.number}: {line.kind[:40]!r} has no place there")
-        if line.kind != "chunk":
-            self._keep_data()
-        try:
-            self._take[line.kind](**line.fields)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise StoreError(f"line {line.number}: a bad {line.kind}: {error}") from error
-        except StoreError as error:
-            raise StoreError(f"line {line.number}: {error}") from error
-
-    def finish(self) -> None:
-        """Commit what came."""
-        self._keep_data()
-        self.store.commit(self.clock_ms)
-
-    def _header(self, *, format: int, schema: int, seed_digest: str, **_: object) -> None:  # noqa: A002
-        if format != FORMAT or schema > SCHEMA_VERSION:
-            raise StoreError(
-                f"the file has format {format} and schema {schema}; this benchpool reads format"
-                f" {FORMAT} and schemas up to {SCHEMA_VERSION}"
-            )
-        # New wallets of the copy get keys of their own, unless the file brings the seed.
-        self.store.set_fact("seed", os.urandom(32).hex())
-        self.store.set_fact(_SEED_DIGEST, seed_digest)
-
-    def _fact(self, *, name: str, value: str) -> None:
-        if name == "clock":
-            self.clock_ms = int(value)
-        self.store.set_fact(name, value)
-
-    def _limits(self, *, text: str) -> None:
-        (self.home.folder / LIMITS_FILE).write_text(text, encoding="utf-8")
-
-    def _wallet(self, *, name: str, address: str, type: str, secret: str = "") -> None:  # noqa: A002
-        self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret), type))
-
-    def _process(self, *, tags: list[list[str]], **fields: Any) -> None:
-        self.store.add_process(ProcessInfo(tags=read_tags(tags), **fields))
-
-    def _state(self, *, process: str, **fields: Any) -> None:
-        self.states[process] = StateHash(**fields)
-
-    def _data(self, *, id: str, size: int, included: bool) -> None:  # noqa: A002, ARG002
-        if included:
-            self._incoming = (id, (self.home.folder / "incoming").open("w+b"))
-
-    def _upload(self, **fields: Any) -> None:
-        self.data.uploads.add(msgspec.convert(fields, UploadRecord))
-
-    def _chunk(self, *, base64: str) -> None:
-        if self._incoming is None:
-            raise StoreError("a chunk of no data")
-        self._incoming[1].write(b64decode(base64, validate=True))
-
-    def _keep_data(self) -> None:
-        if self._incoming is None:
-            return
-        (data_id, stream), self._incoming = self._incoming, None
-        path = Path(stream.name)
-        stream.close()
-        found = self.data.put_file(path)
-        path.unlink()
-        if found != data_id:
-            raise StoreError(f"data {data_id} hashes to {found}")
-
-    def _entry(
-        self,
-        *,
-        message: dict[str, Any],
-        result: dict[str, Any] | None = None,
-        mail: bool = False,
-        item: str = "",
-        mark: str = "",
-        assignment: str = "",
-        exclude: Sequence[str] = (),
-    ) -> None:
-        made = read_message(message)
-        self.store.append(made, mail=mail)
-        if item:
-            self.store.add_item(made.id, b64decode(item, validate=True), mark)
-        if assignment:
-            signed = SignedAssignment(b64decode(assignment, validate=True), tuple(exclude))
-            self.store.add_signed_assignment(made.process, made.position, signed)
-        if result is not None:
-            self.store.record(made, read_result(result))
-        if self.store.uncommitted >= _COMMIT_ENTRIES:
-            self.store.commit(self.clock_ms)

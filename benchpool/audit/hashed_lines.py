@@ -22,6 +22,9 @@ from benchpool.errors import StoreError
 
 LONGEST_LINE: Final = 2**28
 _LEVEL: Final = 6
+MOST_TIMES: Final = 100
+"""What is unpacked of a file is at most so many times as long, and `_FREE_BYTES` besides."""
+_FREE_BYTES: Final = 2**23
 _FRAME_LINES: Final = 5_000
 """Lines that one compressed frame holds: damage is then confined to it."""
 _FRAME_BYTES: Final = 2**23
@@ -30,6 +33,7 @@ _PREFIX: Final = b'{"hash":"'
 _HASH_END: Final = len(_PREFIX) + 43
 _SKIP: Final = b"\x50\x2a\x4d\x18\x20\x00\x00\x00"
 """Head of a skippable frame of 32 bytes."""
+_SKIP_ANY: Final = _SKIP[:4]
 _TRAILER: Final = len(_SKIP) + 32
 _ORIGIN: Final = encode_id(bytes(32))
 
@@ -61,6 +65,8 @@ class LineWriter:
     def write(self, kind: str, **fields: Any) -> bytes:
         """Add a line; return it without its hash."""
         rest = b'",' + msgspec.json.encode({"kind": kind, **fields})[1:]
+        if len(rest) > LONGEST_LINE - _HASH_END:
+            raise StoreError(f"a line of {len(rest):,} bytes is longer than any that can be read")
         self.hash = _chain(self.hash, rest)
         self._buffer.write(_PREFIX + self.hash.encode() + rest + b"\n")
         self.lines += 1
@@ -71,7 +77,11 @@ class LineWriter:
 
     def _flush(self) -> None:
         if self._held:
-            self._put(self._compressor.compress(self._buffer.getvalue()))
+            packed = self._compressor.compress(self._buffer.getvalue())
+            self._put(packed)
+            lacking = self._buffer.tell() // MOST_TIMES + 1 - len(packed)
+            if lacking > 0:  # a reader takes what unpacks to more for a bomb
+                self._put(_SKIP_ANY + lacking.to_bytes(4, "little") + bytes(lacking))
             self._buffer = io.BytesIO()
             self._held = 0
 
@@ -113,7 +123,7 @@ def read_lines(stream: IO[bytes], file: Path) -> Iterator[HashedLine]:
             raise DamagedFile(f"{file}, line {number}: it was changed: its hash does not fit")
         try:
             fields = msgspec.json.decode(b"{" + rest[2:])
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise DamagedFile(f"{file}, line {number}: not JSON: {error}") from None
         kind = fields.pop("kind", "")
         ended = kind == "end"
@@ -141,6 +151,8 @@ class _Body(io.RawIOBase):
         self._stream = stream
         self._left = size
         self._digest = digest
+        self.taken = 0
+        """How many bytes were read."""
 
     def readable(self) -> bool:
         """It can be read."""
@@ -150,13 +162,15 @@ class _Body(io.RawIOBase):
         """Return the next bytes."""
         data = self._stream.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
+        self.taken += len(data)
         self._digest.update(data)
         return data
 
 
 def _split(body: _Body, file: Path) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=2**27)
-    number, held = 0, b""
+    number, unpacked, length = 0, 0, 0
+    held: list[bytes] = []
     source: Any = body  # a RawIOBase is all that it needs
     reader = decompressor.stream_reader(source, read_across_frames=True)
     while True:
@@ -170,13 +184,22 @@ def _split(body: _Body, file: Path) -> Iterator[bytes]:
             ) from None
         if not block:
             break
-        *lines, held = (held + block).split(b"\n")
+        unpacked += len(block)
+        if unpacked > body.taken * MOST_TIMES + _FREE_BYTES:
+            raise DamagedFile(
+                f"{file}, line {number + 1}: {body.taken:,} bytes unpack to more than"
+                f" {unpacked - len(block):,}, which no export does"
+            )
+        *lines, rest = block.split(b"\n")
         for line in lines:
             number += 1
-            yield line
-        if len(held) > LONGEST_LINE:
+            yield b"".join([*held, line])
+            held, length = [], 0
+        held.append(rest)
+        length += len(rest)
+        if length > LONGEST_LINE:
             raise DamagedFile(f"{file}, line {number + 1}: longer than any line that is written")
     while body.read(_BLOCK):
         pass
-    if held:
+    if length:
         raise DamagedFile(f"{file} is truncated: it breaks off in line {number + 1}")

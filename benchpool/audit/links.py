@@ -20,12 +20,16 @@ from benchpool.ao.message import (
 )
 from benchpool.ao.signers import from_base64url
 from benchpool.ao.wire import (
+    MESSAGE,
+    NOTICE,
     PROCESS,
     SCHEDULER_KEY_FACT,
     SIGNED_FACT,
     Wire,
+    content_mark,
     data_of,
     kept_assignment,
+    mark_of,
 )
 from benchpool.errors import DataItemError
 from benchpool.store import Store
@@ -121,13 +125,27 @@ class Links:
         head = None if self._wire is None else self._store.item_head(message.id)
         if self._wire is not None and head is not None:
             self.signatures += 1
-            return wrong_item(message, head, self._wire)
+            return wrong_item(message, head, self._wire) or self._wrong_mark(message, head)
         digest = content_digest(message, "" if message.type == PROCESS else message.target)
         if encode_id(digest) == message.id:
             self.digest = digest
         elif not self._is_copy(message):
             return f"its contents do not hash to its id {message.id}"
         return None
+
+    def _wrong_mark(self, message: Message, head: bytes) -> str | None:
+        """Compare what a signed message is found by with what it says."""
+        if message.process != message.target:
+            return None  # it is that of the message where it came first
+        assert self._wire is not None, "only a network with signed messages has marks"
+        item = decode(head + data_of(message))
+        said, mark = self._wire.read(item), self._store.item_mark(message.id)
+        if item.address == self._wire.messenger:
+            kinds = (PROCESS,) if said.type == PROCESS else (MESSAGE, NOTICE)
+            right = {mark_of(kind, said.sender, said.reference) for kind in kinds}
+        else:
+            right = {"", content_mark(item)} if "From-Process" in said.tags else {""}
+        return None if mark in right else f"it is marked {mark[:80]!r}, which it does not say"
 
     def _wrong_assignment(self, message: Message) -> str | None:
         """Verify what the scheduler signed, and note the id that the next link follows from."""

@@ -23,6 +23,7 @@ from benchpool.ao.message import (
 from benchpool.audit.causes import Causes, missing
 from benchpool.audit.links import Links
 from benchpool.audit.old_logs import OldLog, was_ended
+from benchpool.audit.registers import wrong_registers
 from benchpool.audit.replay_host import ReplayHost
 from benchpool.audit.replay_report import Difference, Folded, Replay, compare
 from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
@@ -31,9 +32,12 @@ from benchpool.errors import (
     ReplayDivergence,
     UnknownProcess,
 )
+from benchpool.extensions.kept_states import misfit_of, read_databases
 from benchpool.extensions.outside import OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
+from benchpool.store.connections import check_integrity
+from benchpool.store.facts import altered_fact
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.folding import fold, out_of_time
@@ -53,6 +57,7 @@ class Replayer:
         data: data transactions that the processes read.
         registry: their modules.
         kept: what is kept of their states, to compare with.
+        rest: says what is wrong beside the logs; asked last.
         host: the extensions of the fresh processes; by default private databases in memory.
         limits: those of the network that wrote the log.
     """
@@ -64,11 +69,13 @@ class Replayer:
         *,
         registry: Registry | None = None,
         kept: KeptHashes = lambda _process: None,
+        rest: Callable[[], str | None] = lambda: None,
         host: ReplayHost | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._kept = kept
+        self._rest = rest
         self._host = host or ReplayHost(data, None)
         self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
         self._limits = limits
@@ -251,7 +258,8 @@ class Replayer:
             if kept is not None and not folded.compared and info.id not in self._waiting:
                 what = "a state is kept of a position that its log does not reach"
                 return Difference(info.id, name, kept.position, folded.nonce, "", what)
-        return None
+        what_else = self._rest()
+        return None if what_else is None else Difference("", "", -1, -1, "", what_else)
 
     def _difference(self, line: Line, what: str) -> Difference:
         message = _read(decode_message, line.message)
@@ -282,11 +290,20 @@ def replay_home(
     Raises: StoreError if there is no home, or it is damaged; UnknownProcess.
     """
     with open_run(folder) as run:
+        if verify:
+            for path in (run.home.database, *run.home.private().values()):
+                check_integrity(path)
+            what = altered_fact(run.store)  # a replay goes by them
+            if what is not None:
+                return Replay(verified=True, difference=Difference("", "", -1, -1, "", what))
         replayer = Replayer(
             run.store,
             run.data,
             registry=registry,
             kept=kept_in(run.home, run.store),
+            rest=lambda: (
+                wrong_registers(run.store) or misfit_of(run.store, read_databases(run.home))
+            ),
             limits=limits or find_limits(folder),
         )
         try:

@@ -18,6 +18,7 @@ class Difference(NamedTuple):
     """Where a replay and the record part."""
 
     process: str
+    """Empty if it is no log that is at fault."""
     name: str
     """The name of the process or wallet, or an empty text."""
     position: int
@@ -28,6 +29,8 @@ class Difference(NamedTuple):
     what: str
 
     def __str__(self) -> str:
+        if not self.process:
+            return self.what
         named = f"{self.name} ({self.process})" if self.name else self.process
         nonce = f"nonce {self.nonce}, " if self.nonce >= 0 else ""
         return f"{named}, {nonce}position {self.position}: {self.what}"

@@ -12,6 +12,7 @@ import typer.core
 
 from benchpool.cli import (
     audit,
+    backup,
     clock,
     data,
     demo,
@@ -139,6 +140,9 @@ app.command("replay")(replay.replay)
 app.command("audit")(audit.audit)
 app.command("export")(portable.export)
 app.command("import")(portable.import_)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("rebuild")(backup.rebuild)
 app.command("fuzz")(fuzz.fuzz)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from benchpool.audit.replay_report import Folded, Replay
 
 
-_VERIFY_A_COPY = "verify a copy: benchpool export run.jsonl.zst, and import it to another home"
+_VERIFY_A_COPY = (
+    "verify a copy: benchpool backup copy.tar, and benchpool restore copy.tar --home copy --verify"
+)
 
 
 def replay(

@@ -8,15 +8,18 @@ otherwise write a second time.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     Column,
     Integer,
     LargeBinary,
     MetaData,
+    String,
     Table,
     create_engine,
     delete,
@@ -24,12 +27,14 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from benchpool.errors import StoreError
 from benchpool.extensions.base import Extension
 from benchpool.store import Checkpoint
-from benchpool.store.connections import connect, prepare_connections
+from benchpool.store.connections import connect, damaged, prepare_connections
 
 _own = MetaData()
 _checkpoint = Table(
@@ -37,6 +42,8 @@ _checkpoint = Table(
     _own,
     Column("position", Integer, primary_key=True),
     Column("memory", LargeBinary, nullable=False),
+    # What binds it to its log; databases of an older benchpool have none.
+    Column("link", String, nullable=False, server_default=""),
 )
 _results = Table(
     "benchpool_results",
@@ -64,18 +71,43 @@ class Database(Extension):
             )
             prepare_connections(self._engine)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = connect(path, read_only=read_only)
-        self._connection = self._engine.connect()
+        self._read_only = read_only
         self._session: Session | None = None
         self.dirty = False
+        try:
+            self._connection = self._engine.connect()
+        except DBAPIError as error:
+            self._engine.dispose()
+            raise StoreError(damaged(path or Path(), error.orig or error)) from error
         if not read_only:
             try:
-                _own.create_all(self._connection)
-                self._connection.commit()
+                self._make_own_tables()
             except BaseException:
                 self.close()  # else its lock would outlive it
                 raise
+
+    def _make_own_tables(self) -> None:
+        _own.create_all(self._connection)
+        columns = inspect(self._connection).get_columns(_checkpoint.name)
+        if "link" not in {column["name"] for column in columns}:
+            self._connection.exec_driver_sql(
+                "ALTER TABLE benchpool_checkpoint ADD COLUMN link VARCHAR NOT NULL DEFAULT ''"
+            )
+        self._connection.commit()
+
+    def go_on_in_memory(self) -> None:
+        """Leave the file as it is, if it is only read: what is written stays in memory."""
+        if not self._read_only:
+            return
+        copy = sqlite3.connect(":memory:", check_same_thread=False)
+        driver: Any = self._connection.connection.driver_connection
+        driver.backup(copy)
+        self.close()
+        self._engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        prepare_connections(self._engine)
+        self._connection = self._engine.connect()
+        self._read_only, self.path = False, None
 
     @property
     def session(self) -> Session:
@@ -117,9 +149,7 @@ class Database(Extension):
         if not self._connection.in_transaction():
             self._connection.begin()
         self._connection.execute(delete(_checkpoint))
-        self._connection.execute(
-            insert(_checkpoint), {"position": checkpoint.position, "memory": checkpoint.memory}
-        )
+        self._connection.execute(insert(_checkpoint), checkpoint._asdict())
         self._connection.execute(delete(_results))
         rows = [{"position": position, "result": result} for position, result in results]
         if rows:
@@ -131,10 +161,12 @@ class Database(Extension):
         """Return the checkpoint, and the results that came with it, by position."""
         if not inspect(self._connection).has_table(_checkpoint.name):
             return None, {}
-        row = self._connection.execute(select(_checkpoint)).first()
+        row = self._connection.exec_driver_sql("SELECT * FROM benchpool_checkpoint").first()
         results = {row.position: row.result for row in self._connection.execute(select(_results))}
         self._connection.rollback()
-        return (None if row is None else Checkpoint(row.position, row.memory)), results
+        if row is None:
+            return None, results
+        return Checkpoint(row.position, row.memory, getattr(row, "link", "")), results
 
     def digests(self) -> dict[str, str]:
         """Hash the rows of each of the process's tables: table name -> SHA-256."""

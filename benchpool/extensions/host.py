@@ -73,5 +73,10 @@ class ExtensionHost:
             return Modules(self._registry, recorder)
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
-        path = self._folder / f"{process}.sqlite" if kept and self._folder is not None else None
-        return Database(path, read_only=self._read_only)
+        if not kept or self._folder is None:
+            return Database(None)
+        path = self._folder / f"{process}.sqlite"
+        if self._read_only:
+            return Database(path if path.exists() else None, read_only=path.exists())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return Database(path)

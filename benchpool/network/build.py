@@ -10,6 +10,7 @@ from typing import Self
 
 from benchpool.ao.clock import Clock
 from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.kept_states import open_checked
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
@@ -22,7 +23,7 @@ from benchpool.network.timeline import Timeline
 from benchpool.network.unit_keys import UnitKeys
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore
-from benchpool.store.home import Home, open_home
+from benchpool.store.home import Home
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick
 from benchpool.units.limits import Limits, find_limits
@@ -63,7 +64,7 @@ class Parts:
         self.registry = registry or Registry()
         self._read_only = read_only
         self._lock = RLock()
-        self.store = open_home(self.home, read_only=read_only)
+        self.store = open_checked(self.home, read_only=read_only)
         try:
             if not read_only:
                 note_old_positions(self.store)

@@ -61,6 +61,8 @@ class Checkpoint(NamedTuple):
 
     position: int
     memory: bytes
+    link: str = ""
+    """What binds it to the log that it was made of, see `link_at`; empty in the log's own file."""
 
 
 class WriteFailure:
@@ -119,8 +121,21 @@ class Store(Protocol):
         """Make everything since the last commit durable, all of it or nothing, with the time."""
         ...
 
-    def last_scheduled(self, process: str) -> Message | None:
-        """Return the newest message of a log that has a nonce of its own (cron ticks have none)."""
+    def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
+        """Return the newest message of a log that has a nonce of its own (cron ticks have none).
+
+        Args:
+            process: whose log.
+            until: the last position that counts; None is the end of the log.
+        """
+        ...
+
+    def end(self) -> int:
+        """Return the sequence of the newest entry of all logs, 0 if there is none."""
+        ...
+
+    def newest(self) -> Message | None:
+        """Return the newest message of all logs."""
         ...
 
     def last_position(self, process: str) -> int:
@@ -246,12 +261,20 @@ class Store(Protocol):
         """Return a fact about the network itself."""
         ...
 
+    def facts(self) -> dict[str, str]:
+        """Return all facts about the network itself."""
+        ...
+
     def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the process's last one."""
         ...
 
     def checkpoint(self, process: str) -> Checkpoint | None:
         """Return the process's last checkpoint."""
+        ...
+
+    def checkpointed(self) -> dict[str, int]:
+        """Return the positions of the checkpoints that there are, by process."""
         ...
 
     def interrupt_when(self, over: Callable[[], bool]) -> None:
@@ -265,3 +288,18 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of the files. What was not committed is lost."""
         ...
+
+
+def link_at(store: Store, process: str, position: int) -> str | None:
+    """Return what a log says up to a position in one text; None if it does not reach so far.
+
+    The hash chain leaves cron ticks out, and the newest message: both ids are told beside it.
+    """
+    if position < 0:
+        return ""
+    for entry in store.entries(process, after=position - 1, limit=1):
+        message = entry.message
+        last = store.last_scheduled(process, position) if message.cron else message
+        chain = "" if last is None else f"{last.hash_chain} {last.id}"
+        return f"{chain} {message.id}" if message.cron else chain
+    return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -18,6 +21,7 @@ from benchpool.errors import StoreError
 from benchpool.store.base import WriteFailure
 from benchpool.store.migrations import open_schema
 
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _STEPS = 20_000
 """Of SQLite's machine, between two looks at whether a read is to end: a millisecond or less."""
 
@@ -33,19 +37,93 @@ def sqlite_uri(path: Path, *, read_only: bool = False) -> str:
     return f"file:{quote(str(path.absolute()))}{'?immutable=1' if sealed else ''}"
 
 
+def open_sqlite(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a SQLite file; one that is only read may lie where nothing can be written.
+
+    Raises: sqlite3.Error; OSError.
+    """
+    beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+    if not read_only or os.access(path.parent, os.W_OK):
+        return _open(path, sqlite_uri(path))
+    if [each.exists() for each in beside] != [True, False]:
+        return _open(path, sqlite_uri(path, read_only=True))
+    # A log without its index, which SQLite would have to write: both are read from a copy, which
+    # is there as long as it is open.
+    with tempfile.TemporaryDirectory(prefix="benchpool-") as folder:
+        for each in (path, beside[0]):
+            shutil.copyfile(each, Path(folder, each.name))
+        connection = _open(path, sqlite_uri(Path(folder, path.name)))
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return connection
+
+
+def _open(path: Path, uri: str) -> sqlite3.Connection:
+    if path.is_dir():
+        raise sqlite3.OperationalError("it is a folder")
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
 def connect(path: Path, *, read_only: bool = False) -> Engine:
     """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
 
     SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
     """
-    uri = sqlite_uri(path, read_only=read_only)  # SQLAlchemy's own addresses cannot quote a path
     engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
+        "sqlite://",  # its own addresses cannot quote a path
+        creator=lambda: open_sqlite(path, read_only=read_only),
         poolclass=QueuePool,
     )
     prepare_connections(engine, read_only=read_only)
+
+    @event.listens_for(engine, "handle_error")
+    def _tell(context: ExceptionContext) -> None:
+        if is_damage(context.original_exception):
+            raise StoreError(
+                damaged(path, context.original_exception)
+            ) from context.sqlalchemy_exception
+
     return engine
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite file as it is at one moment; others may be writing to it.
+
+    Raises: StoreError if it is damaged, or the copy cannot be written.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        with (
+            closing(open_sqlite(source, read_only=True)) as original,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            original.execute("PRAGMA busy_timeout=10000")
+            original.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # nothing of it lies beside it
+    except sqlite3.Error as error:
+        said = damaged(source, error) if is_damage(error) else f"{source} cannot be copied: {error}"
+        raise StoreError(said) from error
+
+
+def check_integrity(path: Path) -> None:
+    """Accept a SQLite file that is whole. Raises: StoreError."""
+    try:
+        with closing(open_sqlite(path, read_only=True)) as connection:
+            connection.execute("PRAGMA query_only=ON")
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(damaged(path, error)) from error
+    if found != "ok":
+        raise StoreError(damaged(path, found))
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether a file is at fault that SQLite reads."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+def damaged(path: Path, error: object) -> str:
+    """Say that a file of a home is damaged, and what to do."""
+    return f"{path} is damaged: {error}; restore the home from a backup"
 
 
 def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
@@ -103,13 +181,18 @@ class SqliteFile:
     def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """Read by the driver's own cursor: Core's takes three times as long for a row.
 
-        Raises: StoreError if a write has failed; sqlite3.Error.
+        Raises: StoreError if a write has failed, or the file is damaged; sqlite3.Error.
         """
         connection = self._connection
         if not connection.in_transaction():
             connection.begin()
         driver: Any = connection.connection.driver_connection
-        cursor: sqlite3.Cursor = driver.execute(query, values)
+        try:
+            cursor: sqlite3.Cursor = driver.execute(query, values)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise StoreError(damaged(self.path, error)) from error
+            raise
         return cursor
 
     def interrupt_when(self, over: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,15 @@ from typing import IO, NamedTuple
 
 from benchpool.errors import HomeLocked, StoreError
 from benchpool.store import DataStore, Store
+from benchpool.store.facts import check_forms
 from benchpool.store.opening import open_store
 
 DEFAULT_HOME = Path(".benchpool")
 LOCK_WAIT_S = 5.0
+_BESIDE = ("-journal", "-wal", "-shm")
+"""What SQLite lays beside a file."""
+OWN_FILES = ("limits.toml", "commitments.json")
+"""What users and their commands lay into a home."""
 _OWN_NAMES = {"answers", "data", "databases", "limits.toml", "lock", "server.json"}
 """What a home may hold before its network: settings, and what a start that was ended left."""
 
@@ -36,8 +42,15 @@ class Home:
         self._lock: IO[str] | None = None
 
     def exists(self) -> bool:
-        """Tell whether a network lives here."""
-        return self.database.exists()
+        """Tell whether a network lives here: a start that was ended may leave an empty file."""
+        try:
+            return self.database.stat().st_size > 0
+        except OSError:
+            return False
+
+    def private(self) -> dict[str, Path]:
+        """Return the private databases, by process."""
+        return {path.stem: path for path in sorted(self.databases.glob("*.sqlite"))}
 
     def require(self) -> None:
         """Accept a folder in which a network lives. Raises: StoreError that says how to make one.
@@ -59,6 +72,8 @@ class Home:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             foreign = {path.name for path in self.folder.iterdir()} - _OWN_NAMES
+            if self.database.exists():  # a start may have ended before anything was in it
+                foreign -= {f"{self.database.name}{end}" for end in ("", *_BESIDE)}
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made a home: {error.strerror}") from error
         if foreign and not self.exists():
@@ -135,11 +150,35 @@ def open_home(home: Home | None, *, read_only: bool) -> Store:
         home.require()
     try:
         if not read_only:
+            _refuse_lost(home)
             home.protect()
-        return open_store(home.database, read_only=read_only)
+        store = open_store(home.database, read_only=read_only)
     except BaseException:
         home.unlock()
         raise
+    try:
+        check_forms(home.folder, store)
+    except BaseException:
+        store.close()
+        home.unlock()
+        raise
+    return store
+
+
+def _refuse_lost(home: Home) -> None:
+    """Accept a home that has a log, or nothing yet that could have come of one.
+
+    A private database is made when its process evaluates its first message, long after the log.
+
+    Raises: StoreError.
+    """
+    kept = [process for process, path in home.private().items() if path.stat().st_size]
+    if not kept or (home.exists() and not is_empty(home.database)):
+        return
+    raise StoreError(
+        f"{home.database} is gone or empty, and the private database of process {kept[0]} is still"
+        " there; restore the home from a backup, or name a new folder with --home"
+    )
 
 
 class OpenHome(NamedTuple):
@@ -159,6 +198,21 @@ def open_run(folder: Path) -> Iterator[OpenHome]:
         yield OpenHome(home, store, DataStore(home.data))
     finally:
         store.close()
+
+
+def is_empty(database: Path) -> bool:
+    """Tell whether a SQLite file holds no table; False if it cannot be read."""
+    from benchpool.store.connections import open_sqlite  # noqa: PLC0415 - slow to import
+
+    try:
+        connection = open_sqlite(database)
+        try:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return False
+    return bool(tables == 0)
 
 
 def find_home(given: Path | None = None) -> Path:

@@ -80,9 +80,20 @@ class MemoryStore:
         self.failure.check()
         self._facts["clock"] = str(now_ms)
 
-    def last_scheduled(self, process: str) -> Message | None:
+    def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
         """See `Store`."""
-        return self._last_scheduled.get(process)
+        if until is None:
+            return self._last_scheduled.get(process)
+        read = map(decode_message, reversed(self._messages.get(process, [])[: until + 1]))
+        return next((message for message in read if not message.cron), None)
+
+    def newest(self) -> Message | None:
+        """See `Store`."""
+        return decode_message(self._messages[self._order[-1]][-1]) if self._order else None
+
+    def end(self) -> int:
+        """See `Store`."""
+        return len(self._order)
 
     def last_position(self, process: str) -> int:
         """See `Store`."""
@@ -239,6 +250,10 @@ class MemoryStore:
         """See `Store`."""
         return self._facts.get(name)
 
+    def facts(self) -> dict[str, str]:
+        """See `Store`."""
+        return dict(self._facts)
+
     def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
         """See `Store`."""
         self._checkpoints[process] = checkpoint
@@ -246,6 +261,10 @@ class MemoryStore:
     def checkpoint(self, process: str) -> Checkpoint | None:
         """See `Store`."""
         return self._checkpoints.get(process)
+
+    def checkpointed(self) -> dict[str, int]:
+        """See `Store`."""
+        return {process: made.position for process, made in self._checkpoints.items()}
 
     def interrupt_when(self, over: Callable[[], bool]) -> None:
         """See `Store`."""

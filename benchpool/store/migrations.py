@@ -18,6 +18,7 @@ from benchpool.errors import SchemaMismatch, StoreError
 from benchpool.store import schema
 
 VERSION_FACT: Final = "schema_version"
+_DIGITS: Final = 10
 
 
 class Migration(NamedTuple):
@@ -35,13 +36,16 @@ def open_schema(connection: Connection, path: Path, *, read_only: bool) -> None:
         SchemaMismatch: written by a newer benchpool, or older and opened to be read only.
         StoreError: a change failed; the home is as it was before that change.
     """
-    version = read_version(connection, path)
-    if version is None and not read_only:
+    tables = _tables(connection)
+    if not tables:
+        if read_only:
+            raise StoreError(f"{path} is empty: no network was made in it yet, or all is lost")
         schema.metadata.create_all(connection)
         _record(connection, schema.SCHEMA_VERSION)
         connection.commit()
         return
-    if version is None or version > schema.SCHEMA_VERSION:
+    version = read_version(connection, path)
+    if version > schema.SCHEMA_VERSION:
         raise SchemaMismatch(
             f"{path} has the form of version {version}, and this benchpool reads up to version"
             f" {schema.SCHEMA_VERSION}; open it with the benchpool that wrote it, or a newer one"
@@ -54,21 +58,30 @@ def open_schema(connection: Connection, path: Path, *, read_only: bool) -> None:
                 " 'benchpool wallet new NAME', to bring it up to date"
             )
         migrate(connection, path, version, MIGRATIONS)
+    elif lost := schema.metadata.tables.keys() - tables:
+        raise StoreError(
+            f"{path} is damaged: table {min(lost)} is gone; restore the home from a backup"
+        )
 
 
-def read_version(connection: Connection, path: Path) -> int | None:
-    """Return the version of a home's form; None if there is none yet. Raises: SchemaMismatch."""
-    tables = connection.scalar(
-        text("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'facts'")
-    )
-    if not tables:
-        return None
-    version = connection.scalar(
-        text("SELECT value FROM facts WHERE name = :name"), {"name": VERSION_FACT}
-    )
-    if version is not None and not (str(version).isascii() and str(version).isdigit()):
-        raise SchemaMismatch(f"{path} has the form of version {str(version)[:40]!a}, which is none")
-    return None if version is None else int(version)
+def _tables(connection: Connection) -> set[str]:
+    names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+    return set(names.scalars())
+
+
+def read_version(connection: Connection, path: Path) -> int:
+    """Return the version of a home's form. Raises: SchemaMismatch if it says none."""
+    version = None
+    if "facts" in _tables(connection):
+        query = text("SELECT value FROM facts WHERE name = :name")
+        version = connection.scalar(query, {"name": VERSION_FACT})
+    shown = str(version)
+    if not (shown.isascii() and shown.isdigit() and len(shown) < _DIGITS):
+        raise SchemaMismatch(
+            f"{path} has the form of version {shown[:40]!a}, which is none; restore the home from"
+            " a backup"
+        )
+    return int(shown)
 
 
 def migrate(

@@ -11,26 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from benchpool.ao.ids import id_key, id_keys, is_id
 from benchpool.ao.message import (
     Message,
-    ProcessInfo,
     Result,
     decode_message,
     decode_result,
     encode,
     encode_result,
 )
-from benchpool.ao.tags import Tags
-from benchpool.ao.wallet import Wallet
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Checkpoint, Line, LogEntry, OnDamage, Search, ignore
+from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Search, ignore
+from benchpool.store.registers import Registers
 from benchpool.store.search import search
 from benchpool.store.signed import SignedItems
 
@@ -41,7 +37,7 @@ _INSERT = (
 )
 
 
-class SqliteStore(SignedItems):
+class SqliteStore(SignedItems, Registers):
     """A home's log and registers.
 
     Raises:
@@ -56,8 +52,6 @@ class SqliteStore(SignedItems):
         self._fresh_ids: dict[str, tuple[tuple[str, int], ...]] = {}
         """Where each message is among the fresh ones, so that to look for it writes nothing."""
         self._late: list[dict[str, Any]] = []
-        self._infos: dict[str, ProcessInfo] = {}
-        """The facts of processes, which never change, as far as they were asked for."""
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
         super().__init__(path, read_only=read_only)
@@ -94,7 +88,7 @@ class SqliteStore(SignedItems):
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
         self._flush()
-        self.set_fact("clock", str(now_ms))
+        self._keep_facts(now_ms, self.end())
         with self._writing() as connection:
             connection.commit()
         self._flushed = 0
@@ -117,12 +111,13 @@ class SqliteStore(SignedItems):
                     self._late.clear()
         super()._flush()
 
-    def last_scheduled(self, process: str) -> Message | None:
+    def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
         """See `Store`."""
         self._flush()
+        before = [] if until is None else [schema.log.c.position <= until]
         raw = self._connection.scalar(
             select(schema.log.c.message)
-            .where(schema.log.c.process == process, schema.log.c.cron.is_(False))
+            .where(schema.log.c.process == process, schema.log.c.cron.is_(False), *before)
             .order_by(schema.log.c.position.desc())
             .limit(1)
         )
@@ -135,6 +130,19 @@ class SqliteStore(SignedItems):
             select(func.max(schema.log.c.position)).where(schema.log.c.process == process)
         )
         return -1 if last is None else int(last)
+
+    def newest(self) -> Message | None:
+        """See `Store`."""
+        self._flush()
+        raw = self._connection.scalar(
+            select(schema.log.c.message).order_by(schema.log.c.sequence.desc()).limit(1)
+        )
+        return None if raw is None else decode_message(raw)
+
+    def end(self) -> int:
+        """See `Store`."""
+        self._flush()
+        return int(self._connection.scalar(select(func.max(schema.log.c.sequence))) or 0)
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
@@ -224,113 +232,6 @@ class SqliteStore(SignedItems):
         self._flush()
         return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
 
-    def add_process(self, info: ProcessInfo) -> None:
-        """See `Store`."""
-        with self._writing() as connection:
-            connection.execute(
-                insert(schema.processes),
-                {
-                    "order": info.order,
-                    "id": info.id,
-                    "module": info.module,
-                    "owner": info.owner,
-                    "tags": msgspec.msgpack.encode(info.tags.pairs),
-                    "created_ms": info.created_ms,
-                    "created_height": info.created_height,
-                },
-            )
-
-    def process(self, process_id: str) -> ProcessInfo | None:
-        """See `Store`."""
-        known = self._infos.get(process_id)
-        if known is None:
-            row = self._connection.execute(
-                select(schema.processes).where(schema.processes.c.id == process_id)
-            ).first()
-            if row is None:
-                return None
-            known = self._infos[process_id] = _info(row._mapping)
-        return known
-
-    def processes(self) -> list[ProcessInfo]:
-        """See `Store`."""
-        rows = self._connection.execute(select(schema.processes).order_by(schema.processes.c.order))
-        return [_info(row) for row in rows.mappings()]
-
-    def set_name(self, name: str, identity: str) -> None:
-        """See `Store`."""
-        statement = upsert(schema.names).values(name=name, identity=identity)
-        with self._writing() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(["name"], set_={"identity": identity})
-            )
-
-    def remove_name(self, name: str) -> None:
-        """See `Store`."""
-        with self._writing() as connection:
-            connection.execute(delete(schema.names).where(schema.names.c.name == name))
-
-    def names(self) -> dict[str, str]:
-        """See `Store`."""
-        rows = self._connection.execute(select(schema.names.c.name, schema.names.c.identity))
-        return {row.name: row.identity for row in rows}
-
-    def add_wallet(self, wallet: Wallet) -> None:
-        """See `Store`."""
-        with self._writing() as connection:
-            connection.execute(
-                insert(schema.wallets),
-                {
-                    "name": wallet.name,
-                    "address": wallet.address,
-                    "secret": wallet.secret,
-                    "kind": wallet.kind,
-                },
-            )
-
-    def wallets(self) -> list[Wallet]:
-        """See `Store`."""
-        rows = self._connection.execute(
-            select(schema.wallets).order_by(schema.wallets.c.order)
-        ).mappings()
-        return [Wallet(row["name"], row["address"], row["secret"], row["kind"]) for row in rows]
-
-    def set_fact(self, name: str, value: str) -> None:
-        """See `Store`."""
-        with self._writing() as connection:
-            connection.execute(_SET_FACT, {"name": name, "value": value})
-
-    def fact(self, name: str) -> str | None:
-        """See `Store`."""
-        try:
-            return self._connection.scalar(
-                select(schema.facts.c.value).where(schema.facts.c.name == name)
-            )
-        except DBAPIError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.orig}") from error
-
-    def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
-        """See `Store`."""
-        statement = upsert(schema.checkpoints).values(
-            process=process, position=checkpoint.position, memory=checkpoint.memory
-        )
-        with self._writing() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(
-                    ["process"],
-                    set_={"position": checkpoint.position, "memory": checkpoint.memory},
-                )
-            )
-
-    def checkpoint(self, process: str) -> Checkpoint | None:
-        """See `Store`."""
-        row = self._connection.execute(
-            select(schema.checkpoints.c.position, schema.checkpoints.c.memory).where(
-                schema.checkpoints.c.process == process
-            )
-        ).first()
-        return None if row is None else Checkpoint(*row)
-
     def refresh(self) -> None:
         """See `Store`."""
         self._connection.rollback()
@@ -349,23 +250,7 @@ _FIND = (
 )
 _FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
 _FIND_BEGINNING = _FIND.replace("= :key", "BETWEEN :least AND :most")
-_SET_FACT = text(
-    "INSERT INTO facts (name, value) VALUES (:name, :value)"
-    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
 
 
 def _entry(message: bytes, result: bytes | None) -> LogEntry:
     return LogEntry(decode_message(message), decode_result(result) if result else None)
-
-
-def _info(row: Any) -> ProcessInfo:
-    return ProcessInfo(
-        id=row["id"],
-        module=row["module"],
-        owner=row["owner"],
-        tags=Tags([(name, value) for name, value in msgspec.msgpack.decode(row["tags"])]),
-        created_ms=row["created_ms"],
-        created_height=row["created_height"],
-        order=row["order"],
-    )

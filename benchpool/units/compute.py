@@ -15,6 +15,7 @@ from benchpool.ao.tags import NO_TAGS
 from benchpool.errors import HandlerError, LimitExceeded, UnknownModule, UnknownProcess
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
+from benchpool.extensions.kept_states import note_databases
 from benchpool.extensions.outside import old_positions
 from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
@@ -22,6 +23,7 @@ from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
 from benchpool.units.folding import Instance, fold, out_of_time
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
+from benchpool.units.taking_up import fold_log, save_database, take_up
 
 if TYPE_CHECKING:
     from benchpool.extensions.database import Database
@@ -112,7 +114,7 @@ class ComputeUnit:
                 f" show it at that time, more than {PAST_MESSAGES:,}"
             )
         if behind > 0:
-            self._fold_log(instance, behind)
+            fold_log(self._store, instance, behind)
         return instance
 
     # -- evaluating --------------------------------------------------------------------------
@@ -167,7 +169,9 @@ class ComputeUnit:
 
     def _evaluate(self, instance: Instance, message: Message, watch: Watch | None) -> Result:
         if instance.adopted and message.position in instance.adopted:
-            return decode_result(instance.adopted.pop(message.position))
+            kept = instance.adopted.pop(message.position)
+            instance.fresh.append((message.position, kept))  # the log may still lose it
+            return decode_result(kept)
         result = fold(instance, message, watch=watch, limits=self._limits)
         self._note(instance, message, result)
         return result
@@ -261,11 +265,12 @@ class ComputeUnit:
         Their messages must be committed in the log before, and their results after. Those that are
         busy evaluating are left for later.
         """
+        saved = set()
         for process_id, instance in list(self._instances.items()):
             if instance.database is not None and instance.fresh and process_id not in busy:
-                checkpoint = Checkpoint(instance.position, instance.process.dump())
-                instance.database.save(checkpoint, instance.fresh)
-                instance.fresh.clear()
+                save_database(self._store, instance, instance.database)
+                saved.add(process_id)
+        note_databases(self._store, saved)
 
     def checkpoint(self, busy: Collection[str] = (), *, all_processes: bool = False) -> None:
         """Write checkpoints of the processes that went far since their last one, or of all.
@@ -323,32 +328,9 @@ class ComputeUnit:
 
     def _load_from_log(self, process_id: str) -> Instance:
         instance = self.fresh_instance(process_id)
-        if instance.database is not None:
-            checkpoint, results = instance.database.saved()
-        else:
-            checkpoint, results = self._store.checkpoint(process_id), {}
-        if checkpoint is not None:
-            instance.process.load(checkpoint.memory)
-            instance.position = instance.saved_position = checkpoint.position
-            instance.memory_bytes = len(checkpoint.memory)
-        instance.adopted = {
-            position: result
-            for position, result in results.items()
-            if self._lacks_result(process_id, position)
-        }
-        self._fold_log(instance)
+        take_up(self._store, instance)
         self._instances[process_id] = instance
         return instance
-
-    def _fold_log(self, instance: Instance, most: int | None = None) -> None:
-        """Evaluate again what the log holds behind an instance, up to what has no result yet."""
-        log = self._store.entries(instance.process.id, after=instance.position, limit=most)
-        for entry in log:
-            if entry.result is None:
-                break
-            if not entry.result.error:  # a message that failed left no mark
-                fold(instance, entry.message, recorded=entry.result.recorded)
-            instance.position = entry.message.position
 
     def fresh_instance(self, process_id: str) -> Instance:
         """Make a process as it was before its first message. Raises: UnknownProcess."""
@@ -368,10 +350,6 @@ class ComputeUnit:
             setattr(process, name.lower(), extension)
         database = cast("Database | None", built.get("Database"))
         return Instance(process, recorder, tuple(built.values()), database)
-
-    def _lacks_result(self, process_id: str, position: int) -> bool:
-        entries = self._store.entries(process_id, after=position - 1, limit=1)
-        return any(entry.result is None for entry in entries)
 
 
 def _trial(module: str) -> ProcessInfo:

@@ -68,6 +68,15 @@ def test_a_page_does_what_it_says(tmp_path: Path, page: str, least: int):
         Catalogue().find("smollm2-135m")
     except PrerequisiteError as error:
         pytest.skip(str(error))
+    follow(tmp_path, page, least)
+
+
+def test_the_page_on_backups_does_what_it_says(tmp_path: Path):
+    follow(tmp_path, "how-to/back-up-a-home", 4)
+
+
+def follow(tmp_path: Path, page: str, least: int) -> None:
+    """Run every line of a page in a folder, and compare what is shown."""
     (tmp_path / "datasets").mkdir()
     shutil.copy(ROOT / "datasets" / "siqa-sample.jsonl", tmp_path / "datasets")
     steps = console_blocks(ROOT / "docs" / f"{page}.md")

@@ -2,16 +2,21 @@
 
 import io
 import json
+import shutil
 import sqlite3
 import stat
+import tracemalloc
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from libraries import begin, go_on, opened, registry
 from typer.testing import CliRunner
 
+from benchpool.ao.ids import encode_id
 from benchpool.audit.audit import audit_home
 from benchpool.audit.export import export_home, import_file
 from benchpool.audit.hashed_lines import DamagedFile, LineWriter, read_lines
@@ -19,6 +24,7 @@ from benchpool.audit.replay import replay_home
 from benchpool.cli import app
 from benchpool.errors import ConfigError, ReplayDivergence, StoreError
 from benchpool.network import Network
+from benchpool.store import DataStore
 
 
 def log_of(home: Path) -> list[tuple[object, ...]]:
@@ -211,3 +217,192 @@ def test_the_commands(finished: Path, tmp_path: Path):
     run = CliRunner().invoke(app, ["import", file, "--home", str(tmp_path / "other")])
     assert run.exit_code == 1
     assert "truncated" in run.stderr
+
+
+# -- files that want too much ------------------------------------------------------------------
+
+
+def forged(file: Path, lines: list[tuple[str, dict[str, object]]]) -> Path:
+    """Write lines of any kind, whose hashes are right."""
+    with file.open("wb") as out:
+        writer = LineWriter(out)
+        header = {"format": 1, "schema": 1, "seed_digest": "0" * 64, "with_keys": False}
+        writer.write("header", **header)
+        for kind, fields in lines:
+            writer.write(kind, **fields)
+        writer.close()
+    return file
+
+
+def refused(file: Path, why: str) -> None:
+    """Import a file that makes nothing."""
+    before = sorted(path.name for path in file.parent.iterdir())
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreError, match=why):
+            import_file(file, file.parent / "copy")
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
+    assert sorted(path.name for path in file.parent.iterdir()) == before
+
+
+ID = "A" * 43
+MIB = {"base64": "A" * (2**20 // 3 * 4)}
+
+
+@pytest.mark.parametrize("size", [0, 10, 2**20])
+def test_data_has_no_more_bytes_than_it_says(tmp_path: Path, size: int) -> None:
+    lines = [("data", {"id": ID, "size": size, "included": True}), *[("chunk", MIB)] * 200]
+    refused(forged(tmp_path / "f", lines), r"line [34]: .*more bytes than it says")
+
+
+def test_data_has_no_fewer_bytes_than_it_says(tmp_path: Path) -> None:
+    lines = [("data", {"id": ID, "size": 2**40, "included": True}), ("chunk", MIB)]
+    refused(forged(tmp_path / "f", lines), r"bytes less than it says")
+
+
+def test_a_chunk_is_no_longer_than_one_is_written(tmp_path: Path) -> None:
+    chunk = {"base64": "A" * (2**22)}
+    lines = [("data", {"id": ID, "size": 2**40, "included": True}), ("chunk", chunk)]
+    refused(forged(tmp_path / "f", lines), r"more bytes than it says")
+
+
+@pytest.mark.parametrize("name", ["../x", "A" * 42, "", "/" + "A" * 42])
+def test_data_has_an_id(tmp_path: Path, name: str) -> None:
+    lines = [("data", {"id": name, "size": 1, "included": True})]
+    refused(forged(tmp_path / "f", lines), r"no data has id")
+
+
+def bomb(text: bytes, times: int) -> bytes:
+    """Pack a text that is repeated."""
+    packed = io.BytesIO()
+    with zstandard.ZstdCompressor(level=1).stream_writer(packed, closefd=False) as out:
+        for _ in range(times):
+            out.write(text)
+    return packed.getvalue() + bytes(40)
+
+
+@pytest.mark.parametrize("text", [b"x", b"\n", b'{"hash":"', b"[", b"\0"])
+def test_a_bomb_is_refused(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "bomb.zst"
+    file.write_bytes(bomb(text * (2**20 // len(text)), 500))
+    assert file.stat().st_size < 2**17
+    refused(file, r"which no export does|it was changed")
+
+
+def test_chained_lines_that_are_a_bomb_are_refused(tmp_path: Path) -> None:
+    """Every hash is right, and every size is told truly."""
+    writer = LineWriter(io.BytesIO())
+    packed = io.BytesIO()
+    with zstandard.ZstdCompressor(level=3).stream_writer(packed, closefd=False) as out:
+
+        def put(kind: str, **fields: object) -> None:
+            rest = writer.write(kind, **fields)
+            out.write(b'{"hash":"' + writer.hash.encode() + rest + b"\n")
+
+        put("header", format=1, schema=1, seed_digest="0" * 64)
+        put("data", id=ID, size=2**40, included=True)
+        for _ in range(200):
+            put("chunk", **MIB)
+    file = tmp_path / "bomb.zst"
+    file.write_bytes(packed.getvalue() + bytes(40))
+    assert file.stat().st_size < 2**18
+    refused(file, r"line \d+: .* bytes unpack to more than .*, which no export does")
+
+
+def test_what_packs_very_well_can_be_imported(finished: Path, tmp_path: Path) -> None:
+    data = DataStore(finished / "data").put(bytes(15 * 2**20))
+    export_home(finished, tmp_path / "run.zst")
+    import_file(tmp_path / "run.zst", tmp_path / "copy")
+    assert DataStore(tmp_path / "copy" / "data").path(data).stat().st_size == 15 * 2**20
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'"tables":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'"x":"\xff"}',
+        b"1" * 100_000 + b"}",
+        b"null}",
+    ],
+)
+def test_a_line_that_is_no_line(tmp_path: Path, raw: bytes) -> None:
+    rest = b'","kind":"state",' + raw
+    hashed = encode_id(sha256(encode_id(bytes(32)).encode() + rest).digest())
+    line = b'{"hash":"' + hashed.encode() + rest + b"\n"
+    (tmp_path / "f").write_bytes(zstandard.ZstdCompressor().compress(line) + bytes(40))
+    refused(tmp_path / "f", r"line 1")
+
+
+ODD = (*("", "x", -1, 0, 2**70, 1.5, None, True, [], {}, [[1]], ["a", "b"], "\0", "x" * 10_000),)
+KINDS = {
+    "fact": {"name": "clock", "value": "1"},
+    "limits": {"text": ""},
+    "wallet": {"name": "w", "address": ID, "type": "ed25519", "secret": ""},
+    "process": {
+        "id": ID,
+        "module": "WrappedAR",
+        "owner": ID,
+        "tags": [],
+        "created_ms": 1,
+        "created_height": 1,
+        "order": 0,
+    },
+    "name": {"name": "n", "identity": ID},
+    "data": {"id": ID, "size": 1, "included": False},
+    "upload": {"head": "", "data": ID, "size": 1, "timestamp": 1},
+    "entry": {"message": {"id": ID, "process": ID, "target": ID, "owner": ID, "sender": ID}},
+    "state": {"process": ID, "position": 0, "state": "", "tables": {}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_odd_values_are_refused_or_harmless(tmp_path: Path, kind: str) -> None:
+    fields, refusals = KINDS[kind], []
+    places = [(name, None) for name in fields]
+    if kind == "entry":
+        places += [("message", name) for name in (*fields["message"], "tags", "data", "position")]
+    for name, inner in places:
+        for odd in ODD:
+            value = odd if inner is None else {**fields[name], inner: odd}
+            file = forged(tmp_path / "f", [(kind, {**fields, name: value})])
+            try:
+                import_file(file, tmp_path / "copy")
+            except (StoreError, ReplayDivergence, ConfigError) as error:
+                refusals.append(str(error))
+            shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+            assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert refusals
+    assert all(len(said.splitlines()) == 1 for said in refusals)
+
+
+def test_facts_that_no_export_tells(tmp_path: Path) -> None:
+    for name, value in (("seals", "{}"), ("log_end", "7"), ("clock", "x"), ("pushed", "[{},{}]")):
+        file = forged(tmp_path / "f", [("fact", {"name": name, "value": value})])
+        refused(file, r"line 2: no export tells")
+
+
+def test_names_states_and_data_are_no_part_of_the_hash(tmp_path: Path) -> None:
+    """Nor are limits, keys and checkpoints."""
+    with opened(tmp_path / "one") as network:
+        begin(network)
+        go_on(network, 3)
+    plain = export_home(tmp_path / "one", tmp_path / "one.zst").hash
+    home = Path(shutil.copytree(tmp_path / "one", tmp_path / "other"))
+    with opened(home) as network:
+        network.new_wallet("late")
+        network.data.put(b"more")
+        network.timeline.virtual().set(network.clock.now() + 1)
+    (home / "limits.toml").write_text("tags = 255\n")
+    assert export_home(home, tmp_path / "other.zst", with_keys=True).hash == plain
+    for path in (home / "databases").iterdir():
+        path.unlink()
+    with sqlite3.connect(home / "benchpool.sqlite") as connection:
+        connection.execute("DELETE FROM checkpoints")
+        connection.execute("UPDATE names SET name = 'renamed' WHERE name = 'late'")
+    assert export_home(home, tmp_path / "bare.zst").hash == plain
+    import_file(tmp_path / "bare.zst", tmp_path / "copy", registry=registry())
+    assert export_home(tmp_path / "copy", tmp_path / "again.zst").hash == plain

@@ -96,3 +96,44 @@ def test_what_a_killed_writer_left_in_the_write_ahead_log_is_seen(way: str, fini
     command = [*before, sys.executable, "-m", "benchpool", "processes", "--home", str(finished)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert newest in shown
+
+
+MOST = [
+    ["processes"],
+    ["inspect", "SiqaDataset"],
+    ["dryrun", "--target", "SiqaDataset", "--action", "Info"],
+    ["replay", "--verify"],
+    ["audit", "happy"],
+]
+KILLED = """
+import os
+from benchpool.network import Network
+from benchpool.simulation.scripted_engine import ScriptedEngines
+network = Network({home!r}, engine_factory=ScriptedEngines())
+network.advance("1h")
+network.spawn("WrappedAR", name="new")
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("lost", ["nothing", "shm", "folded"])
+@pytest.mark.parametrize("way", [pytest.param("mode", marks=pytest.mark.slow), "file system"])
+def test_a_killed_home_is_verified_where_it_cannot_be_written(
+    way: str, lost: str, finished: Path, tmp_path: Path
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(home=str(finished))], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert list((finished / "databases").glob("*-wal"))
+    for path in finished.rglob("*-shm") if lost == "shm" else ():
+        path.unlink()
+    if lost == "folded":  # the private databases are behind the log
+        for path in (finished / "databases").glob("*-wal"):
+            path.unlink()
+    before = sealed_by(way, finished)
+    for words in [*MOST, ["backup", str(tmp_path / "b.tar")], ["export", str(tmp_path / "e")]]:
+        command = [*before, sys.executable, "-m", "benchpool", *words, "--home", str(finished)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, "error" in done.stderr) == (0, False), (words, done.stderr)
+    restore = ["restore", str(tmp_path / "b.tar"), "--home", str(tmp_path / "copy"), "--verify"]
+    command = [sys.executable, "-m", "benchpool", *restore]
+    subprocess.run(command, capture_output=True, check=True)

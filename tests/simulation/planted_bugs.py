@@ -158,12 +158,10 @@ def _refund_twice(patch: pytest.MonkeyPatch) -> None:
 
 BUGS = {
     "pay before recording": Bug(_pay_before_recording, {"crash equivalence", "replay verifies"}),
-    "database before log": Bug(
-        _database_before_log, {"crash equivalence", "each evaluation counts once"}
-    ),
+    "database before log": Bug(_database_before_log, {"the run ends"}),  # the home is refused
     "drop a retry": Bug(_drop_a_retry, {"every pool is settled"}),
     "count an answer twice": Bug(_count_twice, {"each evaluation counts once"}),
-    "lose a round": Bug(_lose_a_round, {"every message is evaluated"}),
+    "lose a round": Bug(_lose_a_round, {"the run ends"}),
     "forget the counter": Bug(_forget_the_counter, {"crash equivalence"}),
     "double by a transfer to oneself": Bug(_double, {"supply conserved"}),
     "keep what failed": Bug(

@@ -10,6 +10,8 @@ from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.errors import ConfigError, SchemaMismatch, StoreError
 from benchpool.store import Checkpoint, MemoryStore, Search
+from benchpool.store.base import link_at
+from benchpool.store.facts import altered, altered_facts
 from benchpool.store.opening import open_store
 from benchpool.store.sqlite import SqliteStore
 
@@ -301,7 +303,7 @@ def test_another_version_s_file_is_refused(tmp_path, read_only):
 def test_a_file_that_is_no_database_is_refused(tmp_path, read_only):
     path = tmp_path / "s.sqlite"
     path.write_bytes(b"this is no database, but long enough to be asked" * 50)
-    with pytest.raises(StoreError, match="cannot be"):
+    with pytest.raises(StoreError, match=r"damaged|cannot be"):
         SqliteStore(path, read_only=read_only)
 
 
@@ -369,3 +371,64 @@ def test_messages_are_found_by_the_beginning_of_an_id(store):
         begins = ids[7][:length]
         assert set(store.beginning(begins)) == {one for one in ids if one.startswith(begins)}
     assert not list(store.beginning("no id"))
+
+
+def test_the_end_of_all_logs(store):
+    assert (store.end(), store.newest()) == (0, None)
+    store.append(message("a"), mail=False)
+    store.append(message("b", timestamp=5), mail=True)
+    assert store.end() == 2
+    assert store.newest().process == "b"
+
+
+def test_what_was_scheduled_up_to_a_position(store):
+    ticks = {1, 3, 4}
+    for place in range(6):
+        store.append(message(position=place, cron=place in ticks), mail=False)
+    found = [store.last_scheduled("p", place).position for place in range(6)]
+    assert found == [0, 0, 2, 2, 2, 5]
+    assert store.last_scheduled("p").position == 5
+    assert store.last_scheduled("nobody", 3) is None
+
+
+def test_a_position_is_bound_to_what_stands_before_it(store):
+    """Equal ticks differ behind different messages."""
+    for process, chain in (("p", "chain"), ("q", "another")):
+        for place in range(4):
+            tick = {"id": an_id("tick"), "cron": True} if place in {1, 2} else {}
+            given = message(process, place, hash_chain=f"{chain}{place}", **tick)
+            store.append(given, mail=False)
+    links = {(p, place): link_at(store, p, place) for p in "pq" for place in range(4)}
+    assert links["p", 1] == links["p", 2]  # the same tick, and the position is kept beside it
+    assert len(set(links.values())) == 6
+    assert link_at(store, "p", -1) == ""
+    assert link_at(store, "p", 4) is None
+
+
+def test_facts_and_checkpoints_in_all(store):
+    store.set_fact("a", "1")
+    store.add_process(info(0))
+    store.add_checkpoint(info(0).id, Checkpoint(3, b"x"))
+    store.add_checkpoint(info(0).id, Checkpoint(5, b"y"))
+    assert store.facts()["a"] == "1"
+    assert store.checkpointed() == {info(0).id: 5}
+
+
+def test_a_commit_seals_facts_names_and_the_end_of_the_log(tmp_path):
+    store = SqliteStore(tmp_path / "s.sqlite")
+    assert altered(store) is None
+    store.set_fact("sent", "3")
+    store.set_name("ana", an_id("ana"))
+    store.append(message(), mail=False)
+    store.commit(7)
+    assert altered(store) is None
+    store.set_fact("sent", "4")
+    assert altered(store) == "fact 'sent' of its database was changed to '4'"
+    assert altered_facts(store) == ["sent"]
+    store.commit(7)
+    store.set_name("ana", an_id("ben"))
+    assert "names" in altered(store)
+    store.commit(7)
+    store.append(message(position=1), mail=False)
+    assert altered(store) == "its log ends at entry 2, and 1 were committed"
+    store.close()
