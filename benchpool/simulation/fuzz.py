@@ -17,6 +17,7 @@ from benchpool.simulation.generate import make_plan
 from benchpool.simulation.invariants import Evidence, Violation, violations
 from benchpool.simulation.plan import Operation, Plan
 from benchpool.simulation.record import read_record
+from benchpool.simulation.served_life import ServedLife
 
 FAILED_TO_RUN: Final = "the run ends"
 """The invariant that is broken when a run raises what no fault explains."""
@@ -59,18 +60,16 @@ def run_seed(seed: int, *, shrink: bool = True, modules: Registry | None = None)
 
 
 def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
-    """Run a plan twice, interrupted on disk and whole in memory, and check the invariants.
-
-    What was never accepted, and not sent again, is left out of the second run.
-    """
+    """Run a plan twice, interrupted and not, or interrupted elsewhere, and check the invariants."""
     with tempfile.TemporaryDirectory(
         prefix="benchpool-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
     ) as folder:
-        driver = Driver(plan, Path(folder) / "home", modules=modules)
+        kind = ServedLife if plan.served else Driver
+        driver = kind(plan, Path(folder) / "home", modules=modules)
         whole: Driver | None = None
         try:
             network = driver.run()
-            whole = Driver(plan, None, modules=modules, skip=frozenset(driver.given_up))
+            whole = _second(driver, Path(folder) / "second", modules)
             expected = read_record(whole.run())
             evidence = Evidence(
                 plan,
@@ -88,6 +87,23 @@ def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
             if whole is not None:
                 whole.close()
         return Report(plan.seed, found, _counts(driver))
+
+
+def _second(driver: Driver, home: Path, modules: Registry | None) -> Driver:
+    """Make the run that must end as the first one did.
+
+    In virtual time, it is not interrupted at all; what was never accepted, and not sent again, is
+    left out. What is in the lanes of a served network when it ends begins anew with what has come
+    since, so when it ended is a part of what happened. Its second run ends as often, each time as
+    soon as what the first one left is written.
+    """
+    if not driver.plan.served:
+        return Driver(driver.plan, None, modules=modules, skip=frozenset(driver.given_up))
+    operations = tuple(
+        replace(operation, crashes=tuple(driver.crashes.get(place, ())))
+        for place, operation in enumerate(driver.plan.operations)
+    )
+    return ServedLife(replace(driver.plan, operations=operations), home, modules=modules)
 
 
 def _counts(driver: Driver) -> dict[str, int]:

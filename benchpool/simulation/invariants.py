@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
+from benchpool.ao.wire import SignedAssignment
 from benchpool.audit.audit import audit_pool
 from benchpool.audit.overdue import NAME
 from benchpool.audit.recounts import Recounts
@@ -47,7 +48,7 @@ class Evidence:
     plan: Plan
     record: Record
     whole: Record
-    """Of the run of the same plan that was never interrupted."""
+    """Of the run of the same plan that must end like this one."""
     acknowledged: list[tuple[str, str]]
     network: Network
     """At rest, on the home that the run left."""
@@ -110,11 +111,23 @@ def _explained(evidence: Evidence) -> Iterator[str]:
 
 def _linked(evidence: Evidence) -> Iterator[str]:
     for party, log in evidence.record.logs.items():
-        yield from broken_links(party, [entry.message for entry in log])
+        yield from broken_links(
+            party, [entry.message for entry in log], evidence.network.store.signed_assignment
+        )
 
 
-def broken_links(party: str, log: list[Message]) -> Iterator[str]:
-    """Say where a log has a gap or its hash chain is broken."""
+def broken_links(
+    party: str,
+    log: list[Message],
+    signed: Callable[[str, int], SignedAssignment | None] = lambda _party, _position: None,
+) -> Iterator[str]:
+    """Say where a log has a gap or its hash chain is broken.
+
+    Args:
+        party: whose log it is.
+        log: what it holds.
+        signed: what the scheduler signed of a place in it, see `Store.signed_assignment`.
+    """
     last: Message | None = None
     for place, message in enumerate(log):
         if message.position != place:
@@ -128,7 +141,9 @@ def broken_links(party: str, log: list[Message]) -> Iterator[str]:
             chain = sha256(decode_id(party)).digest()
         else:
             before = decode_id(last.hash_chain)
-            chain = sha256(assignment_digest(last, before) + before).digest()
+            made = signed(party, last.position)
+            assignment = assignment_digest(last, before) if made is None else made.id
+            chain = sha256(assignment + before).digest()
         if message.hash_chain != encode_id(chain):
             yield f"{party[:8]}: the hash chain breaks at nonce {message.nonce}"
         last = message

@@ -76,8 +76,14 @@ class Plan:
     rates: Mapping[str, float] = field(default_factory=dict)
     """Fault to the share of its chances that it takes."""
     threads: int = 1
+    served: bool = False
+    """Whether the network is live, as that of a server: on a wall clock and with lanes."""
+    signed: bool = False
+    """Whether it is a signed network."""
 
     def describe(self) -> list[str]:
-        """Return one line an operation, after one for the faults."""
+        """Return one line an operation, after those for the network and the faults."""
         rates = ", ".join(f"{name} {rate:.0%}" for name, rate in self.rates.items() if rate)
-        return [f"faults: {rates or 'none'}", *map(str, self.operations)]
+        kind = [name for name in ("served", "signed") if getattr(self, name)]
+        network = [f"network: {', '.join(kind)}"] if kind else []
+        return [*network, f"faults: {rates or 'none'}", *map(str, self.operations)]
