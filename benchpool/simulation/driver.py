@@ -16,6 +16,7 @@ from benchpool.ao.clock import GENESIS_MS
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import HandlerError
 from benchpool.network import Network
+from benchpool.pools.commitment import commitment
 from benchpool.process.registry import Registry
 from benchpool.simulation.faults import Crash, CrashPoints, Faults
 from benchpool.simulation.faulty_engines import FaultyEngines
@@ -262,7 +263,18 @@ class Driver:
             pools = self._pools(network)
             number = int(text.removeprefix("%pool"))
             return pools[number] if number < len(pools) else _nobody(text)
+        if text.startswith("%weights "):
+            return self._weights(network, text.removeprefix("%weights "))
+        if text.startswith("%commitment "):
+            _, person, model = text.split(" ")
+            address = self._resolve(network, f"@{person}")
+            return commitment(person, address, self._weights(network, model))
         return text
+
+    @staticmethod
+    def _weights(network: Network, model: str) -> str:
+        known = model in network.names()
+        return network.info(model).tags.get("Model-Data") if known else _nobody(model)
 
     @staticmethod
     def _pools(network: Network) -> list[str]:

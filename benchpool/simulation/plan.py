@@ -1,8 +1,10 @@
 """Plan: what a seed does, made before anything runs: its operations, their times and crashes.
 
 Names stand for ids: `@bank` is the id of the wallet or process of that name, `%pool2` the id of the
-third pool that there is by then. An operation whose names mean nothing, because a smaller plan has
-dropped what made them, is harmless: they become ids that nobody has.
+third pool that there is by then, `%weights model0` the id of that model's file, and
+`%commitment carol model0` what Carol says to commit to it, with her name for a salt. An operation
+whose names mean nothing, because a smaller plan has dropped what made them, is harmless: they
+become ids that nobody has.
 """
 
 from __future__ import annotations
