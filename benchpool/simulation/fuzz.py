@@ -6,12 +6,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 from benchpool.process.registry import Registry
+from benchpool.simulation.coverage import Coverage
 from benchpool.simulation.driver import Driver
 from benchpool.simulation.generate import make_plan
 from benchpool.simulation.invariants import Evidence, Violation, violations
@@ -34,13 +35,19 @@ class Report:
     violations: tuple[Violation, ...]
     counts: dict[str, int] = field(default_factory=dict)
     """What took place: operations, messages, writes, crashes, faults."""
+    coverage: Coverage = field(default_factory=Coverage)
     scenario: tuple[str, ...] = ()
     """The shortest plan that still fails, one line an operation."""
 
     def view(self) -> dict[str, Any]:
-        """Show it as JSON."""
-        broken = [violation._asdict() for violation in self.violations]
-        return {**asdict(self), "violations": broken, "command": self.command}
+        """Show it as JSON, without what it met."""
+        return {
+            "seed": self.seed,
+            "violations": [violation._asdict() for violation in self.violations],
+            "counts": self.counts,
+            "scenario": list(self.scenario),
+            "command": self.command,
+        }
 
     @property
     def command(self) -> str:
@@ -67,13 +74,16 @@ def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
         kind = ServedLife if plan.served else Driver
         driver = kind(plan, Path(folder) / "home", modules=modules)
         whole: Driver | None = None
+        counts, coverage = dict[str, int](), Coverage()
         try:
             network = driver.run()
+            counts, record = _counts(driver), read_record(network)
+            coverage = Coverage.of(plan, record)
             whole = _second(driver, Path(folder) / "second", modules)
             expected = read_record(whole.run())
             evidence = Evidence(
                 plan,
-                read_record(network),
+                record,
                 expected,
                 driver.acknowledged,
                 network,
@@ -82,11 +92,12 @@ def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
             found = tuple(violations(evidence))
         except Exception as error:
             found = (Violation(FAILED_TO_RUN, f"{type(error).__name__}: {error}"),)
+            counts = counts or _counts(driver)
         finally:
             driver.close()
             if whole is not None:
                 whole.close()
-        return Report(plan.seed, found, _counts(driver))
+        return Report(plan.seed, found, counts, coverage)
 
 
 def _second(driver: Driver, home: Path, modules: Registry | None) -> Driver:

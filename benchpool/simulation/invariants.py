@@ -149,6 +149,22 @@ def broken_links(
         last = message
 
 
+def _ordered(evidence: Evidence) -> Iterator[str]:
+    """What one process says to another comes to it in the order in which it was said."""
+    for party, log in evidence.record.logs.items():
+        latest: dict[str, int] = {}
+        for message, _ in log:
+            if not message.from_module or message.type == "Process" or message.target != party:
+                continue
+            last, number = latest.get(message.sender, -1), int(message.reference)
+            if number <= last:
+                yield (
+                    f"{message.action} {message.id[:8]} of {message.from_module}, its message"
+                    f" {number}, comes after its message {last}"
+                )
+            latest[message.sender] = number
+
+
 def _acknowledged(evidence: Evidence) -> Iterator[str]:
     kept = {
         (party, entry.message.id) for party, log in evidence.record.logs.items() for entry in log
@@ -284,6 +300,7 @@ INVARIANTS: Final[dict[str, Callable[[Evidence], Iterator[str]]]] = {
     "every message is evaluated": _evaluated,
     "every failure is explained": _explained,
     "nonces and hash chain": _linked,
+    "messages keep their order": _ordered,
     "nothing acknowledged is lost": _acknowledged,
     "crash equivalence": lambda e: differences(e.record, e.whole),
 }
