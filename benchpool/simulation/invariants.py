@@ -13,6 +13,7 @@ from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
 from benchpool.ao.wire import SignedAssignment
 from benchpool.audit.audit import audit_pool
+from benchpool.audit.links import said_by
 from benchpool.audit.overdue import NAME
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.replay import Replayer
@@ -165,6 +166,19 @@ def _ordered(evidence: Evidence) -> Iterator[str]:
             latest[message.sender] = number
 
 
+def _identified(evidence: Evidence) -> Iterator[str]:
+    """An id stands for one message, wherever it is logged, and once in a log."""
+    said: dict[str, tuple[object, ...]] = {}
+    for party, log in evidence.record.logs.items():
+        here: set[str] = set()
+        for message, _ in log:
+            if message.id in here:
+                yield f"{party[:8]}: {message.action} {message.id[:8]} is logged twice"
+            if said.setdefault(message.id, said_by(message)) != said_by(message):
+                yield f"{message.action} {message.id[:8]} is the id of two messages"
+            here.add(message.id)
+
+
 def _acknowledged(evidence: Evidence) -> Iterator[str]:
     kept = {
         (party, entry.message.id) for party, log in evidence.record.logs.items() for entry in log
@@ -300,6 +314,7 @@ INVARIANTS: Final[dict[str, Callable[[Evidence], Iterator[str]]]] = {
     "every message is evaluated": _evaluated,
     "every failure is explained": _explained,
     "nonces and hash chain": _linked,
+    "an id stands for one message": _identified,
     "messages keep their order": _ordered,
     "nothing acknowledged is lost": _acknowledged,
     "crash equivalence": lambda e: differences(e.record, e.whole),
