@@ -24,6 +24,8 @@ from benchpool.simulation.plan import Operation
 _NS_PER_MS: Final = 1_000_000
 _LATE: Final = 0.15
 """How often a tick is late."""
+_LATEST_MS: Final = 9 * HOUR_MS
+"""How late it may be: the machine slept, and ticks behind it are late too."""
 _TURNS: Final = (0, 0, 1, 2, 4, None)
 """How many turns lanes get before something else comes; None: as many as there are."""
 
@@ -131,7 +133,7 @@ class ServedLife(Driver):
         while self._machine_ms < until_ms:
             due_s = network.timeline.wait_s()
             due_ms = until_ms if due_s is None else network.clock.now() + round(due_s * 1000)
-            late_ms = self._random.randrange(HOUR_MS) if self._random.random() < _LATE else 0
+            late_ms = self._random.randrange(_LATEST_MS) if self._random.random() < _LATE else 0
             self._machine_ms = min(until_ms, max(due_ms, self._machine_ms) + late_ms)
             self.counts["live ticks"] += network.live.tick()
             self._turn(network, self._some())

@@ -14,6 +14,7 @@ from benchpool.pools import settlement
 from benchpool.pools.copies import Copies, find_copies
 from benchpool.process.state import Journal
 from benchpool.store.sqlite import SqliteStore
+from benchpool.units import folding
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.lanes import Lanes
 from benchpool.units.messenger import MessengerUnit
@@ -159,6 +160,11 @@ def _refund_twice(patch: pytest.MonkeyPatch) -> None:
 
     original = Benchmark._pay
     patch.setattr(Benchmark, "_pay", pay)
+
+
+def _blame_the_message(patch: pytest.MonkeyPatch) -> None:
+    """A disk that is full in a handler is recorded as the message's own failure."""
+    patch.setattr(folding, "is_outage", lambda _error: False)
 
 
 # -- lanes of a served network -----------------------------------------------------------------
@@ -368,6 +374,7 @@ BUGS = {
     ),
     "refund twice": Bug(_refund_twice, {"a Benchmark's balance is accounted for"}),
     "write twice": Bug(_write_twice, {"crash equivalence", "replay verifies"}),
+    "blame the message": Bug(_blame_the_message, {"crash equivalence"}),
     "reverse a batch": Bug(_reverse_a_batch, {"replay verifies"}),
     "push a batch in reverse": Bug(_push_in_reverse, {"messages keep their order"}),
     "drop in a lane": Bug(_drop_in_a_lane, {"every message is evaluated", "the run ends"}),
