@@ -122,6 +122,8 @@ class ServedLife(Driver):
             else:
                 self.counts["lanes at once"] += len(self._lanes.waiting) > 1
                 self._lanes.evaluate(self._random.randrange(len(self._lanes.waiting)))
+                while self.points.tripped and self._jobs:
+                    self._jobs.popleft()()  # it ends the program at once
 
     def _run(self, network: Network, least: int = 0) -> None:
         """Take some of what lanes have done, with what came meanwhile, in one commit."""

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 
 from benchpool.ao import message as message_module
 from benchpool.ao.message import Message
+from benchpool.extensions.database import Database
 from benchpool.pools import settlement
 from benchpool.pools.copies import Copies, find_copies
 from benchpool.process.state import Journal
@@ -165,6 +166,28 @@ def _refund_twice(patch: pytest.MonkeyPatch) -> None:
 def _blame_the_message(patch: pytest.MonkeyPatch) -> None:
     """A disk that is full in a handler is recorded as the message's own failure."""
     patch.setattr(folding, "is_outage", lambda _error: False)
+
+
+def _keep_the_lock(patch: pytest.MonkeyPatch) -> None:
+    """A private database that could not be made is not closed."""
+    made, close = Database.__init__, Database.close
+
+    def init(self: Any, *args: Any, **settings: Any) -> None:
+        self._making = True
+        made(self, *args, **settings)
+        self._making = False
+
+    def close_if_made(self: Any) -> None:
+        if self._making:
+            _LOCKED.append(self)
+        else:
+            close(self)
+
+    patch.setattr(Database, "__init__", init)
+    patch.setattr(Database, "close", close_if_made)
+
+
+_LOCKED: list[Any] = []
 
 
 # -- lanes of a served network -----------------------------------------------------------------
@@ -375,6 +398,7 @@ BUGS = {
     "refund twice": Bug(_refund_twice, {"a Benchmark's balance is accounted for"}),
     "write twice": Bug(_write_twice, {"crash equivalence", "replay verifies"}),
     "blame the message": Bug(_blame_the_message, {"crash equivalence"}),
+    "keep a lock": Bug(_keep_the_lock, {"the run ends"}),
     "reverse a batch": Bug(_reverse_a_batch, {"replay verifies"}),
     "push a batch in reverse": Bug(_push_in_reverse, {"messages keep their order"}),
     "drop in a lane": Bug(_drop_in_a_lane, {"every message is evaluated", "the run ends"}),
