@@ -61,8 +61,8 @@ def run_seed(seed: int, *, shrink: bool = True, modules: Registry | None = None)
     report = run_plan(plan, modules=modules)
     if not report.violations or not shrink:
         return report
-    broken = {violation.invariant for violation in report.violations}
-    smaller = shrink_plan(plan, lambda each: bool(_broken(each, modules) & broken))
+    broken = kinds(report)
+    smaller = shrink_plan(plan, lambda each: bool(kinds(run_plan(each, modules=modules)) & broken))
     return replace(report, scenario=tuple(smaller.describe()))
 
 
@@ -128,8 +128,15 @@ def _counts(driver: Driver) -> dict[str, int]:
     return dict(counts)
 
 
-def _broken(plan: Plan, modules: Registry | None) -> set[str]:
-    return {violation.invariant for violation in run_plan(plan, modules=modules).violations}
+def kinds(report: Report) -> set[str]:
+    """Return what is broken: invariants, and of a run that raises the name of the exception.
+
+    A smaller plan must fail in the same way: without a token, say, it may raise something else.
+    """
+    return {
+        text.partition(":")[0] if invariant == FAILED_TO_RUN else invariant
+        for invariant, text in report.violations
+    }
 
 
 def shrink_plan(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
