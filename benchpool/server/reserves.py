@@ -24,12 +24,14 @@ FULL: Final = 507
 _FRESH_S: Final = 0.25
 _SHARE: Final = 20
 _MOST_RESERVE: Final = 512 << 20
+_LEAST_RESERVE: Final = 16 << 20
+"""More than a write-ahead log needs until it is written into its database."""
 _FILES: Final = 64
 """Open files that are left for what the network itself opens."""
 
 
 class Reserves:
-    """What is left, looked at a few times a second at most, from the event loop.
+    """What is left, looked at from the event loop.
 
     Args:
         folder: the home.
@@ -48,9 +50,8 @@ class Reserves:
         self._files = files
         self._looked_s = float("-inf")
         self._disk = shutil.disk_usage(folder)
-        self.reserve_bytes = limits.disk_reserve_bytes or min(
-            _MOST_RESERVE, self._disk.total // _SHARE
-        )
+        share = max(_LEAST_RESERVE, min(_MOST_RESERVE, self._disk.total // _SHARE))
+        self.reserve_bytes = limits.disk_reserve_bytes or share
         """What messages leave free on the disk; uploads leave twice as much."""
         self._open = 0
         self._most_uploads = most_uploads
@@ -61,8 +62,8 @@ class Reserves:
 
     @property
     def free_bytes(self) -> int:
-        """What is free on the disk."""
-        self._look()
+        """What is free on the disk now: a moment is enough to fill much of it."""
+        self._disk = shutil.disk_usage(self._folder)
         return self._disk.free
 
     def check_message(self) -> None:
@@ -71,7 +72,7 @@ class Reserves:
             raise RefusedRequest(
                 "the server's disk is nearly full: no messages are taken until there is room", FULL
             )
-        if self._open > self._files - _FILES:
+        if self._open_files() > self._files - _FILES:
             raise Unavailable("the server has too many files open; ask again later")
 
     @contextmanager
@@ -124,9 +125,9 @@ class Reserves:
                 f"all uploads together may have {quota:,} bytes (uploads_bytes)", FULL
             )
 
-    def _look(self) -> None:
+    def _open_files(self) -> int:
         now_s = monotonic()
         if now_s - self._looked_s > _FRESH_S:
             self._looked_s = now_s
-            self._disk = shutil.disk_usage(self._folder)
             self._open = open_files()
+        return self._open

@@ -58,6 +58,7 @@ class Home:
         A command that would work on any network must not make a new one where its user mistyped
         the folder of another.
         """
+        _refuse_lost(self)
         if not self.exists():
             raise StoreError(
                 f"{self.folder} holds no network yet; make one with: benchpool init, or name"

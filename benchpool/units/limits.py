@@ -52,7 +52,7 @@ class Limits:
     uploads_bytes: int = 0
     """All uploads together; 0: half of the disk that they lie on."""
     disk_reserve_bytes: int = 0
-    """What a server leaves free on its disk, uploads twice as much; 0: 5 %, 512 MiB at most."""
+    """What a server leaves free on its disk, uploads twice as much; 0: 5 %, from 16 to 512 MiB."""
     tags: int = 256
     """Tags of one message."""
     tag_name_bytes: int = _KIB

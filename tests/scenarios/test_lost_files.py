@@ -14,6 +14,7 @@ from libraries import begin, check, go_on, in_a_child, killed, library, opened, 
 
 from benchpool import Network
 from benchpool.audit.replay import replay_home
+from benchpool.errors import StoreError
 from benchpool.extensions.database import Database
 from benchpool.store.sqlite import SqliteStore
 
@@ -189,6 +190,8 @@ def test_a_log_that_is_gone_is_not_begun_anew(tmp_path: Path, ages: list[Path], 
     assert said is not None
     assert "is gone or empty, and the private database of process" in said
     assert main.exists() == (how == "emptied")
+    with pytest.raises(StoreError, match="is gone or empty"):
+        Network(home, read_only=True)
 
 
 def test_a_home_whose_creation_was_interrupted_is_usable(tmp_path: Path) -> None:

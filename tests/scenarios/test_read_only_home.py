@@ -116,7 +116,14 @@ os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.parametrize("lost", ["nothing", "shm", "folded"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "nothing",
+        pytest.param("shm", marks=pytest.mark.slow),
+        pytest.param("folded", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("way", [pytest.param("mode", marks=pytest.mark.slow), "file system"])
 def test_a_killed_home_is_verified_where_it_cannot_be_written(
     way: str, lost: str, finished: Path, tmp_path: Path

@@ -239,6 +239,7 @@ def test_a_data_sets_owner_enters_no_false_weights(heist: Heist) -> None:
     assert heist.settle(pool, ana=FUNDS)[model]["correct"] == 20
 
 
+@pytest.mark.slow
 def test_a_data_sets_owner_asks_nothing_at_a_pools_cost(heist: Heist) -> None:
     network = heist.network
     pool = heist.fund()

@@ -41,6 +41,7 @@ def test_a_seed_makes_the_same_plan_always():
     assert make_plan(3) != make_plan(4)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_report_whatever_the_order_of_sets():
     code = "from benchpool.simulation.fuzz import run_seed; print(run_seed(1).view())"
     said = {

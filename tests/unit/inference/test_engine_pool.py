@@ -48,7 +48,9 @@ def in_thread(work):
     return result
 
 
-@pytest.mark.parametrize("layout", ["canonical-1", "canonical-2"])
+@pytest.mark.parametrize(
+    "layout", [pytest.param("canonical-1", marks=pytest.mark.slow), "canonical-2"]
+)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_answers_do_not_depend_on_the_number_of_workers(tiny, make_pool, layout, workers):
     requests = [*QUESTIONS, GenerateRequest("hi"), ChoicesRequest("Q", ("",))]
@@ -195,22 +197,18 @@ def test_another_model_goes_on_while_one_keeps_dying(tiny, write_gguf, tmp_path,
         assert {str(one) for one in waiting()} == {"other: the engine was closed"}
 
 
-def test_a_model_that_only_dies_ends_its_call(tiny, make_pool):
-    pool = make_pool(workers=2)
+class Mortal(IsolatedEngine):
+    """Its child dies of every question."""
 
-    def kill():
-        while not stop.is_set():
-            for child in list(pool._children):
-                if child.pid:
-                    os.kill(child.pid, signal.SIGKILL)
-            time.sleep(0.005)
+    def stream(self, requests):
+        os.kill(self.pid, signal.SIGKILL)
+        yield from super().stream(requests)
 
-    with pool.open(tiny) as engine:
-        stop = threading.Event()
-        killer = in_thread(kill)
-        outcomes = engine.answer(MANY)
-        stop.set()
-        killer()
+
+def test_a_model_that_only_dies_ends_its_call(tiny, make_pool, monkeypatch):
+    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Mortal)
+    with make_pool(workers=2).open(tiny) as engine:
+        outcomes = engine.answer(MANY[:200])
         assert isinstance(outcomes[0], ModelDied)
 
 

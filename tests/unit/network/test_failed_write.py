@@ -96,7 +96,7 @@ def refuses_everything(network: Network, points: CrashPoints) -> None:
 
 
 @pytest.mark.parametrize("action", ["Next", pytest.param("Breed", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["full", "blip"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("blip", marks=pytest.mark.slow)])
 def test_a_run_whose_disk_fills_ends_like_the_one_that_never_failed(tmp_path, disk, kind, action):
     begin(tmp_path / "whole")
     with opened(tmp_path / "whole") as network:
