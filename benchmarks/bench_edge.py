@@ -139,8 +139,10 @@ def graphql(query: str, **variables: object) -> Attack:
 
         def ask() -> None:
             while not target.ended.is_set():
-                with suppress(httpx.HTTPError):
+                try:
                     httpx.post(url, json=asked, timeout=2)
+                except httpx.HTTPError:
+                    target.ended.wait(0.1)
 
         threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
         for each in threads:
@@ -207,7 +209,8 @@ class Honest:
             except httpx.HTTPError:
                 self.failures += 1
                 until.wait(0.05)
-            self.seconds.append(time.perf_counter() - began)
+            else:
+                self.seconds.append(time.perf_counter() - began)
             if http is not kept:
                 http.close()
 
@@ -221,6 +224,7 @@ def start(code: Path, home: Path) -> tuple[subprocess.Popen[str], str]:
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment,
+        cwd=code,  # which comes before all else on Python's path
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096)),  # noqa: PLW1509
     )
     assert program.stdout is not None
@@ -265,16 +269,18 @@ def measure(code: Path, attack: Attack, seconds: float) -> Iterator[str]:
             before = resident(program.pid)
             parts = httpx.URL(url)
             target, watch = Target(parts.host, parts.port or 80), Watch(program)
-            over = threading.Event()
+            over, enough = threading.Event(), threading.Event()
             jobs = [
                 threading.Thread(target=attack, args=(target,), daemon=True),
                 threading.Thread(target=watch.run, args=(over,), daemon=True),
-                threading.Thread(target=honest.run, args=(over,), daemon=True),
+                threading.Thread(target=honest.run, args=(enough,), daemon=True),
             ]
             for each in jobs:
                 each.start()
             time.sleep(seconds)
             alive = program.poll() is None
+            enough.set()
+            jobs[-1].join(15)
             began = time.perf_counter()
             program.send_signal(signal.SIGTERM)
             try:
@@ -284,13 +290,12 @@ def measure(code: Path, attack: Attack, seconds: float) -> Iterator[str]:
                 ended = f"not in {END_S:.0f} s"
             over.set()
             target.ended.set()
-            jobs[-1].join(15)
             times = [1000 * each for each in honest.seconds] or [float("inf")]
             yield f"{before / 2**20:.0f}"
             yield f"{watch.most / 2**20:,.0f}"
             yield f"{statistics.median(times):,.0f}"
             yield f"{percentile(times, 99):,.0f}"
-            yield f"{len(honest.seconds):,}"
+            yield f"{len(honest.seconds):,} of {len(honest.seconds) + honest.failures:,}"
             yield ended if alive else "died of it"
         finally:
             program.kill()
@@ -308,7 +313,7 @@ def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
     print_head(
-        "version", "attack", "MiB before", "at most", "p50 ms", "p99 ms", "messages", "SIGTERM"
+        "version", "attack", "MiB before", "at most", "p50 ms", "p99 ms", "answered", "SIGTERM"
     )
     for name, attack in ATTACKS.items():
         if options.only in (None, name):

@@ -50,6 +50,7 @@ def pattern_of(line: str) -> str:
 def plain(text: str) -> str:
     """Return lines without what differs from run to run and from processor to processor."""
     text = re.sub(r"(?<![\w-])[\w-]{43}(?![\w-])|(?<![\w-])[\w-]{8}…", "ID", text)
+    text = re.sub(r"\b[0-9a-f]{16}\b", "RUNTIME", text)  # of this processor
     text = re.sub(r"[ ]+", " ", text)
     lines = [
         re.sub(r"\d+", "N", line) if MEASURED.search(line) else line for line in text.split("\n")
