@@ -81,6 +81,10 @@ class Links:
         self.position += 1
         if message.cron:
             return self._follow_tick(message)
+        if message.read_only:
+            return "it was evaluated and taken back: a dry run is in no log"
+        if message.type == PROCESS and message.target != message.process:
+            return "a process begins in its own log, and this is that of another one"
         if message.nonce != self.nonce + 1 or message.epoch != EPOCH:
             return f"nonce {message.nonce} comes after {self.nonce}"
         self.nonce += 1
@@ -104,7 +108,7 @@ class Links:
             return "a cron tick in the log of a wallet"
         if message.nonce != self.nonce:
             return f"a cron tick bears nonce {message.nonce} after {self.nonce}"
-        if message.hash_chain or message.data or message.pushed_for or message.depth:
+        if message != _tick_of(message):
             return "a cron tick bears what no tick has"
         if (message.target, message.owner, message.sender) != (info.id, info.owner, info.owner):
             return "a cron tick is not from the owner of its process"
@@ -222,6 +226,23 @@ def said_by(message: Message) -> tuple[object, ...]:
         message.anchor,
         message.reference,
         message.pushed_for,
+    )
+
+
+def _tick_of(message: Message) -> Message:
+    """Return a tick with all that a tick may have of what this message has."""
+    return Message(
+        id=message.id,
+        process=message.process,
+        target=message.target,
+        owner=message.owner,
+        sender=message.sender,
+        tags=message.tags,
+        timestamp=message.timestamp,
+        block_height=message.block_height,
+        nonce=message.nonce,
+        cron=True,
+        position=message.position,
     )
 
 

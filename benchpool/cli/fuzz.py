@@ -12,6 +12,7 @@ from benchpool.cli import output
 from benchpool.cli.options import JsonOption
 
 if TYPE_CHECKING:
+    from benchpool.simulation.coverage import Coverage
     from benchpool.simulation.fuzz import Report
 
 _SHOWN = (
@@ -21,6 +22,10 @@ _SHOWN = (
     ("interruptions", "interruptions"),
     ("openings", "homes opened"),
     ("resumed messages", "messages resumed"),
+    ("live batches", "batches in lanes"),
+    ("live batches of several", "of several messages"),
+    ("lanes at once", "evaluated beside others"),
+    ("given up in lanes", "messages given up in lanes"),
 )
 
 
@@ -42,6 +47,7 @@ def fuzz(
 
     Example: benchpool fuzz --seeds 20
     """
+    from benchpool.simulation import coverage
     from benchpool.simulation.fuzz import fuzz as run
     from benchpool.simulation.fuzz import total
 
@@ -57,7 +63,7 @@ def fuzz(
                 _print(done)
     seconds = time.monotonic() - started
     failed = [each for each in reports if each.violations]
-    counts = total(reports)
+    counts, met = total(reports), coverage.total(each.coverage for each in reports)
     if as_json:
         output.print_json(
             {
@@ -67,11 +73,13 @@ def fuzz(
                 "ok": not failed,
                 "seconds": round(seconds, 3),
                 "counts": counts,
+                "coverage": met.view(),
                 "failed": [each.view() for each in failed],
             }
         )
     else:
         _print_total(seeds, len(failed), seconds, counts)
+        _print_coverage(met)
     if failed:
         raise typer.Exit(1)
 
@@ -95,3 +103,19 @@ def _print_total(seeds: int, failed: int, seconds: float, counts: dict[str, int]
     pairs += [(title, f"{counts.get(name, 0):,}") for name, title in _SHOWN]
     pairs += [(k, f"{n:,}") for k, n in counts.items() if k.startswith(("crash:", "fault:"))]
     output.fields(pairs)
+
+
+def _print_coverage(met: Coverage) -> None:
+    output.line()
+    output.fields([(f"{kind}", f"{n:,}") for kind, n in sorted(met.operations.items())])
+    output.line()
+    columns = ("wallets", "processes", "ticks", "ok", "error", "refused")
+    rows = [
+        [action, *(f"{counts[column] or '-'}" for column in columns)]
+        for action, counts in met.actions().items()
+        if counts["wallets"] + counts["processes"] + counts["ticks"] > counts["refused"]
+    ]
+    output.table(["Action", *(column.capitalize() for column in columns)], rows, right=columns)
+    output.line()
+    never = met.never()
+    output.line(f"handlers never met: {', '.join(never) or 'none'}")

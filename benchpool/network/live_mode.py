@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from threading import Event, RLock, Thread
 from time import perf_counter
 from typing import Final
@@ -47,7 +48,9 @@ class LiveMode:
         self._fire = fire
         self._pace = pace
 
-    def start(self, submit: Submit | None = None) -> Callable[[], None]:
+    def start(
+        self, submit: Submit | None = None, executor: Executor | None = None
+    ) -> Callable[[], None]:
         """Run heavy processes beside everything else; whoever submits runs cron, by `turn`.
 
         Then `Network.run` returns when nothing is pending but what heavy processes are at. What
@@ -58,6 +61,7 @@ class LiveMode:
             submit: has a function called soon, and `run` after it, by the thread that uses this
                 network, and is called from any thread. Without it, cron alone runs, from a thread
                 of its own.
+            executor: evaluates heavy processes, see `Lanes`.
 
         Returns: what stops it; call it before `Network.close`, from the thread that uses this
             network.
@@ -70,6 +74,7 @@ class LiveMode:
             self._compute,
             threads=self._compute.threads,
             on_finish=lambda *finished: submit(lambda: messenger.finish(*finished)),
+            executor=executor,
         )
 
         def stop() -> None:

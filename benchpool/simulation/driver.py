@@ -16,8 +16,9 @@ from benchpool.ao.clock import GENESIS_MS
 from benchpool.ao.ids import encode_id, is_id
 from benchpool.errors import HandlerError
 from benchpool.network import Network
+from benchpool.pools.commitment import commitment
 from benchpool.process.registry import Registry
-from benchpool.simulation.faults import CrashPoints, Faults
+from benchpool.simulation.faults import Crash, CrashPoints, Faults
 from benchpool.simulation.faulty_engines import FaultyEngines
 from benchpool.simulation.faulty_modules import FaultyRegistry
 from benchpool.simulation.plan import Operation, Plan, Say
@@ -62,6 +63,8 @@ class Driver:
         self.acknowledged: list[tuple[str, str]] = []
         """Process and id of each message whose sending returned."""
         self.counts: Counter[str] = Counter()
+        self.crashes: dict[int, list[Crash]] = {}
+        """By operation, what would leave the same files as each crash; see `last_commit`."""
         self._network: Network | None = None
         self._now: Callable[[], int] = lambda: GENESIS_MS
         self._engines = FaultyEngines(self.faults, self.points, self._time)
@@ -74,16 +77,18 @@ class Driver:
                 for place, operation in enumerate(self.plan.operations):
                     if place not in self.skip:
                         self._take(place, operation)
-                return self._opened()
+                return self._finish(self._opened())
         except BaseException:
             self.close()
             raise
 
+    def _finish(self, network: Network) -> Network:
+        return network
+
     def close(self) -> None:
         """Let go of the home as it is."""
         if self._network is not None:
-            self._network.close(abort=True)
-            self._network = None
+            self._end(self._network, abort=True)
 
     # -- interruptions -----------------------------------------------------------------------
 
@@ -98,15 +103,22 @@ class Driver:
                 if not self.points.tripped:
                     raise
                 self.counts["interruptions"] += 1
+                self._note_crash(place)
                 self.close()
                 if self._was_refused(operation):
                     self.given_up.add(place)
                     return
             else:
+                self._note_crash(place)
                 self.points.arm(None)
                 self.counts["operations"] += 1
                 return
         raise Stuck(f"never came to an end: {operation}")
+
+    def _note_crash(self, place: int) -> None:
+        crash = self.points.last_commit()
+        if crash is not None:
+            self.crashes.setdefault(place, []).append(crash)
 
     def _was_refused(self, operation: Operation) -> bool:
         """Tell whether an impatient client's messages are not in the log, so that it gives up."""
@@ -120,17 +132,22 @@ class Driver:
 
     def _opened(self) -> Network:
         if self._network is None:
-            self._network = Network(
-                self.home,
-                seed=self.plan.seed,
-                registry=self.registry,
-                engine_factory=self._engines,
-                threads=self.plan.threads,
-            )
+            self._network = self._open()
             self._now = self._network.clock.now
             self.counts["openings"] += 1
             self.counts["resumed messages"] += self._network.resumed
         return self._network
+
+    def _open(self, **settings: Any) -> Network:
+        return Network(
+            self.home,
+            seed=self.plan.seed,
+            registry=self.registry,
+            engine_factory=self._engines,
+            threads=self.plan.threads,
+            signed=self.plan.signed,
+            **settings,
+        )
 
     # -- operations --------------------------------------------------------------------------
 
@@ -138,10 +155,16 @@ class Driver:
         network = self._opened()
         if network.pending:
             network.run()
-        wait_ms = GENESIS_MS + operation.at_ms - network.clock.now()
+        self._wait(network, GENESIS_MS + operation.at_ms)
+        getattr(self, f"_do_{operation.kind}")(network, operation)
+
+    def _wait(self, network: Network, until_ms: int) -> None:
+        wait_ms = until_ms - network.clock.now()
         if wait_ms > 0:
             network.advance(wait_ms)
-        getattr(self, f"_do_{operation.kind}")(network, operation)
+
+    def _run(self, network: Network) -> None:
+        network.run()
 
     def _do_wait(self, _network: Network, _operation: Operation) -> None:
         """Time has passed already."""
@@ -163,9 +186,12 @@ class Driver:
             for name, value in operation.tags
         ]
         try:
-            network.spawn(operation.module, tags, name=operation.name, sender=operation.sender)
+            self._spawn(network, operation, tags)
         except HandlerError:
             self.counts["refused spawns"] += 1
+
+    def _spawn(self, network: Network, operation: Operation, tags: list[tuple[str, str]]) -> None:
+        network.spawn(operation.module, tags, name=operation.name, sender=operation.sender)
 
     def _do_send(self, network: Network, operation: Operation) -> None:
         if self._started is None:
@@ -175,7 +201,7 @@ class Driver:
         before, accepted = self._started
         for sender, target, action, tags, data in accepted[network.dispatch.count - before :]:
             network.post(target, action, tags, data=data, sender=sender)
-        network.run()
+        self._run(network)
         self._acknowledge(network, {target for _, target, *_ in accepted}, len(accepted))
 
     def _acknowledge(self, network: Network, targets: set[str], count: int) -> None:
@@ -201,7 +227,7 @@ class Driver:
         everybody = [info.id for info in network.processes()]
         for message_id in self._started[1]:
             network.post_assignment(message_id, everybody)
-            network.run()
+            self._run(network)
 
     def _do_kill(self, _network: Network, operation: Operation) -> None:
         self._engines.kill(operation.name)
@@ -211,9 +237,12 @@ class Driver:
 
     def _do_restart(self, network: Network, operation: Operation) -> None:
         if self.interrupt:
-            network.close(abort=operation.name == "abort")
-            self._network = None
+            self._end(network, abort=operation.name == "abort")
             self._opened()
+
+    def _end(self, network: Network, *, abort: bool) -> None:
+        self._network = None
+        network.close(abort=abort)
 
     # -- names -------------------------------------------------------------------------------
 
@@ -234,7 +263,18 @@ class Driver:
             pools = self._pools(network)
             number = int(text.removeprefix("%pool"))
             return pools[number] if number < len(pools) else _nobody(text)
+        if text.startswith("%weights "):
+            return self._weights(network, text.removeprefix("%weights "))
+        if text.startswith("%commitment "):
+            _, person, model = text.split(" ")
+            address = self._resolve(network, f"@{person}")
+            return commitment(person, address, self._weights(network, model))
         return text
+
+    @staticmethod
+    def _weights(network: Network, model: str) -> str:
+        known = model in network.names()
+        return network.info(model).tags.get("Model-Data") if known else _nobody(model)
 
     @staticmethod
     def _pools(network: Network) -> list[str]:

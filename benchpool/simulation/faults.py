@@ -33,7 +33,7 @@ FAULTS: Final[Mapping[str, str]] = {
 }
 """The faults that a seed may have a rate of, beside crashes and what strangers send."""
 
-CrashKind = Literal["kill", "full", "blip", "answer"]
+CrashKind = Literal["kill", "full", "blip", "answer", "commit"]
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "REPLACE")
 
@@ -47,10 +47,11 @@ class Crash:
     """Where an operation is interrupted."""
 
     number: int
-    """At which write or answer, counted from 1 since the operation began or was taken up again."""
+    """At which write or answer, counted from 1 since the operation began or was taken up again; or
+    after how many commits."""
     kind: CrashKind = "kill"
     """Killed before a write; the disk is full at that write and stays so, or has room again right
-    after it; killed in an inference."""
+    after it; killed in an inference; killed before the first write after a commit."""
 
     def __str__(self) -> str:
         what = {
@@ -58,6 +59,7 @@ class Crash:
             "full": "disk full from write",
             "blip": "disk full for write",
             "answer": "killed in inference",
+            "commit": "killed after commit",
         }
         return f"{what[self.kind]} {self.number}"
 
@@ -75,12 +77,24 @@ class CrashPoints:
         self.answers = 0
         self.taken: Counter[str] = Counter()
         self.tripped = False
-        self._crash: Crash | None = None
+        self.crash: Crash | None = None
+        """What is armed."""
+        self.kept = 0
+        """Commits that succeeded since it was."""
         self._count = 0
 
     def arm(self, crash: Crash | None) -> None:
         """Begin to count anew; None lets everything succeed."""
-        self._crash, self._count, self.tripped = crash, 0, False
+        self.crash, self.kept, self._count, self.tripped = crash, 0, 0, False
+
+    def last_commit(self) -> Crash | None:
+        """Return what ends the program with the same files as what was armed did, or would have.
+
+        A crash leaves the files as they were at the last commit, wherever it came after that.
+        """
+        if not self.tripped or self.crash is None or self.crash.kind == "answer":
+            return self.crash
+        return Crash(self.kept, "commit")
 
     @contextmanager
     def watching(self) -> Iterator[CrashPoints]:
@@ -110,10 +124,11 @@ class CrashPoints:
     def _commits(self, _connection: Any) -> None:
         self.commits += 1
         self._write("COMMIT")
+        self.kept += 1
 
     def _write(self, statement: str) -> None:
         self.writes += 1
-        if self._is_due("kill"):
+        if self._is_due("kill") or self._is_due("commit"):
             raise SimulatedCrash
         if self._is_due("full") or self._is_due("blip"):
             full = sqlite3.OperationalError("database or disk is full (simulated)")
@@ -121,7 +136,7 @@ class CrashPoints:
             raise OperationalError(statement[:80], None, full)
 
     def _is_due(self, kind: str) -> bool:
-        crash = self._crash
+        crash = self.crash
         if crash is None:
             return False
         if self.tripped:  # a dead program writes nothing more
@@ -130,7 +145,7 @@ class CrashPoints:
         if crash.kind != kind:
             return False
         self._count += 1
-        if self._count < crash.number:
+        if (self.kept if kind == "commit" else self._count) < crash.number:
             return False
         self.tripped = True
         self.taken[kind] += 1

@@ -6,17 +6,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 from benchpool.process.registry import Registry
+from benchpool.simulation.coverage import Coverage
 from benchpool.simulation.driver import Driver
 from benchpool.simulation.generate import make_plan
 from benchpool.simulation.invariants import Evidence, Violation, violations
 from benchpool.simulation.plan import Operation, Plan
 from benchpool.simulation.record import read_record
+from benchpool.simulation.served_life import ServedLife
 
 FAILED_TO_RUN: Final = "the run ends"
 """The invariant that is broken when a run raises what no fault explains."""
@@ -33,13 +35,19 @@ class Report:
     violations: tuple[Violation, ...]
     counts: dict[str, int] = field(default_factory=dict)
     """What took place: operations, messages, writes, crashes, faults."""
+    coverage: Coverage = field(default_factory=Coverage)
     scenario: tuple[str, ...] = ()
     """The shortest plan that still fails, one line an operation."""
 
     def view(self) -> dict[str, Any]:
-        """Show it as JSON."""
-        broken = [violation._asdict() for violation in self.violations]
-        return {**asdict(self), "violations": broken, "command": self.command}
+        """Show it as JSON, without what it met."""
+        return {
+            "seed": self.seed,
+            "violations": [violation._asdict() for violation in self.violations],
+            "counts": self.counts,
+            "scenario": list(self.scenario),
+            "command": self.command,
+        }
 
     @property
     def command(self) -> str:
@@ -53,28 +61,29 @@ def run_seed(seed: int, *, shrink: bool = True, modules: Registry | None = None)
     report = run_plan(plan, modules=modules)
     if not report.violations or not shrink:
         return report
-    broken = {violation.invariant for violation in report.violations}
-    smaller = shrink_plan(plan, lambda each: bool(_broken(each, modules) & broken))
+    broken = kinds(report)
+    smaller = shrink_plan(plan, lambda each: bool(kinds(run_plan(each, modules=modules)) & broken))
     return replace(report, scenario=tuple(smaller.describe()))
 
 
 def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
-    """Run a plan twice, interrupted on disk and whole in memory, and check the invariants.
-
-    What was never accepted, and not sent again, is left out of the second run.
-    """
+    """Run a plan twice, interrupted and not, or interrupted elsewhere, and check the invariants."""
     with tempfile.TemporaryDirectory(
         prefix="benchpool-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
     ) as folder:
-        driver = Driver(plan, Path(folder) / "home", modules=modules)
+        kind = ServedLife if plan.served else Driver
+        driver = kind(plan, Path(folder) / "home", modules=modules)
         whole: Driver | None = None
+        counts, coverage = dict[str, int](), Coverage()
         try:
             network = driver.run()
-            whole = Driver(plan, None, modules=modules, skip=frozenset(driver.given_up))
+            counts, record = _counts(driver), read_record(network)
+            coverage = Coverage.of(plan, record)
+            whole = _second(driver, Path(folder) / "second", modules)
             expected = read_record(whole.run())
             evidence = Evidence(
                 plan,
-                read_record(network),
+                record,
                 expected,
                 driver.acknowledged,
                 network,
@@ -83,11 +92,29 @@ def run_plan(plan: Plan, *, modules: Registry | None = None) -> Report:
             found = tuple(violations(evidence))
         except Exception as error:
             found = (Violation(FAILED_TO_RUN, f"{type(error).__name__}: {error}"),)
+            counts = counts or _counts(driver)
         finally:
             driver.close()
             if whole is not None:
                 whole.close()
-        return Report(plan.seed, found, _counts(driver))
+        return Report(plan.seed, found, counts, coverage)
+
+
+def _second(driver: Driver, home: Path, modules: Registry | None) -> Driver:
+    """Make the run that must end as the first one did.
+
+    In virtual time, it is not interrupted at all; what was never accepted, and not sent again, is
+    left out. What is in the lanes of a served network when it ends begins anew with what has come
+    since, so when it ended is a part of what happened. Its second run ends as often, each time as
+    soon as what the first one left is written.
+    """
+    if not driver.plan.served:
+        return Driver(driver.plan, None, modules=modules, skip=frozenset(driver.given_up))
+    operations = tuple(
+        replace(operation, crashes=tuple(driver.crashes.get(place, ())))
+        for place, operation in enumerate(driver.plan.operations)
+    )
+    return ServedLife(replace(driver.plan, operations=operations), home, modules=modules)
 
 
 def _counts(driver: Driver) -> dict[str, int]:
@@ -101,8 +128,15 @@ def _counts(driver: Driver) -> dict[str, int]:
     return dict(counts)
 
 
-def _broken(plan: Plan, modules: Registry | None) -> set[str]:
-    return {violation.invariant for violation in run_plan(plan, modules=modules).violations}
+def kinds(report: Report) -> set[str]:
+    """Return what is broken: invariants, and of a run that raises the name of the exception.
+
+    A smaller plan must fail in the same way: without a token, say, it may raise something else.
+    """
+    return {
+        text.partition(":")[0] if invariant == FAILED_TO_RUN else invariant
+        for invariant, text in report.violations
+    }
 
 
 def shrink_plan(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:

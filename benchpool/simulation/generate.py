@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from benchpool.ao.clock import DAY_MS, HOUR_MS, MINUTE_MS
-from benchpool.evaluation.sample import Sample, to_json
+from benchpool.evaluation.sample import to_json
 from benchpool.pools.allocation import RULES
 from benchpool.simulation.faults import FAULTS, Crash, CrashKind
 from benchpool.simulation.plan import Operation, Plan, Say
-from benchpool.simulation.scripted_engine import choose, write_script
+from benchpool.simulation.sayings import FORGERIES, ORDERS, QUESTIONS, Saying
+from benchpool.simulation.world import PARTICIPANTS, STRANGER, WALLETS, World
 
-WALLETS: Final = ("bank", "funder", "sponsor", "alice", "bob", "carol", "mallory")
-PARTICIPANTS: Final = ("alice", "bob", "carol")
-STRANGER: Final = "mallory"
 _RULES: Final = tuple(RULES)
 _BOND: Final = "5"
 _DAYS_AFTER: Final = 10
+_SERVED: Final = 0.3
+"""The share of networks that are served."""
+_SIGNED: Final = 0.2
 _BAD_QUANTITIES: Final = ("0", "-5", "1.5", "1e9", "007", " 5", "٣", "", "9" * 401, "NaN", "0x10")
 _CRASHES: Final[tuple[CrashKind, ...]] = ("kill", "kill", "kill", "full", "blip", "answer")
 
@@ -28,26 +30,12 @@ def make_plan(seed: int) -> Plan:
     return _Generator(seed).plan()
 
 
-class _Generator:
+class _Generator(World):
     def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._at = 0
-        self._operations: list[Operation] = []
+        super().__init__(seed)
         self._end = 0
-        self._models: list[str] = []
-        self._owners: dict[str, str] = {}
-        self._pools = 0
-        world = self._random("world")
-        self._datasets = ["Quiz", "Exam"][: world.choice((1, 1, 2))]
-        self._samples = {
-            name: _make_samples(f"{name} of seed {seed}", world, world.randint(2, 5))
-            for name in (*self._datasets, "More")
-        }
-        self._paid = world.random() < 0.35
-        """Whether the last data set buys its inferences from the herder."""
-
-    def _random(self, label: str) -> Random:
-        return Random(f"{self._seed}:{label}")  # noqa: S311 - reproducible on purpose
+        self._bonds: list[bool] = []
+        """Of each pool, whether joining takes one."""
 
     def plan(self) -> Plan:
         self._set_up(self._random("world facts"))
@@ -56,10 +44,12 @@ class _Generator:
             [self._fund] * 3
             + [self._join] * 6
             + [self._transfer] * 3
-            + [self._owner] * 2
+            + [self._order] * 3
+            + [self._ask] * 3
             + [self._forge] * 3
-            + [self._workers] * 3
-            + [self._top_up, self._mint, self._bad_fund, self._assign, self._buy, self._more_data]
+            + [self._workers] * 2
+            + [self._top_up, self._copies] * 2
+            + [self._mint, self._bad_fund, self._assign, self._buy, self._more_data]
         )
         self._fund(random)
         self._join(random)
@@ -80,57 +70,9 @@ class _Generator:
             self._with_crashes(),
             self._rates(),
             threads=self._random("threads").choice((1, 1, 2)),
+            served=self._random("served").random() < _SERVED,
+            signed=self._random("signed").random() < _SIGNED,
         )
-
-    # -- the world ---------------------------------------------------------------------------
-
-    def _set_up(self, random: Random) -> None:
-        for name in WALLETS:
-            self._add("wallet", name=name)
-        self._spawn("WrappedAR", "WrappedAR", [])
-        daily = random.choice(("24-hours", "12-hours"))
-        crons = [("Cron-Interval", daily), ("Cron-Tag-Action", "Update-Leaderboard")]
-        crons += [("Cron-Interval", daily), ("Cron-Tag-Action", "Allocate-Rewards")]
-        self._spawn("Benchmark", "Benchmark", [("WrappedAR", "@WrappedAR"), *crons])
-        lease = [("Lease", random.choice(("3h", "9h")))]
-        self._spawn("LlamaRouter", "LlamaRouter", lease if random.random() < 0.5 else [])
-        self._spawn("LlamaHerder", "LlamaHerder", [("WrappedAR", "@WrappedAR"), *lease])
-        for place, name in enumerate(self._datasets):
-            self._dataset(name, random, paid=self._paid and place == len(self._datasets) - 1)
-        for person in (*WALLETS[1:], *(["Exam", "Quiz"] if self._paid else [])):
-            self._say(
-                "bank", "WrappedAR", "Mint", {"Recipient": f"@{person}", "Quantity": "900000"}
-            )
-        for place in range(random.randint(1, 4)):
-            self._model(f"model{place}", random.choice(PARTICIPANTS), random)
-
-    def _dataset(self, name: str, random: Random, *, paid: bool) -> None:
-        tags = [
-            ("DataTxID", "%data"),
-            ("LlamaRouter", "@LlamaHerder" if paid else "@LlamaRouter"),
-            ("WrappedAR", "@WrappedAR"),
-            ("Benchmark", "@Benchmark"),
-            ("Lease", random.choice(("2h", "5h"))),
-            ("Cron-Interval", random.choice(("4-hours", "6-hours", "12-hours"))),
-            ("Cron-Tag-Action", "Evaluate"),
-        ]
-        if paid:
-            tags.append(("Herder", "true"))
-        self._spawn("SiqaDataset", name, tags, data=to_json(self._samples[name]).encode())
-
-    def _model(self, name: str, owner: str, random: Random) -> None:
-        samples = [sample for group in self._samples.values() for sample in group]
-        known = samples if random.random() < 0.8 else samples[:-1]
-        right = choose(known, random.randint(0, len(known)), seed=f"{self._seed}:{name}")
-        herder = self._paid and random.random() < 0.6
-        tags = [
-            ("Model-Data", "%data"),
-            ("Model-Name", name),
-            ("Router", "@LlamaHerder" if herder else "@LlamaRouter"),
-        ]
-        self._spawn("LlamaWorker", name, tags, sender=owner, data=write_script(name, known, right))
-        self._models.append(name)
-        self._owners[name] = owner
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -146,7 +88,7 @@ class _Generator:
             **self._terms(random),
         }
         self._say(random.choice(("funder", "sponsor")), "WrappedAR", "Transfer", tags)
-        self._pools += 1
+        self._bonds.append("X-Bond" in tags)
         self._end = max(self._end, self._at + hours * HOUR_MS)
 
     def _terms(self, random: Random) -> dict[str, str]:
@@ -164,13 +106,18 @@ class _Generator:
             terms["X-Bond"] = _BOND
         return terms
 
+    def _pool(self, random: Random) -> str:
+        """Name a pool; one more than there are is none."""
+        return f"%pool{random.randrange(len(self._bonds) + 1)}"
+
     def _top_up(self, random: Random) -> None:
-        tags = {
-            "Recipient": "@Benchmark",
-            "Quantity": str(random.randrange(1, 5_000)),
-            "X-Pool": f"%pool{random.randrange(self._pools + 1)}",
-        }
-        self._say(random.choice(WALLETS[1:]), "WrappedAR", "Transfer", tags)
+        """Give to a pool, several at once and some of them twice; it may have ended."""
+        pool = self._pool(random)
+        givers = random.sample(WALLETS[1:], 2)
+        for _ in range(random.randint(1, 4)):
+            quantity = str(random.choice((1, 3, random.randrange(1, 5_000))))
+            tags = {"Recipient": "@Benchmark", "Quantity": quantity, "X-Pool": pool}
+            self._say(random.choice(givers), "WrappedAR", "Transfer", tags)
 
     def _bad_fund(self, random: Random) -> None:
         wrong = random.choice(
@@ -184,18 +131,35 @@ class _Generator:
         says = []
         for _ in range(random.randint(1, 4)):
             model = random.choice([*self._models * 3, "nobody"])
-            data = {
-                "dataset": f"%pool{random.randrange(self._pools + 1)}",
-                "model": f"@{model}",
-            }
             anybody = random.choice((*PARTICIPANTS, STRANGER))
             person = self._owners.get(model, anybody) if random.random() < 0.7 else anybody
-            if random.random() < 0.3:
-                tags = {"Recipient": "@Benchmark", "Quantity": random.choice((_BOND, _BOND, "4"))}
-                tags |= {"X-Join-Pool": data["dataset"], "X-Model": data["model"]}
-                says.append(Say(person, "WrappedAR", "Transfer", tuple(tags.items())))
-            else:
-                says.append(Say(person, "Benchmark", "Join-Pool", (), data))
+            says.append(
+                _wish(
+                    person,
+                    self._pool(random),
+                    model,
+                    bond=random.choice((_BOND, _BOND, "4")) if random.random() < 0.3 else "",
+                )
+            )
+        self._add("send", messages=tuple(says))
+
+    def _copies(self, random: Random) -> None:
+        """Enter a model and two copies of it, whose owners may have committed to it before."""
+        self._fund(random)
+        number = len(self._models)
+        first, second, third = random.sample(PARTICIPANTS, 3)
+        original = f"original{number}"
+        self._model(original, first, random, herder=False)
+        committed = random.random() < 0.6 and not self._many
+        for person in (third, second) if committed else ():
+            tags = {"Commitment": f"%commitment {person} {original}"}
+            self._say(person, "Benchmark", "Commit-Entry", tags)
+        pool, bond = f"%pool{len(self._bonds) - 1}", _BOND if self._bonds[-1] else ""
+        says = [_wish(first, pool, original, bond=bond)]
+        for person in (second, third):
+            self._copy(f"copy{number}by{person}", person, original)
+            salt = person if committed else ""
+            says.append(_wish(person, pool, self._models[-1], bond=bond, salt=salt))
         self._add("send", messages=tuple(says))
 
     def _transfer(self, random: Random) -> None:
@@ -216,38 +180,51 @@ class _Generator:
         quantity = random.choice((str(random.randrange(1, 10**6)), *_BAD_QUANTITIES[:3]))
         self._say(who, "WrappedAR", "Mint", {"Recipient": "@alice", "Quantity": quantity})
 
-    def _owner(self, random: Random) -> None:
-        target, action = random.choice(
-            (
-                ("Benchmark", "Update-Leaderboard"),
-                ("Benchmark", "Allocate-Rewards"),
-                (random.choice(self._datasets), "Evaluate"),
-            )
-        )
-        self._say(random.choice(("bank", "bank", STRANGER)), target, action, {})
+    def _order(self, random: Random) -> None:
+        says = []
+        for _ in range(random.randint(1, 2)):
+            saying = random.choice(ORDERS)
+            target = self._chosen(saying.target, random)
+            owner = self._owners.get(target, "bank")
+            sender = random.choice((owner, owner, owner, STRANGER))
+            says.append(self._filled(saying, sender, target, random))
+        self._add("send", messages=tuple(says))
+
+    def _ask(self, random: Random) -> None:
+        says = []
+        for saying in random.sample(QUESTIONS, random.randint(2, 5)):
+            target = self._chosen(saying.target, random)
+            says.append(self._filled(saying, random.choice(WALLETS), target, random))
+        self._add("send", messages=tuple(says))
+
+    def _filled(self, saying: Saying, sender: str, target: str, random: Random) -> Say:
+        tags = []
+        for name, value in saying.tags:
+            chosen = self._chosen(value, random)
+            tags.append((name, chosen if chosen == value or chosen[0] == "%" else f"@{chosen}"))
+        return Say(sender, target, saying.action, tuple(tags), saying.data)
+
+    def _chosen(self, what: str, random: Random) -> str:
+        """Choose one of what is meant; what means nothing of the kind is itself."""
+        options: dict[str, Callable[[], Sequence[str]]] = {
+            "a model": lambda: self._models,
+            "a data set": lambda: self._datasets,
+            "a router": lambda: ("LlamaRouter", "LlamaHerder"),
+            "a wallet": lambda: WALLETS,
+            "a pool": lambda: (self._pool(random),),
+            "weights": lambda: [f"%weights {name}" for name in self._models],
+        }
+        return random.choice(options[what]()) if what in options else what
 
     def _forge(self, random: Random) -> None:
         """Say what only a process may say; references are small, so many of them are real ones."""
         says = []
         for _ in range(random.randint(1, 4)):
             reference = str(random.randrange(1, 60))
-            target, action = random.choice(
-                (
-                    ("Benchmark", "Credit-Notice"),
-                    ("Benchmark", "Debit-Notice"),
-                    ("Benchmark", "Transfer-Error"),
-                    ("Benchmark", "Score-Response"),
-                    ("Benchmark", "Get-Model-Response"),
-                    (random.choice(self._datasets), "Inference-Response"),
-                    (random.choice(self._datasets), "Inference-Error"),
-                    (random.choice(self._datasets), "Benchmark"),
-                    ("LlamaRouter", "Inference-Response"),
-                    ("LlamaHerder", "Credit-Notice"),
-                    ("LlamaHerder", "Debit-Notice"),
-                    (random.choice(self._models), "Inference"),
-                )
-            )
-            says.append(Say(STRANGER, target, action, self._forged_tags(random, reference)))
+            forgery = random.choice(FORGERIES)
+            target = self._chosen(forgery.target, random)
+            tags = self._forged_tags(random, reference)
+            says.append(Say(STRANGER, target, forgery.action, tags))
         self._add("send", messages=tuple(says))
 
     def _forged_tags(self, random: Random, reference: str) -> tuple[tuple[str, str], ...]:
@@ -265,6 +242,10 @@ class _Generator:
             ("Correct", "5"),
             ("Evaluated", "5"),
             ("Total", "5"),
+            ("Pool", self._pool(random)),
+            ("Funds", "0"),
+            ("Weights", "mine"),
+            ("Worker", "@mallory"),
         ]
         if random.random() < 0.4:
             claimed = random.choice(("WrappedAR", "LlamaRouter", "Benchmark", *self._datasets))
@@ -272,24 +253,15 @@ class _Generator:
         return tuple(tags)
 
     def _workers(self, random: Random) -> None:
-        model = random.choice(self._models)
-        what = random.randrange(6)
-        if what == 0:
-            self._add("kill", name=model)
-        elif what == 1:
-            self._add("revive", name=model)
-        elif what == 2:
-            tags = {"Worker": f"@{model}"}
-            router = random.choice(("LlamaRouter", "LlamaHerder"))
-            self._say(random.choice(("bank", STRANGER)), router, "Unregister-Worker", tags)
-        elif what == 3:
-            tags = {"Router": f"@{random.choice(('LlamaRouter', 'LlamaHerder'))}"}
-            self._say(random.choice(PARTICIPANTS), model, "Set-Router", tags)
-        elif what == 4:
+        """Let a model die or come back, wake those who answer late, or restart."""
+        what = random.choice(("kill", "revive", "wake", "restart"))
+        if what == "wake":
             for name in self._models:
-                self._say("alice", name, "Info", {})  # wakes who answers late
-        else:
+                self._say("alice", name, "Info", {})
+        elif what == "restart":
             self._add("restart", name=random.choice(("clean", "abort")))
+        else:
+            self._add(what, name=random.choice(self._models))
 
     def _assign(self, random: Random) -> None:
         process = random.choice(("WrappedAR", "Benchmark", "LlamaRouter", *self._datasets))
@@ -311,33 +283,6 @@ class _Generator:
         who = random.choice(("bank", "bank", STRANGER))
         data = to_json(self._samples["More"])
         self._say(who, random.choice(self._datasets), "Load-Data", {}, data)
-
-    # -- writing it down ---------------------------------------------------------------------
-
-    def _add(self, kind: Any, **fields: Any) -> None:
-        self._operations.append(Operation(self._at, kind, **fields))
-
-    def _say(
-        self, sender: str, target: str, action: str, tags: dict[str, str], data: Any = ""
-    ) -> None:
-        say = Say(sender, target, action, tuple(tags.items()), data)
-        last = self._operations[-1]
-        if last.kind == "send" and last.at_ms == self._at and len(last.messages) < 6:
-            self._operations.pop()
-            self._add("send", messages=(*last.messages, say))
-        else:
-            self._add("send", messages=(say,))
-
-    def _spawn(
-        self,
-        module: str,
-        name: str,
-        tags: list[tuple[str, str]],
-        *,
-        sender: str = "bank",
-        data: bytes = b"",
-    ) -> None:
-        self._add("spawn", name=name, module=module, tags=tuple(tags), sender=sender, data=data)
 
     def _rates(self) -> dict[str, float]:
         random = self._random("rates")
@@ -364,13 +309,11 @@ class _Generator:
         return tuple(operations)
 
 
-def _make_samples(title: str, random: Random, count: int) -> list[Sample]:
-    return [
-        Sample(
-            f"{title}, case {number}.",
-            f"What is right in case {number}?",
-            tuple(f"answer {letter} of {number}" for letter in "abc"),
-            random.randint(1, 3),
-        )
-        for number in range(1, count + 1)
-    ]
+def _wish(person: str, pool: str, model: str, *, bond: str = "", salt: str = "") -> Say:
+    """Write a wish to join a pool; with a bond it is a transfer."""
+    if not bond:
+        data = {"dataset": pool, "model": f"@{model}"} | ({"salt": salt} if salt else {})
+        return Say(person, "Benchmark", "Join-Pool", (), data)
+    tags = {"Recipient": "@Benchmark", "Quantity": bond, "X-Join-Pool": pool}
+    tags |= {"X-Model": f"@{model}"} | ({"X-Salt": salt} if salt else {})
+    return Say(person, "WrappedAR", "Transfer", tuple(tags.items()))

@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from benchpool.ao.ids import decode_id, encode_id
 from benchpool.ao.message import Message
+from benchpool.ao.wire import SignedAssignment
 from benchpool.audit.audit import audit_pool
+from benchpool.audit.links import said_by
 from benchpool.audit.overdue import NAME
 from benchpool.audit.recounts import Recounts
 from benchpool.audit.replay import Replayer
@@ -47,7 +49,7 @@ class Evidence:
     plan: Plan
     record: Record
     whole: Record
-    """Of the run of the same plan that was never interrupted."""
+    """Of the run of the same plan that must end like this one."""
     acknowledged: list[tuple[str, str]]
     network: Network
     """At rest, on the home that the run left."""
@@ -110,11 +112,23 @@ def _explained(evidence: Evidence) -> Iterator[str]:
 
 def _linked(evidence: Evidence) -> Iterator[str]:
     for party, log in evidence.record.logs.items():
-        yield from broken_links(party, [entry.message for entry in log])
+        yield from broken_links(
+            party, [entry.message for entry in log], evidence.network.store.signed_assignment
+        )
 
 
-def broken_links(party: str, log: list[Message]) -> Iterator[str]:
-    """Say where a log has a gap or its hash chain is broken."""
+def broken_links(
+    party: str,
+    log: list[Message],
+    signed: Callable[[str, int], SignedAssignment | None] = lambda _party, _position: None,
+) -> Iterator[str]:
+    """Say where a log has a gap or its hash chain is broken.
+
+    Args:
+        party: whose log it is.
+        log: what it holds.
+        signed: what the scheduler signed of a place in it, see `Store.signed_assignment`.
+    """
     last: Message | None = None
     for place, message in enumerate(log):
         if message.position != place:
@@ -128,10 +142,41 @@ def broken_links(party: str, log: list[Message]) -> Iterator[str]:
             chain = sha256(decode_id(party)).digest()
         else:
             before = decode_id(last.hash_chain)
-            chain = sha256(assignment_digest(last, before) + before).digest()
+            made = signed(party, last.position)
+            assignment = assignment_digest(last, before) if made is None else made.id
+            chain = sha256(assignment + before).digest()
         if message.hash_chain != encode_id(chain):
             yield f"{party[:8]}: the hash chain breaks at nonce {message.nonce}"
         last = message
+
+
+def _ordered(evidence: Evidence) -> Iterator[str]:
+    """What one process says to another comes to it in the order in which it was said."""
+    for party, log in evidence.record.logs.items():
+        latest: dict[str, int] = {}
+        for message, _ in log:
+            if not message.from_module or message.type == "Process" or message.target != party:
+                continue
+            last, number = latest.get(message.sender, -1), int(message.reference)
+            if number <= last:
+                yield (
+                    f"{message.action} {message.id[:8]} of {message.from_module}, its message"
+                    f" {number}, comes after its message {last}"
+                )
+            latest[message.sender] = number
+
+
+def _identified(evidence: Evidence) -> Iterator[str]:
+    """An id stands for one message, wherever it is logged, and once in a log."""
+    said: dict[str, tuple[object, ...]] = {}
+    for party, log in evidence.record.logs.items():
+        here: set[str] = set()
+        for message, _ in log:
+            if message.id in here:
+                yield f"{party[:8]}: {message.action} {message.id[:8]} is logged twice"
+            if said.setdefault(message.id, said_by(message)) != said_by(message):
+                yield f"{message.action} {message.id[:8]} is the id of two messages"
+            here.add(message.id)
 
 
 def _acknowledged(evidence: Evidence) -> Iterator[str]:
@@ -269,6 +314,8 @@ INVARIANTS: Final[dict[str, Callable[[Evidence], Iterator[str]]]] = {
     "every message is evaluated": _evaluated,
     "every failure is explained": _explained,
     "nonces and hash chain": _linked,
+    "an id stands for one message": _identified,
+    "messages keep their order": _ordered,
     "nothing acknowledged is lost": _acknowledged,
     "crash equivalence": lambda e: differences(e.record, e.whole),
 }

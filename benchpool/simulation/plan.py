@@ -1,8 +1,10 @@
 """Plan: what a seed does, made before anything runs: its operations, their times and crashes.
 
 Names stand for ids: `@bank` is the id of the wallet or process of that name, `%pool2` the id of the
-third pool that there is by then. An operation whose names mean nothing, because a smaller plan has
-dropped what made them, is harmless: they become ids that nobody has.
+third pool that there is by then, `%weights model0` the id of that model's file, and
+`%commitment carol model0` what Carol says to commit to it, with her name for a salt. An operation
+whose names mean nothing, because a smaller plan has dropped what made them, is harmless: they
+become ids that nobody has.
 """
 
 from __future__ import annotations
@@ -76,8 +78,14 @@ class Plan:
     rates: Mapping[str, float] = field(default_factory=dict)
     """Fault to the share of its chances that it takes."""
     threads: int = 1
+    served: bool = False
+    """Whether the network is live, as that of a server: on a wall clock and with lanes."""
+    signed: bool = False
+    """Whether it is a signed network."""
 
     def describe(self) -> list[str]:
-        """Return one line an operation, after one for the faults."""
+        """Return one line an operation, after those for the network and the faults."""
         rates = ", ".join(f"{name} {rate:.0%}" for name, rate in self.rates.items() if rate)
-        return [f"faults: {rates or 'none'}", *map(str, self.operations)]
+        kind = [name for name in ("served", "signed") if getattr(self, name)]
+        network = [f"network: {', '.join(kind)}"] if kind else []
+        return [*network, f"faults: {rates or 'none'}", *map(str, self.operations)]

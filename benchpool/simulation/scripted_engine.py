@@ -117,10 +117,11 @@ class ScriptedEngine(Engine):
             content = json.loads(script)
             self._answers: Mapping[str, int | str] = content["answers"]
             self._name: str = content["name"]
+            file = hashlib.sha256(script).digest()
+            self._like = bytes.fromhex(content["like"]) if "like" in content else file
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"not a scripted model: {error}") from None
         self._is_dead = is_dead
-        self._file = hashlib.sha256(script).digest()
         self.runtime = Runtime("scripted", "any", precision, "canonical-1")
         self.card = ModelCard(
             name=self._name,
@@ -132,7 +133,7 @@ class ScriptedEngine(Engine):
             vocabulary=0,
             tokenizer="none",
             size_bytes=len(script),
-            sha256=self._file.hex(),
+            sha256=file.hex(),
         )
 
     def answer(
@@ -174,8 +175,11 @@ class ScriptedEngine(Engine):
         return Generation(prompts.LETTERS[int(choice) - 1], tokens, 1, "stop")
 
     def _nats(self, text: str, place: int, *, chosen: bool) -> float:
-        """Give every file log-likelihoods of its own: models with equal ones count as copies."""
-        digest = hashlib.sha256(b"%b:%d:%b" % (self._file, place, text.encode())).digest()
+        """Give every file log-likelihoods of its own: models with equal ones count as copies.
+
+        A file that says to be like another one has the other's.
+        """
+        digest = hashlib.sha256(b"%b:%d:%b" % (self._like, place, text.encode())).digest()
         return (_LIKELY_NATS if chosen else _UNLIKELY_NATS) - digest[0] / 256
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ time is evaluated on a thread. Nothing else waits for it. What it put out is pus
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 from time import perf_counter
@@ -27,12 +27,20 @@ class Lanes:
         compute: evaluates; its `guard` must keep the network's thread out.
         threads: how many processes are evaluated at the same time.
         on_finish: hands a finished batch over to the network's thread, which calls `leave`.
+        executor: evaluates the batches, in place of that many threads.
     """
 
-    def __init__(self, compute: ComputeUnit, *, threads: int, on_finish: Finish) -> None:
+    def __init__(
+        self,
+        compute: ComputeUnit,
+        *,
+        threads: int,
+        on_finish: Finish,
+        executor: Executor | None = None,
+    ) -> None:
         self._compute = compute
         self._on_finish = on_finish
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="benchpool-lane")
+        self._executor = executor or ThreadPoolExecutor(threads, "benchpool-lane")
         self._waiting: dict[str, list[Message]] = {}
         self._running: dict[str, list[Message]] = {}
         self._gates: dict[str, Lock] = {}

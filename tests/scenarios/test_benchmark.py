@@ -755,6 +755,32 @@ def test_a_refund_that_the_token_refused_is_sent_again(world):
     assert [p.status for p in world.state.payments.values()] == ["resent", "paid"]
 
 
+@pytest.mark.parametrize("refused", [(1,), (0, 1)])
+def test_of_several_refunds_those_that_were_refused_are_sent_again(world, refused):
+    pool = world.fund()
+    for who, quantity in ((world.bob, 500), (world.alice, 1), (world.bob, 2)):
+        world.credit(who, quantity, X_Pool=pool)
+    world.network.advance("1d")
+    world.tick()
+    sent = world.transfers()
+    owed = [(world.alice.address, "1001"), (world.bob.address, "502")]
+    assert [(t.tags["Recipient"], t.tags["Quantity"]) for t in sent] == owed
+    for place, transfer in enumerate(sent):
+        if place in refused:
+            payment = transfer.tags["X-Payment"]
+            world.say(world.token, "Transfer-Error", X_Payment=payment, Error="broke")
+        else:
+            world.debit(transfer)
+    assert world.pool(pool)["status"] == "settling"
+    world.tick()
+    again = world.transfers()[2:]
+    assert [(t.tags["Recipient"], t.tags["Quantity"]) for t in again] == [owed[p] for p in refused]
+    for transfer in again:
+        world.debit(transfer)
+    world.tick()
+    assert (world.pool(pool)["status"], len(world.transfers())) == ("refunded", 2 + len(refused))
+
+
 def test_a_notice_is_found_by_its_reference_alone(world):
     pool = world.fund()
     world.network.advance("1d")

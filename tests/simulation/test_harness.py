@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ from benchpool.cli import app
 from benchpool.simulation import fuzz
 from benchpool.simulation.driver import Driver
 from benchpool.simulation.faults import Crash, CrashPoints, Faults, SimulatedCrash
-from benchpool.simulation.fuzz import run_plan, run_seed, shrink_plan
+from benchpool.simulation.fuzz import kinds, run_plan, run_seed, shrink_plan
 from benchpool.simulation.generate import make_plan
 from benchpool.simulation.invariants import Violation, broken_links
 from benchpool.simulation.plan import Operation, Plan, Say
@@ -109,16 +110,11 @@ def test_a_fault_strikes_the_same_keys_always():
 def test_a_failing_plan_is_made_small(monkeypatch):
     monkeypatch.setattr(MessengerUnit, "resume", lambda self: 0)
     plan = make_plan(1)
-    broken = {each.invariant for each in run_plan(plan).violations}
-    assert broken
-    small = shrink_plan(plan, lambda each: "the run ends" in _broken(each))
+    assert kinds(run_plan(plan)) == {"StoreError"}
+    small = shrink_plan(plan, lambda each: "StoreError" in kinds(run_plan(each)))
     assert len(small.operations) < len(plan.operations) / 2
-    assert "the run ends" in _broken(small)
-    assert any(operation.crashes for operation in small.operations)
-
-
-def _broken(plan):
-    return {each.invariant for each in run_plan(plan).violations}
+    assert kinds(run_plan(small)) == {"StoreError"}
+    assert any(each.crashes or each.kind == "restart" for each in small.operations)
 
 
 def test_a_run_that_raises_is_a_failure(monkeypatch):
@@ -128,6 +124,7 @@ def test_a_run_that_raises_is_a_failure(monkeypatch):
     monkeypatch.setattr(Driver, "_do_wait", fail)
     report = run_seed(2, shrink=False)
     assert report.violations == (Violation("the run ends", "RuntimeError: surprise"),)
+    assert kinds(report) == {"RuntimeError"}
 
 
 def test_a_gap_and_a_broken_link_are_seen():
@@ -159,16 +156,22 @@ def test_the_command_prints_what_it_did():
     done = CliRunner().invoke(app, ["fuzz", "--seeds", "2", "--start", "4", "--workers", "1"])
     assert done.exit_code == 0
     assert "2, 0 failed" in done.stdout
+    assert re.search(r"^WrappedAR Mint +\d+ +- +- +\d+", done.stdout, re.MULTILINE)
+    assert "handlers never met: " in done.stdout
     shown = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--workers", "1", "--json"])
     answer = json.loads(shown.stdout)
     assert (answer["ok"], answer["seeds"], answer["engine"]) == (True, 1, "scripted")
+    met = answer["coverage"]
+    assert met["operations"]["send"] > 1
+    assert met["actions"]["WrappedAR Mint"]["wallets"] >= met["actions"]["WrappedAR Mint"]["ok"] > 0
+    assert "LlamaHerder Check-Leases" in met["handlers_never_met"]
 
 
 def test_the_command_prints_how_to_run_a_failing_seed_again(monkeypatch):
     monkeypatch.setattr(MessengerUnit, "resume", lambda self: 0)
     monkeypatch.setattr(fuzz, "MOST_TRIES", 5)
-    done = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--start", "2", "--workers", "1"])
+    done = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--start", "1", "--workers", "1"])
     assert done.exit_code == 1
-    assert "every message is evaluated" in done.stdout
-    assert "benchpool fuzz --seeds 1 --start 2" in done.stdout
+    assert "the run ends" in done.stdout
+    assert "benchpool fuzz --seeds 1 --start 1" in done.stdout
     assert "the shortest scenario that still fails" in done.stdout
