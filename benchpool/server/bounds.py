@@ -23,6 +23,8 @@ class Bounds:
     """The head of one request: its path and headers, and what comes between parts of a body."""
     pipelined: int = 16
     """Requests of one connection that wait for the one before them; more wait unread."""
+    look_s: float = 1
+    """How often it is looked whether one is too slow."""
     head_s: float = 10
     """Until the head of a request is there, from the first byte or from the connection on."""
     pace_s: float = 30

@@ -1,4 +1,4 @@
-"""Connections: all of one server's, of all its ports, watched once a second.
+"""Connections: all of one server's, of all its ports, watched all the time.
 
 Who sends nothing, a byte now and then, or does not take what it asked for, holds up nobody: its
 connection ends. When there are as many as may be, the one that waits longest makes room.
@@ -20,7 +20,6 @@ from benchpool.server.metrics import Metrics
 if TYPE_CHECKING:
     from benchpool.server.protocol import Protocol
 
-LOOK_S: Final = 1.0
 _LARGE_BYTES: Final = 16 << 20
 """When so much was held and let go, the system gets it back."""
 
@@ -122,7 +121,7 @@ class Connections:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self.bounds.look_s)
             now_s = monotonic()
             for each in list(self._open):
                 why = each.overdue(now_s)

@@ -173,14 +173,21 @@ def folder(path: Path) -> None:
 
 
 SIZES = (0, 1, 15, 99, 100, 512, 4095, 4096, 4097, 8192, 12288, 20000, 30000)
+SLOW = pytest.mark.slow
 PLACES = (0, 16, 18, 28, 52, 100, 105, 4096, 4100, 8192, 8200, 12288, 16384, 20480)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        *(pytest.param(truncated(size), id=f"cut to {size}") for size in SIZES),
-        *(pytest.param(flipped(place), id=f"flipped at {place}") for place in PLACES),
+        *(
+            pytest.param(truncated(size), id=f"cut to {size}", marks=SLOW if size else ())
+            for size in SIZES
+        ),
+        *(
+            pytest.param(flipped(place), id=f"flipped at {place}", marks=SLOW if place else ())
+            for place in PLACES
+        ),
         pytest.param(folder, id="a folder"),
         pytest.param(lambda path: path.write_bytes(b"text, and no database. " * 400), id="text"),
     ],

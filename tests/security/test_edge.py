@@ -24,6 +24,7 @@ from tests.serving import Client, Running
 
 QUICK = Bounds(
     connections=8,
+    look_s=0.05,
     head_s=0.5,
     pace_s=0.5,
     closing_s=0.5,

@@ -3,10 +3,11 @@
 import pytest
 
 from benchpool.errors import ModelFileError
+from benchpool.fetching import hashing
 from benchpool.inference import admission, isolated, machine, shared_model
 from benchpool.inference.admission import admit
 from benchpool.inference.engine_pool import EnginePool
-from benchpool.inference.files import catalogue, hashing
+from benchpool.inference.files import catalogue
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.shared_model import SharedModel
