@@ -45,7 +45,22 @@ LicenseOption = Annotated[
 SourceOption = Annotated[
     str, typer.Option("--source", metavar="TEXT", help="Where the data comes from.")
 ]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A compiled data set.")]
+FileArgument = Annotated[
+    Path,
+    typer.Argument(metavar="FILE|NAME", help="A compiled data set, or the name of a pulled one."),
+]
+
+
+def _find(given: Path) -> Path:
+    """Return a file that is there, else that of a data set that was pulled by this name.
+
+    Raises: PrerequisiteError if there is neither.
+    """
+    from benchpool.tasks.catalogue.shelf import DatasetShelf
+
+    if given.exists() or len(given.parts) != 1 or given.suffix:
+        return given
+    return DatasetShelf().find(str(given))
 
 
 @app.command("compile")
@@ -217,7 +232,7 @@ def check(file: FileArgument, as_json: JsonOption = False) -> None:
     """
     from benchpool.tasks.checking import check_dataset
 
-    report = check_dataset(file)
+    report = check_dataset(_find(file))
     header = report.dataset.header
     found = {
         "sha256": report.sha256,
@@ -275,7 +290,7 @@ def preview(
 
     from benchpool.tasks.checking import read_dataset
 
-    dataset, _ = read_dataset(file)
+    dataset, _ = read_dataset(_find(file))
     shown = dataset.questions[first - 1 : first - 1 + number]
     if not shown:
         raise typer.BadParameter(f"{file} has {output.count(len(dataset.questions), 'question')}")

@@ -41,6 +41,9 @@ def test_list_and_pull(run: Any, run_json: Any, tmp_path: Path) -> None:
     listed = {each["name"]: each for each in run_json("dataset", "list")}
     assert listed["animals"]["pulled"]["questions"] == 1
     assert listed["arc-easy"]["pulled"] is None
+    assert run_json("dataset", "check", "animals")["questions"] == 1
+    assert "Which is larger?" in run("dataset", "preview", "animals").stdout
+    assert "no data set 'none'" in run("dataset", "check", "none", code=3).stderr
     assert run_json("model", "list") == []  # of the same catalogue file
     assert "no data set 'none'" in run("dataset", "pull", "none", code=3).stderr
 
