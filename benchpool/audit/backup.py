@@ -25,8 +25,9 @@ from benchpool.audit.archive import (
     silent,
     write_archive,
 )
+from benchpool.audit.export import check_new
 from benchpool.audit.replay import replay_home
-from benchpool.errors import ConfigError, StoreError
+from benchpool.errors import StoreError
 from benchpool.extensions.kept_states import open_checked
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
@@ -67,10 +68,7 @@ def backup_home(
         ConfigError: the file is there already.
         StoreError: the home is damaged, or the file cannot be written.
     """
-    if file.exists() and not overwrite:
-        raise ConfigError(
-            f"{file} is there already; name another file, or overwrite it with --force"
-        )
+    check_new(file, overwrite=overwrite)
     home = Home(folder)
     home.require()
     try:

@@ -63,6 +63,14 @@ class Exported(NamedTuple):
 # -- writing ---------------------------------------------------------------------------------
 
 
+def check_new(file: Path, *, overwrite: bool) -> None:
+    """Accept a file to write. Raises: ConfigError if it is there and may not be replaced."""
+    if file.exists() and not overwrite:
+        raise ConfigError(
+            f"{file} is there already; name another file, or overwrite it with --force"
+        )
+
+
 def export_home(
     folder: Path,
     file: Path,
@@ -87,10 +95,7 @@ def export_home(
         ConfigError: the file is there already.
         StoreError: the home is damaged, or the file cannot be written.
     """
-    if file.exists() and not overwrite:
-        raise ConfigError(
-            f"{file} is there already; name another file, or overwrite it with --force"
-        )
+    check_new(file, overwrite=overwrite)
     with open_run(folder) as run:
         writer = None
         partial = file.with_name(f".{file.name}.partial")

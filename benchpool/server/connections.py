@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -42,8 +41,6 @@ class Connections:
         """Of bodies in memory."""
         self._held_most = 0
         self._looking: asyncio.Task[None] | None = None
-        self.on_look: Callable[[], None] = lambda: None
-        """Called once a second."""
 
     def start(self) -> None:
         """Begin to look after connections; call it in the event loop."""
@@ -131,7 +128,6 @@ class Connections:
             if self._held_most > _LARGE_BYTES > self.bodies_bytes + self._unsent:
                 self._held_most = 0
                 await asyncio.to_thread(give_memory_back)
-            self.on_look()
 
     def _ended(self, why: str) -> None:
         self._metrics.dropped.labels(why).inc()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from benchpool.server.metrics import Metrics
 from benchpool.server.run import GRACE_S, Listeners, Server, bounded_connections
 from benchpool.server.sockets import Addresses, Options, Sockets, close_all, listen
 from benchpool.units.garbage import fewer_collections
+from benchpool.units.outage import is_shortage
 
 log = logging.getLogger("benchpool.server")
 
@@ -40,8 +39,6 @@ SWITCH_S: Final = 0.0001
 """How long a thread may keep others waiting. By Python's own 5 ms, every request that needs a
 signature verified, which lets others go on, would wait for the network's thread for so long."""
 LOOK_AGAIN_S: Final = 2.0
-_SHORTAGES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
-_DATABASE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN})
 
 
 @dataclass
@@ -165,20 +162,6 @@ async def _refuse_all(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         why = "the server has no room to write; what was accepted is kept; ask again later"
         await refusal(Unavailable(why))(scope, receive, send)
-
-
-def is_shortage(error: BaseException) -> bool:
-    """Tell whether something ran out that may come back: room on a disk, or open files."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "orig", seen)  # SQLAlchemy's errors bear the driver's
-        code = getattr(cause, "sqlite_errorcode", None)
-        if isinstance(code, int) and code & 0xFF in _DATABASE:
-            return True
-        if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 def _copies(sockets: Sockets) -> Sockets:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Collection
 from typing import Final
 
 _DATABASE: Final = frozenset(
@@ -28,15 +29,29 @@ _SYSTEM: Final = frozenset(
 )
 
 
+_DATABASE_SHORT: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN})
+_SYSTEM_SHORT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether the disk or the system failed, rather than the handler that met the failure."""
+    return _came_of(error, _DATABASE, _SYSTEM)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether something ran out that may come back: room on a disk, or open files."""
+    return _came_of(error, _DATABASE_SHORT, _SYSTEM_SHORT)
+
+
+def _came_of(error: BaseException, database: Collection[int], system: Collection[int]) -> bool:
+    """Tell whether an error, or what it came of, bears one of these codes."""
     seen: BaseException | None = error
     while seen is not None:
         cause = getattr(seen, "orig", seen)  # SQLAlchemy's errors bear the driver's
         code = getattr(cause, "sqlite_errorcode", None)
-        if isinstance(code, int) and code & 0xFF in _DATABASE:
+        if isinstance(code, int) and code & 0xFF in database:
             return True
-        if isinstance(cause, OSError) and cause.errno in _SYSTEM:
+        if isinstance(cause, OSError) and cause.errno in system:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
