@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - Lua stands as it is sent
 """Processes on AO's own module in a network: what holds for all processes holds for them."""
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from ao_modules import MODULE_ID, Bench, ao_module
 
 from benchpool.ao.shapes import result_json
 from benchpool.audit.replay import replay_home
+from benchpool.errors import PrerequisiteError
 from benchpool.extensions.outside import OutOfFuel, read_fact
+from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.registry import Registry
 from benchpool.units.limits import Limits
+from benchpool.wasm.device import lua as llama_lua
 from benchpool.wasm.module import WasmModule
 
 TOKEN = (Path(__file__).parents[1] / "lua_token.lua").read_text()
@@ -342,3 +346,48 @@ def test_other_modules_of_ao_run(name):
         assert bench.run(lua).output == "500500"
         assert bench.run("-- " + "x" * 120_000 + "\nreturn 'large'").output == "large"
     bench.close()
+
+
+WORKER = """
+Handlers.add("Init", Handlers.utils.hasMatchingTag("Action", "Init"), function (msg)
+  Llama = require("llama")
+  Llama.load("/data/" .. msg.Tags["Model-Id"])
+  Send({ Target = msg.From, Action = "Worker-Initialized" })
+end)
+Handlers.add("Inference", Handlers.utils.hasMatchingTag("Action", "Inference"), function (msg)
+  Llama.setPrompt(msg.Data)
+  local response = ""
+  for _ = 1, tonumber(msg.Tags.Tokens) do response = response .. Llama.next() end
+  ao.send({ Target = msg.From, Action = "Inference-Response", Data = response })
+end)
+"""
+
+
+@pytest.mark.model
+def test_a_worker_in_lua_asks_a_model(code, tmp_path):
+    try:
+        path = Catalogue().find("smollm2-135m")
+    except PrerequisiteError as missing:
+        pytest.skip(str(missing))
+    home = tmp_path / "home"
+    with Network(home, seed=1, registry=registry(code, "")) as network:
+        model = network.data.put_file(path)
+        worker = network.spawn(MODULE_ID, {"Extension": "Llama"}, name="worker")
+        plain = network.spawn(MODULE_ID, name="plain")
+        for process in (worker, plain):
+            assert run(network, process, llama_lua()).error == ""
+            assert run(network, process, WORKER).error == ""
+        owner = network.wallet().address
+        assert network.send(worker, "Init", {"Model-ID": model}).error == ""
+        ask = {"Tokens": "8"}
+        prompt = "The capital of France is"
+        assert network.send(worker, "Inference", ask, data=prompt).error == ""
+        answer = network.inbox(owner)[-1]
+        assert answer.action == "Inference-Response"
+        assert "Paris" in answer.data
+        run(network, worker, "Llama.setPrompt('One, two,') Whole = Llama.run(4)")
+        run(network, worker, "Llama.setPrompt('One, two,') Part = Llama.run(2) .. Llama.run(2)")
+        assert run(network, worker, "return #Whole > 0 and Whole == Part").output == "true"
+        assert "data id" in run(network, worker, "Llama.load('/data/none')").error
+        assert "no inference" in network.send(plain, "Init", {"Model-ID": model}).error
+    assert replay_home(home, registry=registry(code, "")).difference is None
