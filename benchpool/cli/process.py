@@ -1,8 +1,9 @@
-"""benchpool spawn, processes, inspect, log, modules: processes and what they are made of."""
+"""benchpool spawn, processes, inspect, log: processes."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from benchpool.cli.options import (
     TagOption,
     read_content,
 )
+from benchpool.errors import HandlerError
 
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
@@ -36,7 +38,7 @@ def spawn(
     module: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE", help="See: benchpool modules.", autocompletion=completion.modules
+            metavar="MODULE", help="See: benchpool module list.", autocompletion=completion.modules
         ),
     ],
     *,
@@ -46,6 +48,22 @@ def spawn(
     tag: TagOption = None,
     data: DataOption = None,
     data_file: DataFileOption = None,
+    load: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--load",
+            metavar="FILE",
+            help="Lua that it evaluates then, with the files beside it that this requires.",
+        ),
+    ] = None,
+    package: Annotated[
+        list[str] | None,
+        typer.Option("--package", metavar="P", help="A package that it can require."),
+    ] = None,
+    given_id: Annotated[
+        str | None,
+        typer.Option("--as", metavar="ID", help="Its id, for sources that name it; unsigned only."),
+    ] = None,
     sender: FromOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -54,9 +72,14 @@ def spawn(
 
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
+    from benchpool.client.lua_bundle import as_module, bundle
+    from benchpool.client.writer import send
+
     content = read_content(tag, data, data_file)
+    loads = [(str(file), bundle(file)) for file in load or ()]
     with session.writing(home, new=True) as (network, writer):
         owner = session.signer(network, writer, sender)
+        packages = [(each, as_module(each, network.package(each))) for each in package or ()]
         with session.working(network, writer):
             process = writer.spawn(
                 module,
@@ -64,36 +87,18 @@ def spawn(
                 name=name,
                 data=content.data,
                 sender=owner,
+                given_id=given_id,
             )
+            for what, source in (*packages, *loads):
+                sent = send(writer, process, "Eval", data=source, sender=owner)
+                if sent.error:
+                    raise HandlerError(
+                        f"{name or process} was spawned, and {what} failed in it: {sent.error}"
+                    )
     if as_json:
         output.print_json({"id": process, "name": name})
     else:
         output.line(process if name is None else f"{process}  {name}")
-
-
-def modules(as_json: JsonOption = False) -> None:
-    """List the modules that can be spawned, with what each is for.
-
-    Example: benchpool modules
-    """
-    from benchpool.process.registry import Registry
-
-    registry = Registry()
-    rows = [(name, _purpose(registry, name)) for name in registry.names()]
-    if as_json:
-        output.print_json([{"name": name, "purpose": purpose} for name, purpose in rows])
-    elif rows:
-        output.table(["Module", "Purpose"], rows)
-    else:
-        output.note("no package offers modules (entry point group benchpool.modules)")
-
-
-def _purpose(registry: Any, name: str) -> str:
-    try:
-        module = registry.find(name)
-    except Exception as error:
-        return f"cannot be imported: {error}"
-    return (module.__doc__ or "").strip().split("\n")[0]
 
 
 def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
