@@ -88,12 +88,15 @@ def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
         out.truncate(1 << 40)
     with Network() as network, pytest.raises(LimitExceeded, match="module_bytes"):
         network.add_module(file, name="huge")
-    with Network(limits=Limits(module_bytes=100)) as network:
-        with pytest.raises(LimitExceeded, match="module_bytes"):
-            network.add_module(small_module(), name="tiny")
+    few = Limits(module_bytes=100)
+    with Network(limits=few) as network, pytest.raises(LimitExceeded, match="module_bytes"):
+        network.add_module(small_module(), name="tiny")
 
 
-@pytest.mark.parametrize("code", [b"", b"\0asm", b"\0asm\1\0\0\0", b"MZ" * 50, b"\0asm" + b"\xff" * 99])
+NOT_ONE = [b"", b"\0asm", b"\0asm\1\0\0\0", b"MZ" * 50, b"\0asm" + b"\xff" * 99]
+
+
+@pytest.mark.parametrize("code", NOT_ONE)
 def test_what_is_no_module_leaves_nothing(code: bytes) -> None:
     with Network() as network:
         with pytest.raises(MessageError):
