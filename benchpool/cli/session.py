@@ -72,6 +72,8 @@ def writing(
                 with working(network):
                     network.run()
             yield network, writer
+            for process, why in network.messenger.stranded.reasons().items():
+                output.note(f"messages of {network.name_of(process)} wait: {why}")
     except KeyboardInterrupt:
         output.note(f"interrupted; {_left_to_server(writer) or _left_at_home(advise)}")
         raise Interrupted from None
