@@ -52,7 +52,7 @@ def fund(network: Network, ids: Any, quantity: int, **tags: str) -> str:
 
 def begin(network: Network) -> Any:
     """Spawn a Lua token under the name that a deployment looks for, and all else around it."""
-    network.add_module(ao_module("aos2_0_6"), name="aos", ids=[AOS_ID])
+    network.add_module(ao_module("aos2_0_6.wasm"), name="aos", ids=[AOS_ID])
     token = network.spawn("aos", name="WrappedAR")
     loaded = network.send(token, "Eval", data=bundle(LUA / "token.lua")).result
     assert (loaded.error, loaded.output) == ("", "LUA is ready")
@@ -160,7 +160,7 @@ def test_the_demo_model_is_paid_in_lua_tokens(tmp_path: Path) -> None:
 
 
 def test_a_token_is_spawned_and_loaded_in_one_command(tmp_path: Path) -> None:
-    home, aos = tmp_path / "home", ao_module("aos2_0_6")
+    home, aos = tmp_path / "home", ao_module("aos2_0_6.wasm")
     run("module", "add", aos, "--name", "aos", "--id", AOS_ID, "--home", home)
     run("spawn", "aos", "--name", "Token", "--load", LUA / "token.lua", "--home", home)
     to = ("--target", "Token", "--home", home)
@@ -184,7 +184,7 @@ def test_packages_are_kept_and_can_be_required(tmp_path: Path) -> None:
     lua = 'local step = require("step")\nreturn { next = function(n) return n + step end }'
     source.write_text(lua)
     (tmp_path / "step.lua").write_text("return 2")
-    run("module", "add", ao_module("aos2_0_6"), "--name", "aos", "--home", home)
+    run("module", "add", ao_module("aos2_0_6.wasm"), "--name", "aos", "--home", home)
     run("package", "add", "@sam/counter", source, "--home", home)
     run("package", "add", "@sam/counter", source, "--home", home)
     assert "@sam/counter" in run("package", "list", "--home", home)
@@ -205,7 +205,7 @@ def test_packages_are_kept_and_can_be_required(tmp_path: Path) -> None:
 
 def test_on_boot_evaluates_the_data(tmp_path: Path) -> None:
     with Network(tmp_path / "home", seed=1) as network:
-        network.add_module(ao_module("aos2_0_6"), name="aos")
+        network.add_module(ao_module("aos2_0_6.wasm"), name="aos")
         booted = network.spawn("aos", {"On-Boot": "Data"}, data="Booted = 41 + 1")
         assert network.dry_run(booted, "Eval", data="return Booted").output == "42"
         with pytest.raises(HandlerError, match="not spawned"):
@@ -230,7 +230,7 @@ def test_sources_that_name_ids_find_what_was_spawned_as_these(tmp_path: Path) ->
       end)
     """
     with Network(home, seed=1) as network:
-        network.add_module(ao_module("aos2_0_6"), name="aos", ids=[AOS_ID])
+        network.add_module(ao_module("aos2_0_6.wasm"), name="aos", ids=[AOS_ID])
         network.spawn("aos", name="Registry", given_id=REGISTRY_ID)
         network.send("Registry", "Eval", data=teller)
         network.spawn(AOS_ID, name="Asker")
@@ -251,8 +251,8 @@ def test_a_registry_on_sqlite_serves_packages_as_apm_does(tmp_path: Path) -> Non
     """A registry of packages, written here in the shape of APM's: on the module with SQLite."""
     home = tmp_path / "home"
     with Network(home, seed=1) as network:
-        network.add_module(ao_module("aos2_0_6"), name="aos")
-        network.add_module(ao_module("sqlite"), name="sqlite")
+        network.add_module(ao_module("aos2_0_6.wasm"), name="aos")
+        network.add_module(ao_module("sqlite.wasm"), name="sqlite")
         network.spawn("sqlite", name="APM", given_id=REGISTRY_ID)
         loaded = network.send("APM", "Eval", data=bundle(LUA / "registry.lua"))
         assert loaded.error == ""
