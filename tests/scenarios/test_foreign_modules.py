@@ -312,6 +312,11 @@ def test_a_gateway_shows_modules_that_were_added(
     assert "unsigned network" in made
     run("spawn", "more", "--name", "More", "--home", home)
     assert "more" in run("module", "list", "--home", home)
+    again = run("module", "add", tmp_path / "more.wasm", "--name", "tiny", "--home", home, code=2)
+    assert "here as module more" in again
+    (tmp_path / "p.lua").write_text("return 1")
+    run("package", "add", "p", tmp_path / "p.lua", "--home", home)
+    assert "p" in run("package", "list", "--home", home)
 
 
 def test_a_server_goes_on_when_a_module_is_lost(home: Path, serve: Callable[..., Running]) -> None:
