@@ -43,6 +43,7 @@ from benchpool.units.compute import ComputeUnit
 from benchpool.units.folding import ended, fold
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
+from benchpool.units.modules import ModuleShelf
 
 REPORT_EVERY: Final = 5_000
 _TIME_BUDGET: Final = b" exceeded its time budget of "
@@ -77,7 +78,9 @@ class Replayer:
         self._kept = kept
         self._rest = rest
         self._host = host or ReplayHost(data, None)
-        self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
+        shelf = ModuleShelf(store, data, limits)
+        modules = (registry or Registry()).with_data(shelf)
+        self._compute = ComputeUnit(store, modules, self._host, limits=limits)
         self._limits = limits
         self._old = OldLog(store)
         self._names = {identity: name for name, identity in store.names().items()}
@@ -296,15 +299,19 @@ def replay_home(
             what = altered_fact(run.store)  # a replay goes by them
             if what is not None:
                 return Replay(verified=True, difference=Difference("", "", -1, -1, "", what))
+        limits = limits or find_limits(folder)
+        shelf = ModuleShelf(run.store, run.data, limits)
         replayer = Replayer(
             run.store,
             run.data,
             registry=registry,
             kept=kept_in(run.home, run.store),
             rest=lambda: (
-                wrong_registers(run.store) or misfit_of(run.store, read_databases(run.home))
+                wrong_registers(run.store)
+                or misfit_of(run.store, read_databases(run.home))
+                or shelf.damage()
             ),
-            limits=limits or find_limits(folder),
+            limits=limits,
         )
         try:
             process_id = None if process is None else run.store.names().get(process, process)

@@ -22,7 +22,9 @@ from benchpool.cli import (
     init,
     message,
     model,
+    module,
     output,
+    package,
     pool,
     pool_compare,
     pool_create,
@@ -138,7 +140,6 @@ app.command("advance")(clock.advance)
 app.command("processes")(process.processes)
 app.command("inspect")(process.inspect)
 app.command("log")(process.log)
-app.command("modules")(process.modules)
 app.command("replay")(replay.replay)
 app.command("audit")(audit.audit)
 app.command("export")(portable.export)
@@ -166,6 +167,8 @@ app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
+app.add_typer(module.app, name="module")
+app.add_typer(package.app, name="package")
 app.add_typer(eval_.app, name="eval")
 app.add_typer(pool.app, name="pool")
 app.add_typer(simulate.app, name="simulate")

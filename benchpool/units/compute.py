@@ -16,6 +16,7 @@ from benchpool.errors import (
     HandlerError,
     LimitExceeded,
     PrerequisiteError,
+    StoreError,
     UnknownModule,
     UnknownProcess,
 )
@@ -83,11 +84,20 @@ class ComputeUnit:
         """Return a process with its position, loading it if need be. Raises: UnknownProcess."""
         return self._instances.get(process_id) or self._load(process_id)
 
-    def check_module(self, name: str) -> None:
-        """Make sure that a module can be spawned. Raises: UnknownModule, PrerequisiteError."""
-        module = self._registry.find(name)
+    def check_module(self, name: str) -> str:
+        """Make sure that a module can be spawned.
+
+        Returns: what a process keeps of it, see `Registry.pin`.
+
+        Raises: UnknownModule, also of one whose bytes are not here any more; PrerequisiteError.
+        """
+        name = self._registry.pin(name)
+        try:
+            module = self._registry.find(name)
+        except StoreError as error:
+            raise UnknownModule(str(error)) from error
         if module in self._checked:
-            return
+            return name
         try:
             process = module(_trial(name))
         except PrerequisiteError:
@@ -99,6 +109,21 @@ class ComputeUnit:
         for extension in process.extensions:
             self._host.check(extension)
         self._checked.add(module)
+        return name
+
+    def why_missing(self, process_id: str) -> str:
+        """Say why a process cannot be loaded: its module was data, which is not here any more.
+
+        Empty if it can. Messages that it has are not evaluated then, and wait.
+        """
+        if process_id in self._instances:
+            return ""
+        info = self._store.process(process_id)
+        return "" if info is None else self._registry.why_missing(info.module)
+
+    def is_data(self, module: str) -> bool:
+        """Tell whether a module is data of this network, and no code."""
+        return self._registry.is_data(module)
 
     def past(self, process_id: str, position: int) -> Instance:
         """Make a process anew as it was behind a position of its log; it is not kept.

@@ -51,6 +51,8 @@ class Limits:
     """One signed item that is uploaded into the data store."""
     uploads_bytes: int = 0
     """All uploads together; 0: half of the disk that they lie on."""
+    module_bytes: int = 16 * _MIB
+    """One WASM module; to compile a large one takes long."""
     disk_reserve_bytes: int = 0
     """What a server leaves free on its disk, uploads twice as much; 0: 5 %, from 16 to 512 MiB."""
     tags: int = 256
