@@ -305,11 +305,15 @@ def preview(
 
 
 def _show_question(question: Question) -> None:
+    from benchpool.evaluation.compiled import ChoicesQuestion, led_choices
+
     *lines, last = question.prompt.split("\n")
     for each in lines:
         output.verbatim(f"  {visible(each)}⏎")
     output.verbatim(f"  {visible(last)}")
     choices = getattr(question, "choices", ())
+    if isinstance(question, ChoicesQuestion):
+        choices = led_choices(question)
     gold = getattr(question, "gold", (1,))
     for place, choice in enumerate(choices, 1):
         output.verbatim(f"  {'✓' if place in gold else ' '} {place}. {visible(choice)}")

@@ -31,7 +31,10 @@ METHODS: Final[dict[Kind, str]] = {
     "generate": "generate",
     "likelihood": "likelihood",
 }
-"""The one protocol method that a pool asks a kind of questions by."""
+"""The protocol method that a kind of questions is compiled for, and asked by if none is named."""
+LETTERS: Final = "letters"
+"""The other method of `choices`: they are listed, and the model names one by its letter."""
+MOST_LETTERS: Final = 26
 METRICS: Final[dict[Kind, tuple[str, ...]]] = {
     "choices": ("acc", "acc_norm"),
     "generate": ("exact_match", "f1"),
@@ -99,8 +102,17 @@ class Header(
 
     @property
     def method(self) -> str:
-        """The protocol method that a pool asks these questions by."""
+        """The protocol method that these questions are compiled for."""
         return METHODS[self.kind]
+
+    def methods(self, most_choices: int) -> tuple[str, ...]:
+        """Return the protocol methods that these questions can be asked by; the first is `method`.
+
+        Args:
+            most_choices: the most that a question has.
+        """
+        lettered = self.kind == "choices" and most_choices <= MOST_LETTERS
+        return (self.method, LETTERS) if lettered else (self.method,)
 
 
 class ChoicesQuestion(
@@ -115,6 +127,9 @@ class ChoicesQuestion(
     """What ``acc_norm`` divides by, by their length in characters: one a choice."""
     gold: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     """The right choices, counted from 1."""
+    leads: tuple[str, ...] = ()
+    """What stands between the prompt and each choice, where the choices differ in what precedes
+    the text that is asked, as in WinoGrande; none elsewhere."""
     id: str = ""
     context: str = ""
     question: str = ""
@@ -237,6 +252,20 @@ def write_compiled(header: Header, questions: Iterable[Question]) -> bytes:
     return data
 
 
+def led_choices(question: ChoicesQuestion) -> tuple[str, ...]:
+    """Return the choices, each after its lead if it has one."""
+    if not question.leads:
+        return question.choices
+    pairs = zip(question.leads, question.choices, strict=True)
+    return tuple(f"{lead}{choice}" for lead, choice in pairs)
+
+
+def most_choices(questions: Iterable[Question]) -> int:
+    """Return how many choices the question has that has the most; 0 without choices."""
+    of_choices = (len(each.choices) for each in questions if isinstance(each, ChoicesQuestion))
+    return max(of_choices, default=0)
+
+
 def chance(questions: Iterable[Question]) -> Fraction:
     """Return the share of answers that are right if choices are drawn by lot, exactly.
 
@@ -296,6 +325,8 @@ def _check_question(question: Question, *, normed: bool) -> None:
         return
     if len(question.texts) != len(question.choices):
         raise DatasetError(f"{len(question.texts)} texts stand for {len(question.choices)} choices")
+    if question.leads and len(question.leads) != len(question.choices):
+        raise DatasetError(f"{len(question.leads)} leads stand for {len(question.choices)} choices")
     if normed and not all(question.texts):
         raise DatasetError("an empty text has no likelihood per character (`acc_norm`)")
     if len(set(question.gold)) != len(question.gold):
