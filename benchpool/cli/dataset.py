@@ -10,6 +10,7 @@ import typer
 
 from benchpool.cli import output
 from benchpool.cli.options import JsonOption
+from benchpool.cli.questions import find_data
 
 if TYPE_CHECKING:
     from benchpool.evaluation.compiled import Header, Question
@@ -49,18 +50,6 @@ FileArgument = Annotated[
     Path,
     typer.Argument(metavar="FILE|NAME", help="A compiled data set, or the name of a pulled one."),
 ]
-
-
-def _find(given: Path) -> Path:
-    """Return a file that is there, else that of a data set that was pulled by this name.
-
-    Raises: PrerequisiteError if there is neither.
-    """
-    from benchpool.tasks.catalogue.shelf import DatasetShelf
-
-    if given.exists() or len(given.parts) != 1 or given.suffix:
-        return given
-    return DatasetShelf().find(str(given))
 
 
 @app.command("compile")
@@ -154,7 +143,10 @@ def new(
         str, typer.Option("--question", metavar="COL", help="The column of the question.")
     ],
     answer: Annotated[
-        str, typer.Option("--answer", metavar="COL", help="The column of the right answer.")
+        list[str],
+        typer.Option(
+            "--answer", metavar="COL", help="The column of the right answer; repeat for more."
+        ),
     ],
     more: Annotated[
         list[str] | None,
@@ -194,7 +186,8 @@ def new(
 
     Example: benchpool dataset new quiz.csv --question q --choices a b c --answer right
     """
-    from benchpool.tasks.tables import Answers, Table, compile_table
+    from benchpool.tasks.isolation import compile_file
+    from benchpool.tasks.tables import Answers, Table
 
     known: dict[str | None, Answers | None] = {
         None: None,
@@ -208,10 +201,10 @@ def new(
     if more and not choices:
         raise typer.BadParameter(f"{more[0]} stands alone; columns of choices follow --choices")
     table = Table(
-        file=file,
+        file=str(file),
         question=question,
         choices=(*(choices or ()), *(more or ())),
-        answer=answer,
+        answer=tuple(answer),
         context=context,
         answers=known[answers],
         limit=limit,
@@ -221,7 +214,7 @@ def new(
         source=source,
     )
     path = _target(out, name or file.stem, force=force)
-    _show(compile_table(table, path), path, as_json=as_json)
+    _show(compile_file(table, path), path, as_json=as_json)
 
 
 @app.command("check")
@@ -232,7 +225,7 @@ def check(file: FileArgument, as_json: JsonOption = False) -> None:
     """
     from benchpool.tasks.checking import check_dataset
 
-    report = check_dataset(_find(file))
+    report = check_dataset(find_data(str(file)))
     header = report.dataset.header
     found = {
         "sha256": report.sha256,
@@ -290,7 +283,7 @@ def preview(
 
     from benchpool.tasks.checking import read_dataset
 
-    dataset, _ = read_dataset(_find(file))
+    dataset, _ = read_dataset(find_data(str(file)))
     shown = dataset.questions[first - 1 : first - 1 + number]
     if not shown:
         raise typer.BadParameter(f"{file} has {output.count(len(dataset.questions), 'question')}")

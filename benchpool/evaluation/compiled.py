@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -22,7 +23,8 @@ MAX_TOKENS: Final = 32_768
 MAX_STOPS: Final = 32
 MAX_STOP_CHARACTERS: Final = 256
 MAX_LINE_BYTES: Final = 16 << 20
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 1 << 29
+MAX_QUESTIONS: Final = 1_000_000
 
 Kind = Literal["choices", "generate", "likelihood"]
 
@@ -86,7 +88,7 @@ class Header(
     filters: tuple[Filter, ...]
     """The first is the one that pools rank by; without one, replies are taken as they are."""
     unscored: tuple[Unscored, ...]
-    count: Annotated[int, msgspec.Meta(ge=1)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUESTIONS)]
     chat: bool = False
     """Of ``generate``: a prompt is the user's turn in the model's chat template."""
     system: str = ""
@@ -207,7 +209,7 @@ def read_compiled(data: bytes, name: str) -> CompiledDataset:
     decode = msgspec.json.Decoder(QUESTIONS[header.kind]).decode
     normed = any(each.name == "acc_norm" for each in header.scorers)
     questions: list[Question] = []
-    for number, line in lines:
+    for number, line in islice(lines, header.count + 1):
         try:
             question: Question = decode(line)
             _check_question(question, normed=normed)
@@ -215,9 +217,9 @@ def read_compiled(data: bytes, name: str) -> CompiledDataset:
             raise DatasetError(f"is no question: {error}", path=name, line=number) from None
         questions.append(question)
     if len(questions) != header.count:
+        more = "more" if len(questions) > header.count else str(len(questions))
         raise DatasetError(
-            f"holds {len(questions)} questions, and its header tells of {header.count};"
-            " compile it again",
+            f"holds {more} questions, and its header tells of {header.count}; compile it again",
             path=name,
             line=1,
         )

@@ -9,9 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from benchpool.errors import DatasetError
 from benchpool.evaluation.compiled import (
-    MAX_BYTES,
     ChoicesQuestion,
     CompiledDataset,
     GenerateQuestion,
@@ -21,6 +19,7 @@ from benchpool.evaluation.compiled import (
     read_compiled,
     write_compiled,
 )
+from benchpool.evaluation.files import read_file
 
 _MARKS = ("{{", "}}", "{%")
 
@@ -51,15 +50,7 @@ def read_dataset(path: Path) -> tuple[CompiledDataset, bytes]:
     Raises:
         DatasetError: it cannot be read, or is none.
     """
-    if path.exists() and not path.is_file():
-        raise DatasetError("is no file", path=path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DatasetError(f"has {size:,} bytes; at most {MAX_BYTES:,} can be read", path=path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from None
+    data = read_file(path)
     return read_compiled(data, str(path)), data
 
 

@@ -19,7 +19,6 @@ from benchpool.errors import DatasetError, InferenceError
 from benchpool.evaluation import compiled_scores, prompts
 from benchpool.evaluation.compiled import (
     LETTERS,
-    MAX_BYTES,
     ChoicesQuestion,
     GenerateQuestion,
     Header,
@@ -31,6 +30,7 @@ from benchpool.evaluation.compiled import (
     read_compiled,
 )
 from benchpool.evaluation.controls import ANSWERS_ONLY, controlled
+from benchpool.evaluation.files import read_file
 from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.sample import Sample, load_samples, parse_samples, samples_hash
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
@@ -227,12 +227,7 @@ def load_questions(path: Path, protocol: str | None = None) -> Questions:
     name = str(path)
     if path.is_dir():
         return SiqaQuestions(name, load_samples(path), Protocol.parse(protocol or "cloze"))
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"is larger than {MAX_BYTES:,} bytes", path=path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", path=path) from error
+    data = read_file(path)
     if is_compiled(data):
         return CompiledQuestions(name, data, protocol)
     return SiqaQuestions(name, parse_samples(data, name=name), Protocol.parse(protocol or "cloze"))
