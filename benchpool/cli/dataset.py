@@ -13,6 +13,8 @@ from benchpool.cli.options import JsonOption
 from benchpool.cli.questions import find_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from benchpool.evaluation.compiled import Header, Question
 
 app = typer.Typer(
@@ -123,7 +125,8 @@ def compile_(
         license=license_,
         source=source,
     )
-    path = _target(out, name or task.stem, force=force)
+    sources = (str(task), *(file for _, file in job.data))
+    path = _target(out, name or task.stem, sources, force=force)
     if with_lm_eval is None:
         header = compile_file(job, path)
     else:
@@ -213,7 +216,7 @@ def new(
         license=license_,
         source=source,
     )
-    path = _target(out, name or file.stem, force=force)
+    path = _target(out, name or file.stem, [str(file)], force=force)
     _show(compile_file(table, path), path, as_json=as_json)
 
 
@@ -333,10 +336,12 @@ def _split(text: str) -> tuple[str, str]:
     return (split, path) if named else ("", text)
 
 
-def _target(out: Path | None, name: str, *, force: bool) -> Path:
+def _target(out: Path | None, name: str, sources: Iterable[str], *, force: bool) -> Path:
     path = out or Path(re.sub(r"[^\w.-]", "_", name) + ".jsonl")
     if path.is_dir():
         raise typer.BadParameter(f"{path} is a folder")
+    if path.exists() and any(path.samefile(each) for each in sources if Path(each).exists()):
+        raise typer.BadParameter(f"{path} is what is read; name another file with -o")
     if path.exists() and not force:
         raise typer.BadParameter(f"{path} is there already; replace it with --force")
     return path

@@ -14,7 +14,7 @@ from benchpool.cli.questions import QuestionFile, find_data, read_questions
 
 QuestionsArgument = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="A file of questions, a folder, or a pulled data set."),
+    typer.Argument(metavar="FILE", help="Questions, or the name of a pulled data set."),
 ]
 DatasetOption = Annotated[
     str | None,
@@ -106,7 +106,7 @@ def reveal(
         read = read_questions(file, network, found.dataset)
         owner = session.signer(network, writer, sender)
         now_ms = network.clock.now()
-        check_reveal(client, found, owner, salt, made=read.seal(salt), now_ms=now_ms)
+        check_reveal(client, found, owner, made=read.seal(salt), now_ms=now_ms)
         data_id = network.data.put_file(file)
         with session.working(network, writer):
             client.reveal(found, data_id, salt, owner=owner)
@@ -115,9 +115,8 @@ def reveal(
         output.print_json({"pool": revealed.id, **revealed.binding})
     else:
         output.line(revealed.binding["samples_sha_256"])
-        output.note(
-            f"{output.count(len(read.samples), 'question')} revealed; entries are evaluated now"
-        )
+        count = output.count(len(read.samples), "question")
+        output.note(f"{count} revealed; entries are evaluated now")
 
 
 def _load(file: Path, dataset: str | None, home: Path | None) -> QuestionFile:

@@ -109,7 +109,7 @@ def find_compiled(network: Network, path: Path) -> tuple[str, str | None]:
     if known is None:
         return name, None
     info = network.store.process(known)
-    if info is None or ("DataTxID", encode_id(sha256(data).digest())) not in info.tags:
+    if info is None or info.tags.get("DataTxID") != encode_id(sha256(data).digest()):
         raise ConfigError(f"{name} is the name of something else here: {advice}")
     return name, known
 

@@ -13,7 +13,6 @@ def check_reveal(
     client: PoolClient,
     pool: PoolFacts,
     owner: Wallet,
-    salt: str,
     *,
     made: str,
     now_ms: int,
@@ -24,8 +23,7 @@ def check_reveal(
         client: knows the other pools of the data set, for which it reveals them too.
         pool: as `PoolClient.get` tells of it.
         owner: who reveals them.
-        salt: that is to be revealed.
-        made: the seal that it makes with the questions that are.
+        made: the seal of the salt and the questions that are to be revealed.
         now_ms: what time it is.
 
     Raises: PoolError that says which pool would be, and why.

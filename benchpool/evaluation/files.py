@@ -23,12 +23,13 @@ def read_file(path: Path) -> bytes:
         raise DatasetError("is no file", path=path)
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            most = MAX_BYTES if is_compiled(head) else MAX_PLAIN_BYTES
-            data = head + file.read(most)
+            compiled = is_compiled(file.peek(_HEAD_BYTES))
+            most = MAX_BYTES if compiled else MAX_PLAIN_BYTES
+            large = path.stat().st_size > most
+            data = b"" if large else file.read(most + 1)  # what is no plain file tells no size
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", path=path) from error
-    if len(data) > most:
-        kind = "" if is_compiled(head) else "of a file that is not compiled "
+    if large or len(data) > most:
+        kind = "" if compiled else "of a file that is not compiled "
         raise DatasetError(f"is too large: {kind}at most {most:,} bytes are read", path=path)
     return data
