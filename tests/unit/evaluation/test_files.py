@@ -36,9 +36,10 @@ def test_a_gigabyte_is_refused_before_it_is_read(tmp_path, read, data):
 
 def test_no_pool_is_made_of_a_gigabyte(tmp_path):
     path = grown(tmp_path / "big.jsonl", KINDS[0])
-    with Network(seed=1) as network, pytest.raises(DatasetError, match="is too large"):
-        find_compiled(network, path)
-    assert not network.data.files()
+    with Network(seed=1) as network:
+        with pytest.raises(DatasetError, match="is too large"):
+            find_compiled(network, path)
+        assert not network.data.files()
 
 
 def test_what_tells_no_size_is_read_up_to_the_bound(monkeypatch):
