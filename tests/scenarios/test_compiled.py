@@ -119,6 +119,12 @@ FILES = {
 }
 
 
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind in ("led", "letters") else [])
+    for kind in FILES
+]
+
+
 def right_replies(kind):
     if kind == "choices":
         return {each["prompt"]: each["gold"][-1] for each in MIXED}
@@ -240,7 +246,7 @@ def test_a_pool_lives_from_funding_to_payout_and_is_audited_and_replayed(kind, t
     assert replay.difference is None
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_herder_sells_answers_to_every_kind_of_question(kind, tmp_path):
     with Network(seed=1, engine_factory=ScriptedEngines()) as network:
         pools = Pools(network, tmp_path, FILES[kind], herder=True)
@@ -421,7 +427,7 @@ def test_a_reply_too_long_for_a_pattern_is_unscored_and_ends_soon(world):
     assert "too long for the pattern" in made.rows("error")[0][0]
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_while_pools_ask_nothing_tells_what_is_right(network, tmp_path, kind):
     pools = Pools(network, tmp_path, FILES[kind])
     ask = {"Questions": "1,2"}
