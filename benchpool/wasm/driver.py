@@ -96,6 +96,7 @@ class Driver:
         """
         machine = self.machine
         machine.fuel = fuel
+        self.host.files.touched = False
         lent: list[int] = []
         given = [self._signed(self._place(text, lent)) for text in (message, environment)]
         answer = self.host.at(machine.call("handle", *given))
@@ -123,10 +124,14 @@ class Driver:
 
     # -- memory ------------------------------------------------------------------------------
 
-    def image(self) -> Image:
-        """Copy the memory, between two messages. The buffer is to be given back by `release`."""
+    def image(self, buffer: bytearray | None = None) -> Image:
+        """Copy the memory, between two messages, into this buffer if it is large enough.
+
+        The buffer of the image is to be given back by `release`.
+        """
         machine, header = self.machine, self.header()
-        buffer = take_buffer(header.size)
+        if buffer is None or len(buffer) < header.size:
+            buffer = take_buffer(header.size)
         place = _address(buffer)
         for start, end in header.regions:
             ctypes.memmove(place, machine.address(start, end - start), end - start)

@@ -57,10 +57,13 @@ class Files:
 
     offer: Offer = nothing
     places: dict[int, Place] = field(default_factory=dict)
+    touched: bool = False
+    """Whether the module asked for any file since this was last cleared."""
     _open: dict[int, Readable] = field(default_factory=dict)
 
     def open(self, path: str) -> int:
         """Open a file; return its number, or 0 if there is none such, or too many are open."""
+        self.touched = True
         if len(self.places) >= MOST_OPEN or len(path.encode()) > MOST_PATH_BYTES:
             return 0
         found = self.offer(path)
@@ -75,6 +78,7 @@ class Files:
 
     def read(self, number: int, size: int) -> bytes | None:
         """Read on; None for a number that is no open file."""
+        self.touched = True
         place = self.places.get(number)
         if place is None:
             return None
@@ -84,6 +88,7 @@ class Files:
 
     def seek(self, number: int, offset: int, whence: int) -> int | None:
         """Go to a place from the start (0), from here (1) or from the end (2); None if not so."""
+        self.touched = True
         place = self.places.get(number)
         if place is None or whence not in (0, 1, 2):
             return None
@@ -96,6 +101,7 @@ class Files:
 
     def close(self, number: int) -> bool:
         """Close a file; False if it is not open."""
+        self.touched = True
         found = self._open.pop(number, None)
         if found is not None:
             found.close()

@@ -92,10 +92,16 @@ def read_image(memory: bytes, module: str) -> Image:
 
 
 class Buffers:
-    """Buffers to copy into, used again and again: one is out for each message under way."""
+    """Buffers to copy into, used again and again: one is out for each message under way.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: how many are kept.
+        most_bytes: how large one of them may be.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._free: list[bytearray] = []
 
     def take(self, size: int) -> bytearray:
@@ -105,11 +111,11 @@ class Buffers:
 
     def give(self, buffer: bytearray) -> None:
         """Take a buffer back."""
-        if len(self._free) < self._most:
+        if len(self._free) < self._most and len(buffer) <= self._most_bytes:
             self._free.append(buffer)
 
 
-_buffers = Buffers(most=4)
+_buffers = Buffers(most=4, most_bytes=9 << 20)
 
 
 def take_buffer(size: int) -> bytearray:

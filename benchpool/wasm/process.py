@@ -19,6 +19,7 @@ from benchpool.wasm.drive import open_data
 from benchpool.wasm.faults import FuelSpent
 from benchpool.wasm.files import Files, Readable
 from benchpool.wasm.images import Header, Image, read_image, release
+from benchpool.wasm.recall import Done, Recall
 from benchpool.wasm.shapes import PAGE
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ class WasmProcess:
         if self.heavy:
             self.extensions += ("Llama",)
         self._driver: Driver | None = None
-        self._image = self._fresh
-        """Its memory while there is no driver."""
-        self._before: Image | None = None
-        """Its memory before the message under way."""
+        self._recall: Recall | None = None
+        """Its memory while there is no driver, or as it was before the message under way."""
         self._begun = False
         """Whether any message stands."""
+        self._done: Done | None = None
+        """The message under way, once it is handled."""
         self._used = 0
 
     @property
@@ -65,7 +66,7 @@ class WasmProcess:
     @property
     def state(self) -> dict[str, Any]:
         """What can be seen from outside."""
-        header = self._image.header if self._driver is None else self._driver.header()
+        header = self._kept.header if self._driver is None else self._driver.header()
         return {
             "module": self._module.id,
             "module_sha256": self._module.sha256,
@@ -95,8 +96,8 @@ class WasmProcess:
         request = message_request(message, module.id, module.scheduler)
         try:
             with self.sandbox.bounding():
-                driver = self._live()
-                self._before = driver.image()
+                driver, recall = self._live()
+                recall.before(driver)
                 text = driver.handle(request, self._environment, allowed)
         except BaseException as error:
             self._drop()  # it was ended in the middle
@@ -109,45 +110,42 @@ class WasmProcess:
         if taken.error:
             raise ModuleError(taken.error)
         driver.reference = taken.reference
+        self._done = Done(request, taken.reference, self._used)
         return taken.out
 
     def commit(self) -> None:
         """Let what the last message did stand."""
         self._begun = True
-        if self._before is not None:
-            release(self._before)
-            self._before = None
+        done, self._done = self._done, None
+        if done is not None and self._recall is not None and self._driver is not None:
+            self._recall.note(done, alone=not self._driver.host.files.touched)
 
     def undo(self) -> None:
         """Restore the memory as it was before the last message."""
-        before, self._before = self._before, None
-        if before is None:
+        self._done = None
+        recall = self._recall
+        if recall is None:
             return
         if not self._begun:
             self._drop()
-            self._image = self._fresh
-            release(before)
-        elif self._driver is not None and self._driver.restore(before):
-            release(before)
-        else:
-            self._drop()
-            self._image = before
+            recall.forget()
+        elif self._driver is not None and not recall.go_back(self._driver):
+            self._drop()  # it is made anew when the next message comes
 
-    def _live(self) -> Driver:
+    def _live(self) -> tuple[Driver, Recall]:
         """Return the driver, made and given its memory if need be."""
+        if self._recall is None:
+            self._recall = Recall(self._environment)
         if self._driver is None:
             driver = self._module.driver(Files(self._offer), self.sandbox.memory_bytes)
             try:
-                if self._image.header.pages:
-                    driver.restore(self._image)
+                self._recall.go_back(driver)
             except BaseException:
                 driver.close()
                 raise
             self._driver = driver
             self.sandbox.hold(driver)
-            release(self._image)
-            self._image = self._fresh
-        return self._driver
+        return self._driver, self._recall
 
     def _offer(self, path: str) -> Readable | None:
         """Open a file by its path."""
@@ -162,11 +160,20 @@ class WasmProcess:
 
     # -- keeping -----------------------------------------------------------------------------
 
+    @property
+    def _kept(self) -> Image:
+        """Its memory while there is no driver, or the last copy of it."""
+        image = self._recall.image if self._recall is not None else None
+        return image or self._fresh
+
     def dump(self) -> bytes:
         """Write the memory, uncompressed, with a head."""
-        if self._driver is None or not self._begun:
-            return self._image.dump()
-        image = self._driver.image()
+        if not self._begun:
+            return self._fresh.dump()
+        if self._driver is None and (self._recall is None or not self._recall.since):
+            return self._kept.dump()
+        driver, _ = self._live()
+        image = driver.image()
         try:
             return image.dump()
         finally:
@@ -176,8 +183,11 @@ class WasmProcess:
         """Take over a memory. Raises: StoreError if it is another module's; ValueError."""
         image = read_image(memory, self._module.sha256)
         self._drop()
-        self._image, self._before = image, None
         self._begun = bool(image.header.pages)
+        self._done = None
+        if self._recall is not None:
+            self._recall.forget()
+        self._recall = Recall(self._environment, image) if self._begun else None
 
 
 def _wants_models(tags: Tags) -> bool:

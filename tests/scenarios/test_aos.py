@@ -20,6 +20,7 @@ from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.registry import Registry
 from benchpool.units.limits import Limits
+from benchpool.wasm import recall
 from benchpool.wasm.device import lua as llama_lua
 from benchpool.wasm.module import WasmModule
 
@@ -166,8 +167,13 @@ def test_a_process_is_copied_by_its_memory(code):
     two.close()
 
 
-def test_errors_dry_runs_and_reopening_leave_no_mark_in_the_memory(code):
+@pytest.mark.parametrize("large", [False, True])
+def test_errors_dry_runs_and_reopening_leave_no_mark_in_the_memory(code, large, monkeypatch):
     """The hash of a memory depends on the messages that stand, and on nothing else."""
+    if large:  # as a large memory is kept
+        monkeypatch.setattr(recall, "LARGE_BYTES", 0)
+        monkeypatch.setattr(recall, "MOST_MESSAGES", 7)
+        monkeypatch.setattr(recall, "_CAREFUL", 3)
     chance = random.Random(5)
     plain, troubled = Bench(code), Bench(code)
     plain.begin()
@@ -184,13 +190,15 @@ def test_errors_dry_runs_and_reopening_leave_no_mark_in_the_memory(code):
             ]
         )
         plain.run(lua, nonce=number)
-        trouble = chance.choice(["none", "error", "dry", "load", "deep"])
+        trouble = chance.choice(["none", "none", "error", "dry", "load", "deep", "exit"])
         if trouble == "error":
             assert troubled.run("x = string.rep('y', 99999) error('z')").error
         elif trouble == "dry":
             troubled.run("t = nil collectgarbage()", keep=False)
         elif trouble == "deep":
             troubled.run("local function f() return f() + 1 end f()")
+        elif trouble == "exit":
+            assert "exited" in troubled.run("x = string.rep('y', 99999) os.exit(1)").error
         elif trouble == "load":
             memory = troubled.process.dump()
             troubled.instance.close()
