@@ -242,7 +242,9 @@ def _show_result(result: Result, name_of: NameOf) -> None:
     from benchpool.cli import view
 
     if result.error:
-        output.line(output.paint(f"✗ error: {output.clean(result.error)}", "error"))
+        output.line(
+            output.paint(f"✗ error: {output.clean(output.uncoloured(result.error))}", "error")
+        )
     elif not (result.messages or result.spawns or result.assignments or result.output):
         output.note("no messages and no output")
     for outgoing in result.messages:
@@ -258,7 +260,7 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
-    for text in result.output.splitlines():
+    for text in output.uncoloured(result.output).splitlines():
         output.line(output.clean(text), "| ", "|   ")
 
 

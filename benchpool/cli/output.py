@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Report = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _STYLES = {"error": "\x1b[31m", "good": "\x1b[32m", "faint": "\x1b[2m", "strong": "\x1b[1m"}
 
 
@@ -46,6 +48,11 @@ def clean(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def uncoloured(text: str) -> str:
+    """Return a text without the colours that aos gives to what it prints."""
+    return _COLOUR.sub("", text)
 
 
 def one_line(text: str, width: int) -> str:

@@ -98,7 +98,8 @@ def spawn(
                 sent = send(writer, process, "Eval", data=source, sender=owner)
                 if sent.error:
                     raise HandlerError(
-                        f"{name or process} was spawned, and {what} failed in it: {sent.error}"
+                        f"{name or process} was spawned, and {what} failed in it:"
+                        f" {output.uncoloured(sent.error)}"
                     )
     if as_json:
         output.print_json({"id": process, "name": name})
@@ -307,7 +308,7 @@ def _outcome(result: Result | None) -> str:
     if result is None:
         return ""
     if result.error:
-        return f"✗ {output.one_line(result.error, 60)}"
+        return f"✗ {output.one_line(output.uncoloured(result.error), 60)}"
     actions = [outgoing.tags.get("Action") or "(no Action)" for outgoing in result.messages]
     actions += [f"spawn {spawn.module}" for spawn in result.spawns]
     counted = {name: actions.count(name) for name in dict.fromkeys(actions)}

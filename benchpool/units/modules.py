@@ -24,6 +24,7 @@ from benchpool.errors import (
     DataCorrupt,
     DataNotFound,
     LimitExceeded,
+    MessageError,
     PrerequisiteError,
     StoreError,
 )
@@ -139,9 +140,13 @@ class ModuleShelf:
         return None
 
     def _make(self, record: AddedModule, module_id: str, upload: Upload | None = None) -> Module:
-        from benchpool.wasm.module import WasmModule  # noqa: PLC0415 - most networks have none
+        from benchpool.wasm.module import WasmModule, check  # noqa: PLC0415 - most have none
 
         code = self._bytes(record)
+        try:
+            check(code)  # else each message would fail for ever, for want of something outside
+        except MessageError as error:
+            raise DataCorrupt(f"module {record.name} {record.id} cannot be run: {error}") from error
         compute, memory = self.bounds(record)
         scheduler = self._store.fact("scheduler") or ""
         made = WasmModule(

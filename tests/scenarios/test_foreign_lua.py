@@ -167,6 +167,11 @@ def test_a_token_is_spawned_and_loaded_in_one_command(tmp_path: Path) -> None:
     to = ("--target", "Token", "--home", home)
     run("send", *to, "--action", "Mint", "--tag", "Quantity=7")
     assert "7" in run("send", *to, "--action", "Balance")
+    said = run("send", *to, "--action", "Nope", code=1)
+    assert "no handler of Token takes the action 'Nope'" in said
+    said = run("send", *to, "--action", "Mint", "--tag", "Quantity=x", code=1)
+    assert "Quantity must be a whole number!" in said
+    assert "x1b" not in said
     assert "Balances" not in run("inspect", "Token", "--home", home)
     assert '"7"' in run("dryrun", *to, "--action", "Eval", "--data", "Balances")
     bad = tmp_path / "bad.lua"

@@ -23,6 +23,7 @@ from benchpool.errors import (
     BenchpoolError,
     DataCorrupt,
     DataNotFound,
+    PrerequisiteError,
     StoreError,
     UnknownModule,
 )
@@ -132,6 +133,27 @@ def spoil_one(home: Path, *, gone: bool) -> None:
         path = network.data.folder / record.id
     path.chmod(0o644)
     path.unlink() if gone else path.write_bytes(small_module("other"))
+
+
+def test_messages_wait_where_wasmtime_is_not_installed(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Network(begun) as network:
+        network.spawn("WrappedAR", name="Token")
+    with monkeypatch.context() as patch:
+        patch.setattr("benchpool.wasm.module.find_spec", lambda _name: None)
+        with Network(begun) as network:
+            with pytest.raises(PrerequisiteError, match=r"benchpool\[wasm\]"):
+                network.spawn("tiny")
+            with pytest.raises(UnknownModule, match=r"benchpool\[wasm\]"):
+                network.send("One", "Ask")
+            assert network.send("Token", "Mint", {"Quantity": "5"}).error == ""
+            assert all(result and not result.error for _, result in network.log("One"))
+        with pytest.raises(PrerequisiteError, match=r"benchpool\[wasm\]"):
+            replay_home(begun)
+    with Network(begun) as network:
+        network.send("One", "Ask")
+    replay_home(begun).check()
 
 
 def test_a_module_that_nobody_uses_is_looked_after_too(tmp_path: Path) -> None:
