@@ -73,6 +73,7 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     from benchpool.client.lua_bundle import as_module, bundle
+    from benchpool.client.naming import named_ids
     from benchpool.client.writer import send
 
     content = read_content(tag, data, data_file)
@@ -83,7 +84,7 @@ def spawn(
         with session.working(network, writer):
             process = writer.spawn(
                 module,
-                session.named_ids(network, content.tags),
+                named_ids(network, content.tags),
                 name=name,
                 data=content.data,
                 sender=owner,
