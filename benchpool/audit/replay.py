@@ -33,14 +33,14 @@ from benchpool.errors import (
     UnknownProcess,
 )
 from benchpool.extensions.kept_states import misfit_of, read_databases
-from benchpool.extensions.outside import OutOfTime, read_fact
+from benchpool.extensions.outside import OutOfFuel, OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.connections import check_integrity
 from benchpool.store.facts import altered_fact
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit
-from benchpool.units.folding import fold, out_of_time
+from benchpool.units.folding import ended, fold
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
 from benchpool.units.modules import ModuleShelf
@@ -274,8 +274,8 @@ class Replayer:
     def close(self) -> None:
         """Let go of the fresh processes."""
         for folded in self._folded.values():
-            for extension in folded.instance.extensions if folded is not None else ():
-                extension.close()
+            if folded is not None:
+                folded.instance.close()
         self._compute.close()
 
 
@@ -326,9 +326,9 @@ def replay_home(
 
 
 def _was_ended(message: Message, record: Result) -> bool:
-    """Tell whether a result is that of a handler that its time budget ended, and no more."""
+    """Tell whether a result is that of an evaluation that a bound ended, and no more."""
     fact = read_fact(record.recorded[0]) if record.recorded else None
-    return isinstance(fact, OutOfTime) and record == out_of_time(message, fact.seconds)
+    return isinstance(fact, OutOfTime | OutOfFuel) and record == ended(message, fact)
 
 
 def _read(decode: Callable[[bytes], Any], raw: object) -> Any:

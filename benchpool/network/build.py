@@ -102,6 +102,8 @@ class Parts:
             registry=self.registry,
             read_only=self._read_only,
             inference_seconds=self.limits.inference_seconds,
+            wasm_fuel=self.limits.wasm_fuel_per_message,
+            wasm_memory_bytes=self.limits.wasm_memory_bytes,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits

@@ -15,6 +15,7 @@ from benchpool.ao.tags import NO_TAGS
 from benchpool.errors import (
     HandlerError,
     LimitExceeded,
+    PrerequisiteError,
     StoreError,
     UnknownModule,
     UnknownProcess,
@@ -22,12 +23,12 @@ from benchpool.errors import (
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.kept_states import note_databases
-from benchpool.extensions.outside import old_positions
+from benchpool.extensions.outside import OutOfTime, old_positions
 from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
-from benchpool.units.folding import Instance, fold, out_of_time
+from benchpool.units.folding import Instance, ended, fold
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.taking_up import fold_log, save_database, take_up
 
@@ -99,6 +100,8 @@ class ComputeUnit:
             return name
         try:
             process = module(_trial(name))
+        except PrerequisiteError:
+            raise
         except Exception as error:
             raise UnknownModule(f"module {name!r} has no usable first state: {error}") from error
         if not isinstance(process, ModuleProcess):
@@ -128,7 +131,8 @@ class ComputeUnit:
         Raises: UnknownProcess; LimitExceeded if it uses an extension, which cannot be taken back to
             that time, or if more than `PAST_MESSAGES` would have to be folded again.
         """
-        if self.instance(process_id).extensions:
+        extensions = self.instance(process_id).extensions
+        if extensions and not any(each.timeless for each in extensions):
             raise LimitExceeded(
                 f"process {process_id} uses extensions; it is shown as it stands now only"
             )
@@ -223,7 +227,7 @@ class ComputeUnit:
                 if not result.error:
                     fold(instance, earlier, recorded=result.recorded)
                 self._note(instance, earlier, result)
-        result = out_of_time(message, self._budget.seconds)
+        result = ended(message, OutOfTime(self._budget.seconds))
         self._note(instance, message, result)
         return result
 
@@ -244,10 +248,12 @@ class ComputeUnit:
         """
         self._store.failure.check()
         if position is None:
-            instance = self.instance(message.process)
-        else:
-            instance = self.past(message.process, position)
-        return self._try(instance, message)
+            return self._try(self.instance(message.process), message)
+        instance = self.past(message.process, position)
+        try:
+            return self._try(instance, message)
+        finally:
+            instance.close()
 
     @contextmanager
     def rehearsed(self, info: ProcessInfo, first: Message) -> Iterator[Callable[[str], None]]:
@@ -266,8 +272,7 @@ class ComputeUnit:
                 raise HandlerError(f"{info.module} refused its tags, and was not spawned: {error}")
             yield partial(engines.pass_on, info.id)
         finally:
-            for extension in instance.extensions:
-                extension.close()
+            instance.close()
             engines.pass_on(info.id, None)
 
     def _try(self, instance: Instance, message: Message) -> Result:
@@ -279,7 +284,7 @@ class ComputeUnit:
             if watch is not None:
                 watch.settle()
             self._let_go(message.process)
-            return out_of_time(message, self._budget.seconds)
+            return ended(message, OutOfTime(self._budget.seconds))
         finally:
             self._budget.leave(watch)
 
@@ -337,8 +342,8 @@ class ComputeUnit:
 
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
-        for extension in instance.extensions if instance is not None else ():
-            extension.close()
+        if instance is not None:
+            instance.close()
 
     def stop_engines(self) -> None:
         """End the engines for good, so that whoever waits for their answers is let go."""

@@ -1,0 +1,170 @@
+"""WasmProcess: one process of a module of WebAssembly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchpool.ao.message import Message, ProcessInfo
+from benchpool.errors import FuelExhausted, ModuleError
+from benchpool.extensions.sandbox import Sandbox
+from benchpool.process.outbox import PutOut
+from benchpool.wasm.answers import read_answer
+from benchpool.wasm.asking import message_request
+from benchpool.wasm.faults import FuelSpent
+from benchpool.wasm.files import Files, Readable
+from benchpool.wasm.images import Header, Image, read_image, release
+from benchpool.wasm.shapes import PAGE
+
+if TYPE_CHECKING:
+    from benchpool.wasm.driver import Driver
+    from benchpool.wasm.module import WasmModule
+
+
+class WasmProcess:
+    """A process whose state is the memory of its module. See `ModuleProcess`.
+
+    Trust, On-Boot, inbox and Eval are the module's own affair. The machine is made when the first
+    message comes, or the first after `load`.
+    """
+
+    extensions: ClassVar[tuple[str, ...]] = ("Sandbox", "WeaveDrive")
+    heavy: ClassVar[bool] = False
+
+    sandbox: Sandbox
+    weavedrive: Any
+
+    def __init__(self, module: WasmModule, info: ProcessInfo) -> None:
+        self.id = info.id
+        self.info = info
+        self._module = module
+        self._environment = module.environment(info)
+        self._fresh = Image(Header(module.sha256), bytearray())
+        self._driver: Driver | None = None
+        self._image = self._fresh
+        """Its memory while there is no driver."""
+        self._before: Image | None = None
+        """Its memory before the message under way."""
+        self._begun = False
+        """Whether any message stands."""
+        self._used = 0
+
+    @property
+    def inbox(self) -> Sequence[Message]:
+        """A module keeps its own."""
+        return ()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What can be seen from outside."""
+        header = self._image.header if self._driver is None else self._driver.header()
+        return {
+            "module": self._module.id,
+            "module_sha256": self._module.sha256,
+            "format": self._module.format,
+            "memory_bytes": header.pages * PAGE,
+            "used_bytes": header.size,
+            "fuel_of_last_message": self._used,
+        }
+
+    def inspect(self) -> dict[str, Any]:
+        """Show the module, the memory and the fuel; handlers are in the module's memory."""
+        return {"handlers": [], "description": {}, "state": self.state}
+
+    def look_ahead(self, batch: Sequence[Message]) -> None:
+        """There is nothing to ask ahead."""
+
+    # -- a message ---------------------------------------------------------------------------
+
+    def handle(self, message: Message, most: int) -> PutOut:
+        """Give the module a message.
+
+        Raises: FuelExhausted; ModuleError with the module's own error; HandlerError for what is no
+            answer, or if the module was ended.
+        """
+        module = self._module
+        allowed = self.sandbox.allowance(module.compute_limit)
+        request = message_request(message, module.id, module.scheduler)
+        try:
+            with self.sandbox.bounding():
+                driver = self._live()
+                self._before = driver.image()
+                text = driver.handle(request, self._environment, allowed)
+        except BaseException as error:
+            self._drop()  # it was ended in the middle
+            if isinstance(error, FuelSpent):
+                raise FuelExhausted(message.action, allowed) from None
+            raise
+        self._used = allowed - driver.machine.fuel
+        taken = read_answer(text, driver.reference, most)
+        self.sandbox.give(taken.given)
+        if taken.error:
+            raise ModuleError(taken.error)
+        driver.reference = taken.reference
+        return taken.out
+
+    def commit(self) -> None:
+        """Let what the last message did stand."""
+        self._begun = True
+        if self._before is not None:
+            release(self._before)
+            self._before = None
+
+    def undo(self) -> None:
+        """Restore the memory as it was before the last message."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        if not self._begun:
+            self._drop()
+            self._image = self._fresh
+            release(before)
+        elif self._driver is not None and self._driver.restore(before):
+            release(before)
+        else:
+            self._drop()
+            self._image = before
+
+    def _live(self) -> Driver:
+        """Return the driver, made and given its memory if need be."""
+        if self._driver is None:
+            driver = self._module.driver(Files(self._offer), self.sandbox.memory_bytes)
+            try:
+                if self._image.header.pages:
+                    driver.restore(self._image)
+            except BaseException:
+                driver.close()
+                raise
+            self._driver = driver
+            self.sandbox.hold(driver)
+            release(self._image)
+            self._image = self._fresh
+        return self._driver
+
+    def _offer(self, path: str) -> Readable | None:
+        """Open a file by its path, as WeaveDrive has it."""
+        return None
+
+    def _drop(self) -> None:
+        if self._driver is not None:
+            self._driver = None
+            self.sandbox.hold(None)
+
+    # -- keeping -----------------------------------------------------------------------------
+
+    def dump(self) -> bytes:
+        """Write the memory, uncompressed, with a head."""
+        if self._driver is None or not self._begun:
+            return self._image.dump()
+        image = self._driver.image()
+        try:
+            return image.dump()
+        finally:
+            release(image)
+
+    def load(self, memory: bytes) -> None:
+        """Take over a memory. Raises: StoreError if it is another module's; ValueError."""
+        image = read_image(memory, self._module.sha256)
+        self._drop()
+        self._image, self._before = image, None
+        self._begun = bool(image.header.pages)
