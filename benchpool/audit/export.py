@@ -43,8 +43,8 @@ from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.shelf import modules_of, packages_of
-from benchpool.units.limits import LIMITS_FILE, find_limits
-from benchpool.units.modules import is_module
+from benchpool.units.limits import DEFAULT_LIMITS, LIMITS_FILE, find_limits
+from benchpool.units.modules import ModuleShelf, is_module
 from benchpool.version import VERSION
 
 DATA_LIMIT: Final = 16 * 2**20
@@ -130,6 +130,9 @@ def _write_registers(
     writer: LineWriter, run: OpenHome, *, with_keys: bool, with_data: bool
 ) -> list[tuple[str, int]]:
     home, store, data = run
+    lost = ModuleShelf(store, data, DEFAULT_LIMITS).damage()
+    if lost is not None:
+        raise StoreError(lost)
     seed = store.fact("seed") or ""
     seed_digest = store.fact(SEED_DIGEST) or sha256(seed.encode()).hexdigest()
     writer.write(

@@ -143,6 +143,7 @@ class ModuleShelf:
 
         code = self._bytes(record)
         compute, memory = self.bounds(record)
+        scheduler = self._store.fact("scheduler") or ""
         made = WasmModule(
             code,
             id=module_id,
@@ -150,9 +151,10 @@ class ModuleShelf:
             compute_limit=compute,
             memory_limit_bytes=memory,
             tags=self.tags(record) if upload is None else Tags(upload.item.tags),
-            owner=self._store.fact("scheduler") or "" if upload is None else upload.item.address,
+            owner=scheduler if upload is None else upload.item.address,
+            name=record.name,
         )
-        made.authority = self._store.fact("messenger") or ""
+        made.authority, made.scheduler = self._store.fact("messenger") or "", scheduler
         return made
 
     def _bytes(self, record: AddedModule) -> bytes:
@@ -287,7 +289,8 @@ class ModuleShelf:
             "that of other data": other or self._data.size(given) is not None,
             "that of a process, message or wallet": self._store.process(given) is not None
             or self._store.find(given) is not None
-            or self._store.last_position(given) >= 0,
+            or self._store.last_position(given) >= 0
+            or given in self._store.names().values(),
             "that of a module which is not here, and of which there are processes": unknown
             and any(info.module == given for info in self._store.processes()),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchpool.ao.message import Message, ProcessInfo
-from benchpool.errors import StoreError
+from benchpool.errors import UnknownModule
 from benchpool.units.compute import ComputeUnit
 
 
@@ -35,10 +35,10 @@ class Stranded:
             self._foreign.add(info.id)
 
     def check(self, process: str) -> None:
-        """Accept a message for a process. Raises: StoreError if it could not be evaluated."""
+        """Accept a message for a process. Raises: UnknownModule if it could not be evaluated."""
         why = self._compute.why_missing(process) if process in self._foreign else ""
         if why:
-            raise StoreError(f"process {process} cannot be loaded: {why}")
+            raise UnknownModule(f"process {process} cannot be loaded: {why}")
 
     def divert(self, batch: list[Message]) -> list[Message]:
         """Return what can be evaluated, and keep the rest until the network is opened again."""
