@@ -76,10 +76,11 @@ def type_into(
     written = b""
     waiting = [*steps, ("", "")]
     above = 0
+    fresh = True
     deadline = time.monotonic() + _PATIENCE_S
     try:
         while True:
-            ready, _, _ = select.select([leader], [], [], 0.05)
+            ready, _, _ = select.select([leader], [], [], 0.05 if fresh else 1)
             if time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
                 raise AssertionError(f"{waiting[0]} never came:\n{_text(screen)}")
@@ -89,14 +90,18 @@ def type_into(
                     break
                 written += block
                 stream.feed(block)
-            elif waiting[0][1] and waiting[0][0] in _text(screen, above):
+                fresh = True
+            elif fresh and waiting[0][1] and waiting[0][0] in _text(screen, above):
                 _, keys = waiting.pop(0)
                 above = screen.cursor.y
                 os.write(leader, keys.encode())
+            else:
+                fresh = False
     except OSError:  # Linux says so when the other side has closed
         pass
-    os.close(leader)
-    os.waitpid(child, 0)
+    finally:
+        os.close(leader)
+        os.waitpid(child, 0)
     assert not waiting[0][1], f"{waiting[0]} never came:\n{_text(screen)}"
     return Shown(_text(screen).splitlines(), written.decode())
 
@@ -121,6 +126,7 @@ def _in_the_child(work: Callable[[], object], columns: int) -> None:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
         os.environ["TERM"] = "xterm-256color"
         os.environ.pop("COLUMNS", None)
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
         with suppress(SystemExit):

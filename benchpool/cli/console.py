@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchpool.cli import output, session
-from benchpool.cli.options import FromOption, HomeOption, JsonOption
+from benchpool.cli.options import MAX_DATA_BYTES, FromOption, HomeOption, JsonOption
 from benchpool.cli.process import ProcessArgument
 
 if TYPE_CHECKING:
     from benchpool.client.console import Talk
 
-_MOST_LINES = 100_000
+_MOST_LINES = 10_000
 """Lines of one statement: what goes on longer is evaluated, and fails as it may."""
 
 
@@ -65,16 +65,31 @@ def _on_a_terminal() -> bool:
 
 
 def _statements(talk: Talk) -> Iterator[str]:
-    """Put the lines of stdin together, as far as each text needs more."""
+    """Put the lines of stdin together, as far as each text needs more.
+
+    Raises: ConfigError for what is no text, or no line.
+    """
     lines: list[str] = []
-    for line in sys.stdin:
-        lines.append(line.rstrip("\r\n"))
+    for line in _lines_of_stdin():
+        lines.append(line)
         text = "\n".join(lines)
         if len(lines) >= _MOST_LINES or not talk.needs_more(text):
             yield text
             lines.clear()
     if lines:
         yield "\n".join(lines)
+
+
+def _lines_of_stdin() -> Iterator[str]:
+    from benchpool.errors import ConfigError
+
+    try:
+        while line := sys.stdin.readline(MAX_DATA_BYTES + 1):
+            if len(line) > MAX_DATA_BYTES:
+                raise ConfigError(f"a line of stdin has more than {MAX_DATA_BYTES:,} characters")
+            yield line.rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigError("stdin is not UTF-8 text") from None
 
 
 def _say_all(talk: Talk, texts: Iterator[str], *, as_json: bool) -> None:

@@ -179,7 +179,8 @@ def _edited() -> str:
             done = subprocess.run([*shlex.split(editor), str(file)], check=False)  # noqa: S603
             text = file.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ConfigError(f"the editor {editor!r} does not work: {error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"the editor {editor!r} does not work: {why}") from None
         if done.returncode:
             raise ConfigError(f"the editor {editor!r} ended with exit code {done.returncode}")
         return text

@@ -63,10 +63,14 @@ def tinted(text: str, stream: TextIO | None = None) -> str:
     shown = []
     for place, part in enumerate(parts):
         if place % 2 == 0:
-            shown.append("\n".join(clean(each) for each in part.expandtabs(4).split("\n")))
+            shown.append("\n".join(clean(each) for each in _lines(part)))
         elif coloured:
             shown.append(part)
     return "".join(shown) + ("\x1b[0m" if coloured and len(parts) > 1 else "")
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").expandtabs(4).split("\n")
 
 
 def colourless(text: str) -> str:
@@ -169,7 +173,7 @@ def complain(text: str) -> None:
 
 def wrong(text: str) -> None:
     """Report, in its own words, what a process says against something."""
-    lines = [clean(each) for each in colourless(text).expandtabs(4).strip("\n").split("\n")]
+    lines = [clean(each) for each in _lines(colourless(text).strip("\r\n"))]
     _write(sys.stderr, "\n".join(paint(each, "error", sys.stderr) for each in lines) + "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ from benchpool.errors import BenchpoolError, ConfigError
 from benchpool.network import Network
 
 _COMMAND: Final = re.compile(r"\.[A-Za-z][\w-]*(?=\s|$)")
+_LINE: Final = re.compile(r'\[string "aos"\]:(\d{1,9}):')
+"""Where an error says that it happened in the code that was evaluated."""
 _RED_STAR: Final = "\x1b[31m*\x1b[0m"
 _PLAIN_NAME: Final = re.compile(r"[\w-]+", re.ASCII)
 _ELSEWHERE: Final = {
@@ -115,11 +118,11 @@ class LuaTalk(Talk):
         if dry or self._dry:
             result = self.network.dry_run(self.info.id, "Eval", data=code, sender=self.wallet)
             # Its prompt tells of a process that is not to be.
-            return Evaluated("", result, read(result))
+            return Evaluated("", result, _pointing(read(result), code))
         sent = self._send("Eval", data=code)
         output = read(sent.result)
         self._heard(output.prompt)
-        return Evaluated(sent.id, sent.result, output)
+        return Evaluated(sent.id, sent.result, _pointing(output, code))
 
     def load(self, rest: str) -> Iterator[Answer]:
         """Evaluate a file."""
@@ -218,6 +221,16 @@ class LuaTalk(Talk):
 
     def _ask(self, code: str) -> Output:
         return read(self.network.dry_run(self.info.id, "Eval", data=code, sender=self.wallet))
+
+
+def _pointing(output: Output, code: str) -> Output:
+    """Add to an error the line of the code that it speaks of, if there are several."""
+    numbers = _LINE.findall(output.error)
+    lines = code.split("\n")
+    if not numbers or len(lines) == 1 or not 0 < int(numbers[-1]) <= len(lines):
+        return output
+    number = int(numbers[-1])
+    return replace(output, error=f"{output.error}\n{number:>5} | {lines[number - 1]}")
 
 
 def _offers(known: Iterator[tuple[str, str]] | list[tuple[str, str]], begun: str) -> list[Offer]:

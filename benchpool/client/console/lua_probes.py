@@ -49,7 +49,8 @@ if whole then return "whole" end
 local parts, also = load(text, "=", "t")
 if parts then return "whole" end
 for _, each in ipairs({why, also}) do
-  if string.find(each, "<eof>'?$") then return "more" end
+  local cut = string.find(each, "unfinished string ", 1, true) and string.sub(text, -1) ~= "\\\\"
+  if string.find(each, "<eof>'?$") and not cut then return "more" end
 end
 return "whole"
 """
