@@ -23,6 +23,8 @@ from benchpool.cli import main
 _ROWS = 300
 _PATIENCE_S = 60
 
+Step = tuple[str, str | Callable[[], str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -59,14 +61,14 @@ def watch(work: Callable[[], object], *, columns: int = 100) -> Shown:
 
 
 def type_into(
-    work: Callable[[], object], steps: Iterable[tuple[str, str]], *, columns: int = 100
+    work: Callable[[], object], steps: Iterable[Step], *, columns: int = 100
 ) -> Shown:
     """Do work in a copy of this process that has a terminal, and somebody types there.
 
     Args:
         work: what is done.
-        steps: what must be on the screen, and what is typed then; each is looked for from the line
-            on which the one before was typed.
+        steps: what must be on the screen, and what is typed then, or done to know what to type;
+            each is looked for from the line on which the one before was typed.
     """
     child, leader = pty.fork()
     if child == 0:
@@ -74,7 +76,7 @@ def type_into(
     screen = _Answering(columns, _ROWS, leader)
     stream = pyte.ByteStream(screen)
     written = b""
-    waiting = [*steps, ("", "")]
+    waiting = list(steps)
     above = 0
     fresh = True
     deadline = time.monotonic() + _PATIENCE_S
@@ -83,7 +85,7 @@ def type_into(
             ready, _, _ = select.select([leader], [], [], 0.05 if fresh else 1)
             if time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
-                raise AssertionError(f"{waiting[0]} never came:\n{_text(screen)}")
+                raise AssertionError(f"{waiting[:1]} never came:\n{_text(screen)}")
             if ready:
                 block = os.read(leader, 65536)
                 if not block:
@@ -91,10 +93,10 @@ def type_into(
                 written += block
                 stream.feed(block)
                 fresh = True
-            elif fresh and waiting[0][1] and waiting[0][0] in _text(screen, above):
+            elif fresh and waiting and waiting[0][0] in _text(screen, above):
                 _, keys = waiting.pop(0)
                 above = screen.cursor.y
-                os.write(leader, keys.encode())
+                os.write(leader, (keys if isinstance(keys, str) else keys()).encode())
             else:
                 fresh = False
     except OSError:  # Linux says so when the other side has closed
@@ -102,7 +104,7 @@ def type_into(
     finally:
         os.close(leader)
         os.waitpid(child, 0)
-    assert not waiting[0][1], f"{waiting[0]} never came:\n{_text(screen)}"
+    assert not waiting, f"{waiting[0]} never came:\n{_text(screen)}"
     return Shown(_text(screen).splitlines(), written.decode())
 
 
@@ -143,7 +145,7 @@ def on_a_terminal(*args: str, columns: int = 100, **environment: str) -> Shown:
     return watch(partial(_run, args, environment), columns=columns)
 
 
-def typed(*args: str, steps: Iterable[tuple[str, str]], **environment: str) -> Shown:
+def typed(*args: str, steps: Iterable[Step], **environment: str) -> Shown:
     """Run a command in which somebody types, see `type_into`."""
     return type_into(partial(_run, args, environment), steps)
 
