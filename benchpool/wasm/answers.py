@@ -61,6 +61,8 @@ def read_answer(text: bytes, reference: int, most: int) -> Taken:
         raise HandlerError(f"the module's answer is not what AO's modules give: {error}") from None
     if not answer.ok:
         raise ModuleError(_text(response) or "the module failed without a word")
+    if response == []:
+        response = {}  # an empty table of Lua is either
     if not isinstance(response, dict):
         raise HandlerError(f"the module's response is {_shape(response)}, not an object")
     if response.get("Error"):
@@ -137,7 +139,7 @@ def _assignment(each: Any) -> AssignRequest:
 
 def _list(response: dict[str, Any], name: str, most: int) -> list[Any]:
     found = response.get(name)
-    if found is None or found == {}:  # an empty table of Lua is either
+    if found is None or found == {}:
         return []
     if not isinstance(found, list):
         raise HandlerError(f"{name} of the module's response are {_shape(found)}, not a list")

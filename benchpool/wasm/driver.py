@@ -189,7 +189,8 @@ class Driver:
         return True
 
     def close(self) -> None:
-        """Let go of the machine."""
+        """Let go of the machine and its files."""
+        self.host.files.close_all()
         self.machine.close()
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchpool.ao.message import Message, ProcessInfo
 from benchpool.errors import FuelExhausted, ModuleError
 from benchpool.extensions.sandbox import Sandbox
+from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process.outbox import PutOut
 from benchpool.wasm.answers import read_answer
 from benchpool.wasm.asking import message_request
+from benchpool.wasm.drive import open_data
 from benchpool.wasm.faults import FuelSpent
 from benchpool.wasm.files import Files, Readable
 from benchpool.wasm.images import Header, Image, read_image, release
@@ -32,7 +34,7 @@ class WasmProcess:
     heavy: ClassVar[bool] = False
 
     sandbox: Sandbox
-    weavedrive: Any
+    weavedrive: WeaveDrive
 
     def __init__(self, module: WasmModule, info: ProcessInfo) -> None:
         self.id = info.id
@@ -142,8 +144,8 @@ class WasmProcess:
         return self._driver
 
     def _offer(self, path: str) -> Readable | None:
-        """Open a file by its path, as WeaveDrive has it."""
-        return None
+        """Open a file by its path."""
+        return open_data(path, self.weavedrive)
 
     def _drop(self) -> None:
         if self._driver is not None:
