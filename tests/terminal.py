@@ -60,9 +60,7 @@ def watch(work: Callable[[], object], *, columns: int = 100) -> Shown:
     return Shown(lines, written.decode())
 
 
-def type_into(
-    work: Callable[[], object], steps: Iterable[Step], *, columns: int = 100
-) -> Shown:
+def type_into(work: Callable[[], object], steps: Iterable[Step], *, columns: int = 100) -> Shown:
     """Do work in a copy of this process that has a terminal, and somebody types there.
 
     Args:

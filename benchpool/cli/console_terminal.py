@@ -116,6 +116,7 @@ class Terminal:
     async def _show_what_comes(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
+            prompt = self._talk.prompt
             try:
                 news = self._talk.news()
             except BenchpoolError as error:
@@ -123,6 +124,8 @@ class Terminal:
                 return
             if news:
                 await run_in_terminal(partial(self._show, news))
+            elif prompt != self._talk.prompt:
+                get_app().invalidate()
 
 
 class _Offers(Completer):

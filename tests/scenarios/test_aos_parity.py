@@ -24,7 +24,7 @@ EVALS = [
     "return os.time()",
     "return os.clock()",
     'return os.date("!%Y-%m-%d %H:%M:%S %j %p %I %U %W %V %G %u %w %%", 1700000000)',
-    'return os.time({year = 2024, month = 2, day = 31, hour = 12})',
+    "return os.time({year = 2024, month = 2, day = 31, hour = 12})",
     'return os.date("*t", 951782400).yday',
     'return os.date("%c|%x|%X|%D|%F|%T|%e|%y|%C|%h|%n|%t|%Z|%z", 0)',
     'return os.getenv("HOME")',
@@ -72,7 +72,9 @@ EVALS = [
     "x = 99 error('x must not be 99')",
     "return x",
     "Send({Target = ao.id, Action = 'Ping', Number = 5, Flag = true, Data = 'pong'})",
-    "Send({Target = '" + ALICE + "', Tags = {Action = 'Tagged', Zeta = '1', Alpha = '2'}, Data = 'd'})",
+    "Send({Target = '"
+    + ALICE
+    + "', Tags = {Action = 'Tagged', Zeta = '1', Alpha = '2'}, Data = 'd'})",
     "Send({Target = '" + ALICE + "', Table = {a = 1}, Float = 1.5, Data = ''})",
     "Send({Target = '" + ALICE + "', Data = string.rep('long ', 2000)})",
     "ao.send({Target = '" + BOB + "', Action = 'Plain', ['X-Note'] = 'ünïcode'})",

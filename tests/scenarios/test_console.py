@@ -50,7 +50,7 @@ def run(*args: str, stdin: str = "", code: int = 0) -> str:
 def test_statements_of_several_lines_come_through_a_pipe(home: Path) -> None:
     lines = "x = 1\nfunction f(a)\n  return a + x\nend\n\nf(41)\n.dryrun f(1)\nreturn {1, 2}\n"
     assert run(stdin=lines) == "42\n2\n{ 1, 2 }\n"
-    assert replay_home(home, verify=True).divergences == []
+    assert replay_home(home).difference is None  # what was only tried is in no log
 
 
 def test_what_is_cut_off_fails_as_lua_says(home: Path) -> None:

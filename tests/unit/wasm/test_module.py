@@ -161,7 +161,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path):
         (wat.module("(i64.const 99999999)"), "does not end in time"),
         (wat.module("(i64.const -1)"), "does not end in time"),
         (
-            wat.module('(memory.fill (i64.const 0) (i32.const 97) (i64.const 131072)) (i64.const 1)'),
+            wat.module(
+                "(memory.fill (i64.const 0) (i32.const 97) (i64.const 131072)) (i64.const 1)"
+            ),
             "does not end in time",
         ),
         (answering("failed", ok=False), "failed"),
@@ -184,7 +186,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path):
         (wat.module("(i64.load (i64.const -8))"), "out of bounds"),
         (wat.module("(loop (br 0)) (i64.const 0)"), "fuel"),
         (
-            wat.module("(call $deep)", more="(func $deep (result i64) (i64.add (call $deep) (i64.const 1)))"),
+            wat.module(
+                "(call $deep)",
+                more="(func $deep (result i64) (i64.add (call $deep) (i64.const 1)))",
+            ),
             "stack",
         ),
         (
@@ -296,7 +301,9 @@ def test_the_memory_of_another_module_is_refused(bench):
         other.process.load(one.process.dump())
 
 
-@pytest.mark.parametrize("damage", [lambda m: m[:-1], lambda m: m[:40], lambda m: b"{}", lambda m: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda m: m[:-1], lambda m: m[:40], lambda m: b"{}", lambda m: b""]
+)
 def test_damaged_memory_is_refused(bench, damage):
     made = bench(COUNTING)
     made.begin()
