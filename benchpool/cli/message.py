@@ -292,7 +292,7 @@ def inbox(
             output.print_json([view.message_json(each, name_of) for each in shown])
             return
         if not messages:
-            output.note(f"{party} has no messages")
+            output.note(_no_messages(network, party))
             return
         if len(messages) > limit:
             output.note(
@@ -302,6 +302,16 @@ def inbox(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in shown],
         )
+
+
+def _no_messages(network: Network, party: str) -> str:
+    info = network.store.process(network.resolve(party))
+    if info is not None and network.registry.is_data(info.module):
+        return (
+            f"{party} keeps its inbox to itself; of aos, its owner sees it with: benchpool dryrun"
+            f" --target {party} --action Eval --data Inbox"
+        )
+    return f"{party} has no messages"
 
 
 def _mail_row(message: Message, name_of: NameOf) -> list[str]:

@@ -58,7 +58,12 @@ def spawn(
     ] = None,
     package: Annotated[
         list[str] | None,
-        typer.Option("--package", metavar="P", help="A package that it can require."),
+        typer.Option(
+            "--package",
+            metavar="P",
+            help="A package that it can require.",
+            autocompletion=completion.packages,
+        ),
     ] = None,
     given_id: Annotated[
         str | None,
@@ -135,7 +140,7 @@ def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
             [
                 (
                     given.get(info.id, ""),
-                    info.module,
+                    network.registry.name(info.module),
                     name_of(info.owner),
                     view.moment(info.created_ms),
                     info.id,
@@ -169,6 +174,8 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "id": info.id,
         "name": network.name_of(info.id) if network.name_of(info.id) != info.id else None,
         "module": info.module,
+        "module_name": network.registry.name(info.module),
+        "kind": "data" if network.registry.is_data(info.module) else "code",
         "owner": info.owner,
         "created": info.created_ms,
         "tags": tags_json(info.tags),
@@ -192,19 +199,22 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
     pairs: list[tuple[str, object]] = [
         ("Id", shown["id"]),
         ("Name", shown["name"] or ""),
-        ("Module", shown["module"]),
+        ("Module", name_and_id(shown["module_name"], shown["module"])),
         ("Owner", name_of(shown["owner"])),
         ("Spawned", view.moment(shown["created"])),
         ("Extensions", ", ".join(shown["extensions"]) or "none"),
         ("Inbox", f"{output.count(shown['inbox'], 'message')} that no handler took"),
     ]
+    if shown["kind"] == "data":  # it keeps its inbox and its handlers to itself
+        pairs[-1] = ("Memory", "its own; what it says of it: benchpool dryrun --action Eval")
     pairs += [(str(name), value) for name, value in shown["description"].items()]
     output.fields(pairs)
     output.heading("Tags")
     for tag in shown["tags"]:
         value = output.one_line(name_of(tag["value"]), 160)
         output.line(f"{output.clean(tag['name'])}={value}", "  ", "    ")
-    output.heading("Handlers")
+    if shown["handlers"]:
+        output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
         said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
@@ -223,6 +233,11 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
         output.line(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
     if len(lines) > most:
         output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
+
+
+def name_and_id(name: str, identity: str) -> str:
+    """Write a name beside the id that it stands for, if it is not the id itself."""
+    return identity if name == identity else f"{name}  {identity}"
 
 
 def log(

@@ -72,6 +72,9 @@ def writing(
                 with working(network):
                     network.run()
             yield network, writer
+            for process, why in network.messenger.stranded.reasons().items():
+                name, then = network.name_of(process), "the next command goes on with them"
+                output.note(f"messages of {name} wait: {why or then}")
     except KeyboardInterrupt:
         output.note(f"interrupted; {_left_to_server(writer) or _left_at_home(advise)}")
         raise Interrupted from None

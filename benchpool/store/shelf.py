@@ -70,8 +70,10 @@ def read_modules(value: str) -> list[AddedModule]:
     known: set[str] = set()
     for each in found:
         ids = (each.id, *each.ids)
-        if is_id(each.name) or not all(map(is_id, ids)) or each.size < 0:
+        if is_id(each.name) or not all(map(is_id, ids)):
             raise ValueError(f"module {each.name[:40]!r} has a name or id that none has")
+        if min(each.size, each.compute_limit or 1, each.memory_limit or 1) < 0:
+            raise ValueError(f"module {each.name[:40]!r} has a size or bound below zero")
         for text in (each.name, *ids):
             if text in known:
                 raise ValueError(f"two modules are called {text[:80]!r}")

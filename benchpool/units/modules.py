@@ -167,7 +167,9 @@ class ModuleShelf:
                 f"the bytes of {what} are gone; put the file back with: benchpool data put FILE"
             ) from None
         except DataCorrupt as error:
-            raise DataCorrupt(f"the bytes of {what} were changed; {error}") from None
+            raise DataCorrupt(
+                f"the bytes of {what} were changed; put the file back with: benchpool data put FILE"
+            ) from error
 
     def _upload(self, module_id: str) -> Upload | None:
         upload = self._data.uploads.find(module_id)

@@ -154,7 +154,9 @@ class SchedulerUnit:
     def preview_spawn(self, item: Item) -> tuple[ProcessInfo, Message]:
         """Make the process of an item and its first message; neither takes a place anywhere."""
         process_id = item.id()
-        first = replace(self.preview(replace(item, target=process_id), process_id), type=item.type)
+        preview = self.preview(replace(item, target=process_id), process_id)
+        # As it will be: a module may do less for a message that it knows to be none of the log.
+        first = replace(preview, id=process_id, type=item.type, read_only=False)
         info = ProcessInfo(
             id=process_id,
             module=item.tags.get("Module"),

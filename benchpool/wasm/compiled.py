@@ -23,7 +23,12 @@ FOLDER_VARIABLE: Final = "BENCHPOOL_WASM_CACHE"
 _DIGEST_BYTES: Final = 32
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
+_MOST_KEPT: Final = 64
+"""Modules kept compiled, in memory and in the cache: whoever reaches a server may upload more."""
+
 _codes: dict[str, Code] = {}
+"""Those used last come last."""
+_making: dict[str, Lock] = {}
 _lock = Lock()
 
 
@@ -36,11 +41,30 @@ def compiled(code: bytes, digest: str) -> Code:
 
     Raises: HandlerError if it is no WebAssembly.
     """
-    with _lock:
-        found = _codes.get(digest)
-        if found is None:
-            found = _codes[digest] = _from_cache(digest) or _anew(code, digest)
+    found = _known(digest)
+    if found is not None:
         return found
+    with _lock:
+        own = _making.setdefault(digest, Lock())
+    try:
+        with own:  # who wants another module does not wait for this one, which may take long
+            found = _known(digest) or _from_cache(digest) or _anew(code, digest)
+            with _lock:
+                _codes[digest] = found
+                while len(_codes) > _MOST_KEPT:
+                    del _codes[next(iter(_codes))]
+    finally:
+        with _lock:
+            _making.pop(digest, None)
+    return found
+
+
+def _known(digest: str) -> Code | None:
+    with _lock:
+        found = _codes.pop(digest, None)
+        if found is not None:
+            _codes[digest] = found
+    return found
 
 
 def cache_folder() -> Path:
@@ -87,4 +111,7 @@ def _anew(code: bytes, digest: str) -> Code:
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:  # made with mode 0600
             file.write(check + serialized)
         Path(file.name).replace(folder / key)
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[_MOST_KEPT:]:
+            path.unlink(missing_ok=True)
     return made

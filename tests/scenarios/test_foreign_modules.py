@@ -91,7 +91,7 @@ def test_a_module_travels_however_large_it_is(
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_messages_wait_for_a_module_that_is_lost(begun: Path, gone: bool) -> None:
+def test_messages_wait_for_a_module_that_is_lost(begun: Path, tmp_path: Path, gone: bool) -> None:
     lost = DataNotFound if gone else DataCorrupt
     with Network(begun) as network:
         relay = sending_module(network.resolve("One"))
@@ -114,8 +114,11 @@ def test_messages_wait_for_a_module_that_is_lost(begun: Path, gone: bool) -> Non
         replay_home(begun)
     with pytest.raises(lost, match="module tiny"):
         rebuild_home(begun)
-    with Network(begun) as network:
-        put_back(network)
+    file = tmp_path / "tiny.wasm"
+    file.write_bytes(small_module())
+    said = run("send", "--target", "Relay", "--action", "Go", "--home", begun)
+    assert "messages of One wait: the bytes of module tiny" in said
+    assert "the next command goes on" in run("data", "put", file, "--home", begun)
     with Network(begun) as network:
         network.run()
         assert [result and result.output for _, result in network.log("One")] == ["hello"] * 5
@@ -129,13 +132,6 @@ def spoil_one(home: Path, *, gone: bool) -> None:
         path = network.data.folder / record.id
     path.chmod(0o644)
     path.unlink() if gone else path.write_bytes(small_module("other"))
-
-
-def put_back(network: Network) -> None:
-    record = network.modules.record("tiny")
-    assert record is not None
-    (network.data.folder / record.id).unlink(missing_ok=True)
-    assert network.data.put(small_module()) == record.id
 
 
 def test_a_module_that_nobody_uses_is_looked_after_too(tmp_path: Path) -> None:
@@ -316,6 +312,11 @@ def test_a_gateway_shows_modules_that_were_added(
     assert "unsigned network" in made
     run("spawn", "more", "--name", "More", "--home", home)
     assert "more" in run("module", "list", "--home", home)
+    again = run("module", "add", tmp_path / "more.wasm", "--name", "tiny", "--home", home, code=2)
+    assert "here as module more" in again
+    (tmp_path / "p.lua").write_text("return 1")
+    run("package", "add", "p", tmp_path / "p.lua", "--home", home)
+    assert "p" in run("package", "list", "--home", home)
 
 
 def test_a_server_goes_on_when_a_module_is_lost(home: Path, serve: Callable[..., Running]) -> None:

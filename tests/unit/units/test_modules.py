@@ -132,6 +132,8 @@ def test_a_name_of_a_module_that_is_data_never_passes_for_one_that_is_code() -> 
         f'[{{"id":"{AOS_ID}","name":"{OTHER_ID}","format":"f","size":1}}]',
         f'[{{"id":"{AOS_ID}","name":"a","format":"f","size":1,"ids":["{AOS_ID}"]}}]',
         f'[{{"id":"{AOS_ID}","name":"a","format":"f","size":-1}}]',
+        f'[{{"id":"{AOS_ID}","name":"a","format":"f","size":1,"compute_limit":-1}}]',
+        f'[{{"id":"{AOS_ID}","name":"a","format":"f","size":1,"memory_limit":-1}}]',
         f'[{{"id":"{AOS_ID}","name":"a","format":"f","size":1}},'
         f'{{"id":"{OTHER_ID}","name":"a","format":"f","size":1}}]',
     ],
