@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ao_modules import ao_module
 from serving import Running, up
-from terminal import typed
+from terminal import type_into, typed
 from typer.testing import CliRunner
 
 from benchpool import Network
 from benchpool.audit.replay import replay_home
-from benchpool.cli import app
+from benchpool.cli import app, main
 from benchpool.client.console import converse
 from benchpool.client.console.answers import Failed
-from benchpool.client.served import open_to_write
+from benchpool.client.served import ServedWriter, open_to_write
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_conversation_on_a_terminal(home: Path) -> None:
             ("return 7", "end\r"),
             ("Inbox", "g()\r"),
             ("7", "error('oh')\r"),
-            ("oh", ".editor\r"),
+            ("error:", ".editor\r"),
             ("write lines", "return 5\r"),
             ("return 5", "+ 6\r"),
             ("+ 6", ".done\r"),
@@ -149,8 +150,8 @@ def test_what_comes_in_is_shown_while_a_line_is_written(home: Path) -> None:
                 ("Action = Hello", " 41\r"),
                 ("42", ".pause\r"),
                 ("not shown", bob_says_hello),
-                ("Inbox:3", "#Inbox\r"),
-                ("3", "\x04"),
+                ("Inbox:3", "'n' .. #Inbox\r"),
+                ("n3", "\x04"),
             ],
         )
     assert "this console has the home to itself" not in shown.text
@@ -159,3 +160,20 @@ def test_what_comes_in_is_shown_while_a_line_is_written(home: Path) -> None:
     assert lines[2].startswith("New Message From ")
     assert lines[3:5] == ["Points@aos-2.0.4[Inbox:2]> 1 + 41", "42"]
     assert shown.text.count("New Message") == 1
+
+
+def test_who_need_not_wait_goes_on(home: Path) -> None:
+    def impatient() -> None:
+        wait = ServedWriter.run
+
+        def interrupted(writer: ServedWriter) -> None:
+            ServedWriter.run = wait  # type: ignore[method-assign]
+            raise KeyboardInterrupt
+
+        ServedWriter.run = interrupted  # type: ignore[method-assign]
+        sys.argv = ["benchpool", "console", "Points", "--from", "alice"]
+        main()
+
+    with up(home, "--go-live"):
+        steps = [("Inbox:1]>", "x = 5\r"), ("server goes on", "x\r"), ("5", "\x04")]
+        type_into(impatient, steps)

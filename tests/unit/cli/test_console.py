@@ -72,6 +72,14 @@ def test_one_line(run: Any, greeter: str) -> None:
     assert run("console", "nobody", "--run", "state", code=1).stderr.startswith("error: ")
 
 
+def test_an_interrupted_message_ends_the_console(run: Any, greeter: str) -> None:
+    done = run("console", "greeter", "--run", "send Interrupt", code=130)
+    assert "interrupted; the home is as of the last commit" in done.stderr
+    shown = typed("console", "greeter", steps=[("greeter>", "send Interrupt\r")])
+    assert "interrupted; the home is as of the last commit" in " ".join(shown.lines)
+    assert run("console", "greeter", "--run", "state greetings").stdout == "0\n"
+
+
 def test_json_is_one_value_a_line(run: Any, greeter: str) -> None:
     text = "send Greet Who=you\nstate\nhelp\ninbox\ndryrun Greet Who=me\nfly\n"
     done = run("console", "greeter", "--json", stdin=text, code=1)
