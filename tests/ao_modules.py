@@ -173,14 +173,14 @@ class Bench:
         self.data.close()
 
 
-def ask_loader(path: Path, format: str, asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def ask_loader(path: Path, kind: str, asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give messages to AO's loader in node; return its responses."""
     node = shutil.which("node")
     if node is None:
         unavailable("Node is not installed: https://nodejs.org")
     lines = "".join(json.dumps(each) + "\n" for each in asked)
     done = subprocess.run(
-        [node, "--experimental-wasm-memory64", str(ao_loader()), str(path), format],
+        [node, "--experimental-wasm-memory64", str(ao_loader()), str(path), kind],
         input=lines,
         capture_output=True,
         text=True,

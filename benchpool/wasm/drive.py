@@ -31,6 +31,8 @@ def open_data(path: str, drive: Finds) -> Readable | None:
 class DataFile:
     """A file of the data store, which never changes."""
 
+    lasting = True
+
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
         self.size = path.stat().st_size

@@ -104,6 +104,7 @@ class Driver:
             machine.call("free", self._signed(pointer))
         if self._stack != (0, 0):
             machine.call("_emscripten_stack_restore", self._signed(self._idle))
+        self.host.files.end_message()
         return text
 
     def _place(self, text: bytes, lent: list[int]) -> int:

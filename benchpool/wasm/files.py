@@ -17,6 +17,11 @@ class Readable(Protocol):
     """An open file."""
 
     @property
+    def lasting(self) -> bool:
+        """Whether it may stay open beyond a message: its path opens the same again."""
+        ...
+
+    @property
     def size(self) -> int:
         """Bytes in it."""
         ...
@@ -96,6 +101,11 @@ class Files:
             found.close()
         return self.places.pop(number, None) is not None
 
+    def end_message(self) -> None:
+        """Close what does not last."""
+        for number in [number for number, each in self._open.items() if not each.lasting]:
+            self.close(number)
+
     def _readable(self, number: int, place: Place) -> Readable:
         found = self._open.get(number)
         if found is None:  # it was opened before the memory was written down
@@ -126,6 +136,7 @@ class _Empty:
     """What is left of a file that is gone."""
 
     size = 0
+    lasting = True
 
     def read(self, _start: int, _size: int) -> bytes:
         return b""

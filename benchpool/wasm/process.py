@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from benchpool.ao.message import Message, ProcessInfo
+from benchpool.ao.tags import Tags
 from benchpool.errors import FuelExhausted, ModuleError
+from benchpool.extensions.llama import Llama
 from benchpool.extensions.sandbox import Sandbox
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process.outbox import PutOut
 from benchpool.wasm.answers import read_answer
 from benchpool.wasm.asking import message_request
+from benchpool.wasm.device import PREFIX, open_device
 from benchpool.wasm.drive import open_data
 from benchpool.wasm.faults import FuelSpent
 from benchpool.wasm.files import Files, Readable
@@ -30,11 +33,9 @@ class WasmProcess:
     message comes, or the first after `load`.
     """
 
-    extensions: ClassVar[tuple[str, ...]] = ("Sandbox", "WeaveDrive")
-    heavy: ClassVar[bool] = False
-
     sandbox: Sandbox
     weavedrive: WeaveDrive
+    llama: Llama
 
     def __init__(self, module: WasmModule, info: ProcessInfo) -> None:
         self.id = info.id
@@ -42,6 +43,11 @@ class WasmProcess:
         self._module = module
         self._environment = module.environment(info)
         self._fresh = Image(Header(module.sha256), bytearray())
+        self.heavy = _wants_models(info.tags) or _wants_models(module.tags)
+        """Whether it asks models: then nobody else waits for it."""
+        self.extensions: tuple[str, ...] = ("Sandbox", "WeaveDrive")
+        if self.heavy:
+            self.extensions += ("Llama",)
         self._driver: Driver | None = None
         self._image = self._fresh
         """Its memory while there is no driver."""
@@ -145,6 +151,8 @@ class WasmProcess:
 
     def _offer(self, path: str) -> Readable | None:
         """Open a file by its path."""
+        if self.heavy and path.startswith(PREFIX):
+            return open_device(path, self.llama)
         return open_data(path, self.weavedrive)
 
     def _drop(self) -> None:
@@ -170,3 +178,7 @@ class WasmProcess:
         self._drop()
         self._image, self._before = image, None
         self._begun = bool(image.header.pages)
+
+
+def _wants_models(tags: Tags) -> bool:
+    return "Llama" in tags.all("Extension")

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - Lua stands as it is sent
 """A process on AO's own module gives what AO's own loader gives, message by message."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ao_modules import MESSENGER, OWNER, Bench, ao_loader, ao_module, ask_loader
+from ao_modules import MESSENGER, Bench, ao_loader, ao_module, ask_loader
 
 from benchpool.ao.tags import Tags
 
@@ -174,8 +175,8 @@ def test_a_module_of_ao_gives_what_ao_s_loader_gives(name):
     heard = talk(bench)
     assert len(heard) >= 100
     wide = bench.module.format.startswith("wasm64")
-    format = bench.module.format if wide else "wasm32-unknown-emscripten4"
-    expected = ask_loader(path, format, bench.asked)
+    kind = bench.module.format if wide else "wasm32-unknown-emscripten4"
+    expected = ask_loader(path, kind, bench.asked)
     differing = []
     for number, (result, wanted) in enumerate(zip(heard, expected, strict=True)):
         given = json.loads(result.given or b"{}") or {"Error": result.error}

@@ -315,7 +315,8 @@ def test_damaged_memory_is_refused(bench, damage):
 
 GROWING = wat.module(
     "(drop (memory.grow (i64.const 1))) (i64.store (i64.const 150000) (call $count))"
-    " (if (i64.eq (i64.load (i64.const 64)) (i64.const 3)) (then (unreachable))) (i64.const 1024)"
+    " (if (i64.eq (i64.load (i64.const 64)) (i64.const 3)) (then (unreachable)))"
+    " (i64.const 1024)"
 )
 
 
@@ -334,7 +335,8 @@ def test_memory_that_grew_is_given_back_after_an_error(bench):
 
 def test_memory_has_a_limit(bench):
     code = wat.module(
-        "(if (i64.eq (memory.grow (i64.const 8)) (i64.const -1)) (then (unreachable))) (i64.const 1024)"
+        "(if (i64.eq (memory.grow (i64.const 8)) (i64.const -1)) (then (unreachable)))"
+        " (i64.const 1024)"
     )
     assert bench(code, memory_bytes=16 * 65536).begin().error == ""
     assert "unreachable" in bench(code, memory_bytes=9 * 65536).begin().error
