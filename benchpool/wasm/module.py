@@ -22,6 +22,7 @@ WASM64: Final = "wasm64-unknown-emscripten-draft_2024_02_15"
 WASM32: Final = "wasm32-unknown-emscripten-draft_2024_02_15"
 MOST_CODE_BYTES: Final = 128 << 20
 _MAGIC: Final = b"\0asm"
+_WIDTH: Final = "wasm64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,21 @@ class WasmModule:
         self.__name__ = name or id
         self.authority = ""
         self.scheduler = ""
+        self._checked = False
 
     def __call__(self, info: ProcessInfo) -> WasmProcess:
         """Make a process. Raises: MessageError if these bytes are no module; PrerequisiteError."""
-        if not self.format:
-            self.format = check(self.code).format
+        if not self._checked:
+            self._check()
         return WasmProcess(self, info)
+
+    def _check(self) -> None:
+        """Look once whether the bytes are what they are said to be."""
+        found = check(self.code).format
+        if self.format and self.format[: len(_WIDTH)] != found[: len(_WIDTH)]:
+            raise MessageError(f"this module is said to be {self.format}, and is {found}")
+        self.format = self.format or found
+        self._checked = True
 
     def environment(self, info: ProcessInfo) -> bytes:
         """Write what a process of this module is told of itself."""

@@ -3,10 +3,13 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 import wat
 from ao_modules import MODULE_ID, Bench
 
+from benchpool.ao.message import Result, decode_result, encode_result
+from benchpool.audit.replay_report import compare
 from benchpool.errors import BenchpoolError, MessageError, PrerequisiteError, StoreError
 from benchpool.wasm import compiled, module
 from benchpool.wasm.module import WASM32, WASM64, WasmModule, check
@@ -411,6 +414,8 @@ import random, sys
 sys.path[:0] = {paths!r}
 import wat
 from ao_modules import Bench
+from benchpool.ao.message import Result, decode_result, encode_result
+from benchpool.audit.replay_report import compare
 from benchpool.errors import BenchpoolError
 
 chance = random.Random({seed})
@@ -464,3 +469,22 @@ def test_no_bytes_end_the_program(seed, tmp_path):
         env={**os.environ, compiled.FOLDER_VARIABLE: str(tmp_path / "fuzz")},
     )
     assert done.stdout == "alive\n", (done.returncode, done.stderr[-2000:])
+
+
+def test_a_module_that_is_not_what_its_tags_say_is_refused(make_network):
+    network = make_network(WasmModule(wat.module(), id=MODULE_ID, format=WASM32))
+    with pytest.raises(BenchpoolError, match=r"is said to be wasm32.*and is wasm64"):
+        network.spawn(MODULE_ID)
+    network = make_network(WasmModule(bytes(wat.wat2wasm("(module)")), id=MODULE_ID, format=WASM64))
+    with pytest.raises(BenchpoolError, match="exports no memory"):
+        network.spawn(MODULE_ID)
+
+
+def test_a_replay_compares_what_the_module_gave():
+    one, other = Result(given=b'{"Output":"a"}'), Result(given=b'{"Output":"b"}')
+    assert "given is recorded as" in compare(one, other)
+    assert decode_result(encode_result(one)) == one
+    assert encode_result(Result(output="x")) == encode_result(
+        decode_result(encode_result(Result(output="x")))
+    )
+    assert len(msgspec.msgpack.decode(encode_result(Result(output="x")))) == 6, "as before"
