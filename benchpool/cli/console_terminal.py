@@ -1,6 +1,6 @@
 """The console on a terminal: a prompt with history and completion, and what comes in meanwhile.
 
-prompt_toolkit is imported in this file alone.
+Beside the history, the only file that imports prompt_toolkit.
 """
 
 from __future__ import annotations
