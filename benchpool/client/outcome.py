@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from benchpool.cli import output
+from benchpool.ao.colours import colourless
 from benchpool.process.process import untaken_note
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def failure(
     if result is None:
         return None
     if result.error:
-        return f"{party} refused the message: {output.uncoloured(result.error)}"
-    if said[1] and _untaken(*said) & set(output.uncoloured(result.output).splitlines()):
+        return f"{party} refused the message: {colourless(result.error)}"
+    if said[1] and _untaken(*said) & set(colourless(result.output).splitlines()):
         return (
             f"no handler of {party} takes the action {said[1]!r}; {_known(network, party, said[1])}"
         )
