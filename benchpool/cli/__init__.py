@@ -14,6 +14,7 @@ from benchpool.cli import (
     audit,
     backup,
     clock,
+    console,
     data,
     dataset,
     dataset_catalogue,
@@ -133,6 +134,7 @@ app.command("init")(init.init)
 app.command("spawn")(process.spawn)
 app.command("send")(message.send)
 app.command("dryrun")(message.dryrun)
+app.command("console")(console.console)
 app.command("inbox")(message.inbox)
 app.command("message")(message.message)
 app.command("result")(message.result)

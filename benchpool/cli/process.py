@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchpool.ao.colours import colourless
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
@@ -78,6 +79,7 @@ def spawn(
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
     from benchpool.client.lua_bundle import as_module, bundle
+    from benchpool.client.naming import named_ids
     from benchpool.client.writer import send
 
     content = read_content(tag, data, data_file)
@@ -88,7 +90,7 @@ def spawn(
         with session.working(network, writer):
             process = writer.spawn(
                 module,
-                session.named_ids(network, content.tags),
+                named_ids(network, content.tags),
                 name=name,
                 data=content.data,
                 sender=owner,
@@ -99,7 +101,7 @@ def spawn(
                 if sent.error:
                     raise HandlerError(
                         f"{name or process} was spawned, and {what} failed in it:"
-                        f" {output.uncoloured(sent.error)}"
+                        f" {colourless(sent.error)}"
                     )
     if as_json:
         output.print_json({"id": process, "name": name})
@@ -308,7 +310,7 @@ def _outcome(result: Result | None) -> str:
     if result is None:
         return ""
     if result.error:
-        return f"✗ {output.one_line(output.uncoloured(result.error), 60)}"
+        return f"✗ {output.one_line(colourless(result.error), 60)}"
     actions = [outgoing.tags.get("Action") or "(no Action)" for outgoing in result.messages]
     actions += [f"spawn {spawn.module}" for spawn in result.spawns]
     counted = {name: actions.count(name) for name in dict.fromkeys(actions)}

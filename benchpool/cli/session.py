@@ -156,25 +156,6 @@ def signer(network: Network, writer: Writer, name: str | None) -> Wallet:
         raise UnknownProcess(f"{error}; make it with: benchpool wallet new {name}") from None
 
 
-def named_ids(network: Network, tags: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Put ids in place of tag values like `@alice`; `@@alice` is the text `@alice`.
-
-    In `Recipient` a bare name does as well: tokens sent to the text "alice" would be lost.
-
-    Raises: UnknownProcess.
-    """
-    known = network.names()
-
-    def identify(name: str, value: str) -> str:
-        if value.startswith("@@"):
-            return value[1:]
-        if value.startswith("@"):
-            return network.resolve(value[1:])
-        return known.get(value, value) if name.lower() == "recipient" else value
-
-    return [(name, identify(name, value)) for name, value in tags]
-
-
 def asker(network: Network, name: str | None = None) -> Wallet:
     """Return a wallet for a dry run: the one named, else the default one, else the first."""
     wallets = {wallet.name: wallet for wallet in network.wallets()}

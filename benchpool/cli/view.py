@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchpool.ao import shapes
 from benchpool.ao.clock import format_moment
+from benchpool.ao.colours import colourless
 from benchpool.cli import output
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def _details(node: Trace) -> list[str]:
     if node.result is not None:
         lines += [
             f"| {output.one_line(each, _DATA_WIDTH)}"
-            for each in output.uncoloured(node.result.output).splitlines()
+            for each in colourless(node.result.output).splitlines()
         ]
         if node.result.error:
-            error = output.one_line(output.uncoloured(node.result.error), 300)
+            error = output.one_line(colourless(node.result.error), 300)
             lines.append(_painted(f"✗ error: {error}", "error"))
     return lines
 

@@ -155,8 +155,8 @@ class SchedulerUnit:
         """Make the process of an item and its first message; neither takes a place anywhere."""
         process_id = item.id()
         preview = self.preview(replace(item, target=process_id), process_id)
-        # As it will be: a module may do less for a message that it knows to be none of the log.
-        first = replace(preview, id=process_id, type=item.type, read_only=False)
+        # aos boots only by the message whose id is the process's own.
+        first = replace(preview, id=process_id, type=item.type)
         info = ProcessInfo(
             id=process_id,
             module=item.tags.get("Module"),

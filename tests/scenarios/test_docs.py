@@ -91,6 +91,11 @@ def test_the_page_on_lua_does_what_it_says(tmp_path: Path):
     follow(tmp_path, "how-to/run-lua-processes", 8)
 
 
+def test_the_page_on_the_console_does_what_it_says(tmp_path: Path):
+    shutil.copy(ao_module("aos2_0_6.wasm"), tmp_path / "aos.wasm")
+    follow(tmp_path, "how-to/console", 6)
+
+
 def written_files(page: Path) -> dict[str, str]:
     """Return what a page asks to write, by the names of the files."""
     shown = re.compile(r"rite this as `([\w.-]+)`:\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from benchpool.cli import output
+from benchpool.ao.colours import colourless
 from benchpool.process.process import untaken_note
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def failure(
     if result is None:
         return None
     if result.error:
-        return f"{party} refused the message: {output.uncoloured(result.error)}"
-    if said[1] and _untaken(*said) & set(output.uncoloured(result.output).splitlines()):
+        return f"{party} refused the message: {colourless(result.error)}"
+    if said[1] and untaken_note(*said) in result.output.splitlines():
         return (
             f"no handler of {party} takes the action {said[1]!r}; {_known(network, party, said[1])}"
         )
@@ -48,16 +48,9 @@ def failure(
     return None
 
 
-def _untaken(sender: str, action: str) -> set[str]:
-    """Return what a process says of a message that no handler took: one in Python, or aos."""
-    return {untaken_note(sender, action), untaken_note(f"{sender[:3]}...{sender[-3:]}", action)}
-
-
 def _known(network: Network, party: str, action: str) -> str:
     """Name the actions that may have been meant, else those that a process takes, in order."""
     actions = [row["action"] for row in network.process(party).inspect()["handlers"]]
-    if network.registry.is_data(network.info(party).module):
-        return "what it takes is in its own memory"
     known = list(dict.fromkeys(filter(None, actions)))
     by_lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(action.lower(), by_lower, n=3)
