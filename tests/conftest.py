@@ -43,6 +43,9 @@ _MEMORY, _ROOM = Path("/dev/shm"), 2 << 30
 if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
+# llama.cpp's threads wait for one another without using up a core that other tests need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # All commands are made from their functions once, and not for each line that a test runs.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
 

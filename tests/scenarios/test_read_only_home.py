@@ -76,9 +76,7 @@ def before(request: pytest.FixtureRequest, finished: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_command_that_looks_works(
-    before: list[str], finished: Path, tmp_path: Path
-) -> None:
+def test_every_command_that_looks_works(before: list[str], finished: Path, tmp_path: Path) -> None:
     exported = ["export", str(tmp_path / "run.jsonl.zst")]
     lines = [[*words, "--home", str(finished)] for words in (*LOOKS, exported)]
     for words, printed in zip(lines, run_all(before, lines), strict=True):

@@ -37,12 +37,6 @@ def tiny_engine(tiny):
         yield engine
 
 
-@pytest.fixture(scope="module")
-def smol_engine(smol):
-    with LlamaCppEngine(smol, threads=1) as engine:
-        yield engine
-
-
 def _naive(path, requests):
     """Score every choice by itself with the library's own interface. [n_requests][n_choices]."""
     model = llama_cpp.Llama(
