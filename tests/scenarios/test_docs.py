@@ -72,6 +72,7 @@ def test_a_page_does_what_it_says(tmp_path: Path, page: str, least: int):
     follow(tmp_path, page, least)
 
 
+@pytest.mark.slow
 def test_the_page_on_backups_does_what_it_says(tmp_path: Path):
     follow(tmp_path, "how-to/back-up-a-home", 4)
 
