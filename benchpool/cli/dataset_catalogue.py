@@ -73,6 +73,7 @@ def pull(
     if entry is not None:
         output.note(
             f"{entry.title}, {entry.size_bytes / 1e6:.1f} MB of data; licence: {entry.licence}"
+            + (f" ({entry.stated})" if entry.stated else "")
         )
     with output.progress() as report:
         pulled = shelf.pull(name, report)

@@ -11,6 +11,7 @@ import typer
 from benchpool.cli import completion, output, session
 from benchpool.cli.default_command import WithDefault
 from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.cli.questions import find_data
 
 if TYPE_CHECKING:
     from benchpool.client.evaluating.questions import Questions
@@ -93,7 +94,7 @@ def run(
 
     if samples is not None:
         check_ending(samples)
-    questions = load_questions(_find_data(data), protocol)
+    questions = load_questions(find_data(data), protocol)
     found = _evaluate(models, questions, limit=limit, home=home)
     if samples is not None:
         write_samples(samples, found)
@@ -147,7 +148,7 @@ def compare(
     if data is None and not (protocol is None and questions is None):
         raise typer.BadParameter("--protocol and --questions go with --data")
     if data is not None:
-        asked = load_questions(_find_data(data), protocol)
+        asked = load_questions(find_data(data), protocol)
         a, b = _evaluate([first, second], asked, limit=questions, home=home)
     elif within is not None:
         found = read_samples(within)
@@ -159,16 +160,6 @@ def compare(
         output.print_json(result)
     else:
         show_comparison(result, limit)
-
-
-def _find_data(text: str) -> Path:
-    """Find a file or folder, else a data set of the catalogue that was pulled."""
-    from benchpool.tasks.catalogue.shelf import DatasetShelf
-
-    path = Path(text).expanduser()
-    if path.exists() or "/" in text or path.suffix:
-        return path
-    return DatasetShelf().find(text)
 
 
 def _evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +35,7 @@ def create(
         typer.Option(
             "--dataset",
             metavar="D",
-            help="A process, by name or id, or what dataset pull has brought.",
+            help="A process, by name or id, a compiled file, or what dataset pull has brought.",
             autocompletion=completion.datasets,
         ),
     ],
@@ -168,23 +169,29 @@ def create(
 
 
 def _dataset(network: Network, writer: Writer, name: str, benchmark: str, owner: Wallet) -> str:
-    """Return the process of a data set: one that is there, else a new one for what was pulled.
+    """Return the process of a data set: one that is there, else a new one for a compiled file.
 
-    Raises: UnknownProcess, PrerequisiteError if there is neither.
+    Raises: UnknownProcess, PrerequisiteError if there is neither; DatasetError, ConfigError if the
+        file makes none.
     """
-    from benchpool.client.deployment import spawn_dataset
+    from benchpool.client.deployment import find_compiled, spawn_dataset
     from benchpool.errors import UnknownProcess
     from benchpool.tasks.catalogue.shelf import DatasetShelf
 
     try:
         return network.resolve(name)
     except UnknownProcess:
-        shelf = DatasetShelf()
-        if name not in shelf.entries:
-            raise
-        path = shelf.find(name)
-    spawned = spawn_dataset(network, path, name, benchmark=benchmark, writer=writer, sender=owner)
-    output.note(f"spawned {name}, a CompiledDataset, of {path}")
+        path = Path(name).expanduser()
+        if not path.is_file():
+            shelf = DatasetShelf()
+            if name not in shelf.entries:
+                raise
+            path = shelf.find(name)
+    called, there = find_compiled(network, path)
+    if there is not None:
+        return there
+    spawned = spawn_dataset(network, path, called, benchmark=benchmark, writer=writer, sender=owner)
+    output.note(f"spawned {called}, a CompiledDataset, of {path}")
     return spawned
 
 

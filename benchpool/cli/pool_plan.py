@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from benchpool.cli.pool_terms import (
     TiesOption,
     payout_tags,
 )
+from benchpool.cli.questions import find_data, read_questions
 from benchpool.pools import sentences
 
 if TYPE_CHECKING:
@@ -67,8 +67,15 @@ def plan(
             autocompletion=completion.datasets,
         ),
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Or: a file of questions.")
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "--file",
+            metavar="FILE|NAME",
+            help="Or: a file of questions, or a data set that was pulled.",
+            autocompletion=completion.evaluable,
+        ),
     ] = None,
     entries: Annotated[
         int,
@@ -103,15 +110,16 @@ def plan(
     Example: benchpool pool plan --questions 180 --entries 5 --allocation WinnerTakesAll
     """
     from benchpool.client.plan import USUAL_RATE, Plan, read_chance
-    from benchpool.evaluation.sample import load_samples
     from benchpool.pools.terms import PayoutTerms
     from benchpool.winston import parse_war
 
-    if sum(each is not None for each in (questions, dataset, file)) != 1:
-        raise typer.BadParameter("name one of --questions, --dataset, --file")
+    if sum(each is not None for each in (questions, dataset, data)) != 1:
+        raise typer.BadParameter("name one of --questions, --dataset, --data")
     fees: Mapping[str, str] = {}
-    if file is not None:
-        questions = len(load_samples(file))
+    if data is not None:
+        read = read_questions(find_data(data))
+        questions = len(read.samples)
+        chance = chance or (None if read.chance is None else str(read.chance))
     if dataset is not None:
         with session.reading(home) as network:
             client = pool_client(network, benchmark)

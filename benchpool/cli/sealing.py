@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import FromOption, HomeOption, JsonOption, VerboseOption
 from benchpool.cli.pool import BenchmarkOption, PoolArgument, pool_client
-
-if TYPE_CHECKING:
-    from benchpool.evaluation.sample import Sample
-    from benchpool.network import Network
+from benchpool.cli.questions import QuestionFile, find_data, read_questions
 
 QuestionsArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A file of questions, or a folder.")
+    Path,
+    typer.Argument(metavar="FILE", help="Questions, or the name of a pulled data set."),
 ]
 DatasetOption = Annotated[
     str | None,
     typer.Option(
         "--dataset",
         metavar="D",
-        help="The dataset process that will read them; default one of Social IQa.",
+        help="The dataset process that will read them; default: what the file is.",
         autocompletion=completion.datasets,
     ),
 ]
@@ -41,14 +38,12 @@ def hash_(
 
     Example: benchpool data hash datasets/siqa-sample.jsonl
     """
-    from benchpool.evaluation.sample import samples_hash
-
-    samples = _load(file, dataset, home)
+    read = _load(file, dataset, home)
     if as_json:
-        output.print_json({"samples": len(samples), "samples_sha256": samples_hash(samples)})
+        output.print_json({"samples": len(read.samples), "samples_sha256": read.sha256})
     else:
-        output.line(samples_hash(samples))
-        output.note(f"{output.count(len(samples), 'question')}; pool create --data takes it")
+        output.line(read.sha256)
+        output.note(f"{output.count(len(read.samples), 'question')}; pool create --data takes it")
 
 
 def seal(
@@ -67,14 +62,12 @@ def seal(
     """
     from secrets import token_urlsafe
 
-    from benchpool.evaluation import sample
-
-    samples, salt = _load(file, dataset, home), salt or token_urlsafe(24)
+    read, salt = _load(file, dataset, home), salt or token_urlsafe(24)
     made = {
         "salt": salt,
-        "seal": sample.seal(salt, samples),
-        "samples": len(samples),
-        "samples_sha256": sample.samples_hash(samples),
+        "seal": read.seal(salt),
+        "samples": len(read.samples),
+        "samples_sha256": read.sha256,
     }
     if as_json:
         output.print_json(made)
@@ -110,10 +103,10 @@ def reveal(
     with session.writing(home) as (network, writer):
         client = pool_client(network, benchmark, writer, verbose=verbose)
         found = client.get(client.find(pool).id)
-        samples = _read(network, found.dataset, file)
+        read = read_questions(file, network, found.dataset)
         owner = session.signer(network, writer, sender)
         now_ms = network.clock.now()
-        check_reveal(client, found, owner, salt, samples=samples, now_ms=now_ms)
+        check_reveal(client, found, owner, made=read.seal(salt), now_ms=now_ms)
         data_id = network.data.put_file(file)
         with session.working(network, writer):
             client.reveal(found, data_id, salt, owner=owner)
@@ -122,25 +115,13 @@ def reveal(
         output.print_json({"pool": revealed.id, **revealed.binding})
     else:
         output.line(revealed.binding["samples_sha_256"])
-        output.note(f"{output.count(len(samples), 'question')} revealed; entries are evaluated now")
+        count = output.count(len(read.samples), "question")
+        output.note(f"{count} revealed; entries are evaluated now")
 
 
-def _load(file: Path, dataset: str | None, home: Path | None) -> Sequence[Sample]:
-    from benchpool.evaluation.sample import load_samples
-
+def _load(file: Path, dataset: str | None, home: Path | None) -> QuestionFile:
+    path = find_data(str(file))
     if dataset is None:
-        return load_samples(file)
+        return read_questions(path)
     with session.reading(home) as network:
-        return _read(network, dataset, file)
-
-
-def _read(network: Network, dataset: str, file: Path) -> Sequence[Sample]:
-    """Read questions as a data set process does."""
-    from benchpool.audit.judges import judge_of
-    from benchpool.errors import DatasetError
-
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", path=file) from error
-    return judge_of(network.info(dataset), network.registry).load(data, file.name)
+        return read_questions(path, network, dataset)

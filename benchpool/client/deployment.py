@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from benchpool.ao.ids import encode_id
+from benchpool.ao.wallet import check_name
 from benchpool.client.writer import Writer
-from benchpool.errors import PrerequisiteError
+from benchpool.errors import ConfigError, DatasetError, PrerequisiteError
+from benchpool.evaluation.compiled import is_compiled
+from benchpool.evaluation.compiled_scores import read_for_pools
+from benchpool.evaluation.files import read_file
 from benchpool.network import Network, Party
 
 HOURLY_EVALUATE = (("Cron-Interval", "1-hour"), ("Cron-Tag-Action", "Evaluate"))
@@ -72,6 +78,40 @@ def deploy(
         ],
     )
     return Deployment(token, benchmark, router, herder, dataset)
+
+
+def find_compiled(network: Network, path: Path) -> tuple[str, str | None]:
+    """Read a compiled data set, and look for a process that has loaded it.
+
+    Args:
+        network: where it may be.
+        path: the file.
+
+    Returns: the name that a process of it has, and the process if there is one.
+
+    Raises:
+        DatasetError: the file is none that pools can ask.
+        ConfigError: its name is none for a process, or that of another one.
+    """
+    data = read_file(path)
+    if not is_compiled(data):
+        raise DatasetError(
+            "is no compiled data set; make one of it: benchpool dataset new, or dataset compile",
+            path=path,
+        )
+    name = read_for_pools(data, str(path)).header.name
+    advice = f"compile {path} again with --name, or spawn a CompiledDataset under another name"
+    try:
+        check_name(name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}: {advice}") from None
+    known = network.names().get(name)
+    if known is None:
+        return name, None
+    info = network.store.process(known)
+    if info is None or info.tags.get("DataTxID") != encode_id(sha256(data).digest()):
+        raise ConfigError(f"{name} is the name of something else here: {advice}")
+    return name, known
 
 
 def spawn_dataset(

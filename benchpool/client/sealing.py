@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchpool.ao.clock import format_duration
 from benchpool.ao.wallet import Wallet
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
-from benchpool.evaluation.sample import Sample, seal
 
 
 def check_reveal(
     client: PoolClient,
     pool: PoolFacts,
     owner: Wallet,
-    salt: str,
     *,
-    samples: Sequence[Sample],
+    made: str,
     now_ms: int,
 ) -> None:
     """Check that somebody can reveal the questions of a pool now, and that no pool is refunded.
@@ -27,8 +23,7 @@ def check_reveal(
         client: knows the other pools of the data set, for which it reveals them too.
         pool: as `PoolClient.get` tells of it.
         owner: who reveals them.
-        salt: that is to be revealed.
-        samples: that are.
+        made: the seal of the salt and the questions that are to be revealed.
         now_ms: what time it is.
 
     Raises: PoolError that says which pool would be, and why.
@@ -42,7 +37,6 @@ def check_reveal(
             f"only {pool.binding['dataset_owner']}, who owns the data set, can reveal its"
             f" questions, not {owner.address}"
         )
-    made = seal(salt, samples)
     others = (client.get(each.id) for each in client.pools() if each.dataset == pool.dataset)
     for each in (pool, *filter(_waits, others)):
         left_ms = int(each.binding["join_until"]) - now_ms

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal, NamedTuple, get_args
 
 from benchpool.errors import DatasetError
+from benchpool.evaluation.files import read_file
 
 Split = Literal["dev", "train"]
 
@@ -88,9 +89,9 @@ def read_folder(folder: Path, split: Split) -> QuestionFiles:
                 raise DatasetError(f"has {questions} but no {labels} beside it", path=found[0])
             questions_path, labels_path = found[0] / questions, found[0] / labels
             return QuestionFiles(
-                questions_path.read_bytes(),
+                read_file(questions_path),
                 str(questions_path),
-                labels_path.read_bytes(),
+                read_file(labels_path),
                 str(labels_path),
             )
     raise DatasetError(f"has no {questions}, neither itself nor one level down", path=folder)

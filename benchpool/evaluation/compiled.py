@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -22,7 +23,8 @@ MAX_TOKENS: Final = 32_768
 MAX_STOPS: Final = 32
 MAX_STOP_CHARACTERS: Final = 256
 MAX_LINE_BYTES: Final = 16 << 20
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 1 << 29
+MAX_QUESTIONS: Final = 1_000_000
 
 Kind = Literal["choices", "generate", "likelihood"]
 
@@ -31,7 +33,10 @@ METHODS: Final[dict[Kind, str]] = {
     "generate": "generate",
     "likelihood": "likelihood",
 }
-"""The one protocol method that a pool asks a kind of questions by."""
+"""The protocol method that a kind of questions is compiled for, and asked by if none is named."""
+LETTERS: Final = "letters"
+"""The other method of `choices`: they are listed, and the model names one by its letter."""
+MOST_LETTERS: Final = 26
 METRICS: Final[dict[Kind, tuple[str, ...]]] = {
     "choices": ("acc", "acc_norm"),
     "generate": ("exact_match", "f1"),
@@ -83,7 +88,7 @@ class Header(
     filters: tuple[Filter, ...]
     """The first is the one that pools rank by; without one, replies are taken as they are."""
     unscored: tuple[Unscored, ...]
-    count: Annotated[int, msgspec.Meta(ge=1)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUESTIONS)]
     chat: bool = False
     """Of ``generate``: a prompt is the user's turn in the model's chat template."""
     system: str = ""
@@ -99,8 +104,17 @@ class Header(
 
     @property
     def method(self) -> str:
-        """The protocol method that a pool asks these questions by."""
+        """The protocol method that these questions are compiled for."""
         return METHODS[self.kind]
+
+    def methods(self, most_choices: int) -> tuple[str, ...]:
+        """Return the protocol methods that these questions can be asked by; the first is `method`.
+
+        Args:
+            most_choices: the most that a question has.
+        """
+        lettered = self.kind == "choices" and most_choices <= MOST_LETTERS
+        return (self.method, LETTERS) if lettered else (self.method,)
 
 
 class ChoicesQuestion(
@@ -115,6 +129,9 @@ class ChoicesQuestion(
     """What ``acc_norm`` divides by, by their length in characters: one a choice."""
     gold: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     """The right choices, counted from 1."""
+    leads: tuple[str, ...] = ()
+    """What stands between the prompt and each choice, where the choices differ in what precedes
+    the text that is asked, as in WinoGrande; none elsewhere."""
     id: str = ""
     context: str = ""
     question: str = ""
@@ -192,7 +209,7 @@ def read_compiled(data: bytes, name: str) -> CompiledDataset:
     decode = msgspec.json.Decoder(QUESTIONS[header.kind]).decode
     normed = any(each.name == "acc_norm" for each in header.scorers)
     questions: list[Question] = []
-    for number, line in lines:
+    for number, line in islice(lines, header.count + 1):
         try:
             question: Question = decode(line)
             _check_question(question, normed=normed)
@@ -200,9 +217,9 @@ def read_compiled(data: bytes, name: str) -> CompiledDataset:
             raise DatasetError(f"is no question: {error}", path=name, line=number) from None
         questions.append(question)
     if len(questions) != header.count:
+        more = "more" if len(questions) > header.count else str(len(questions))
         raise DatasetError(
-            f"holds {len(questions)} questions, and its header tells of {header.count};"
-            " compile it again",
+            f"holds {more} questions, and its header tells of {header.count}; compile it again",
             path=name,
             line=1,
         )
@@ -235,6 +252,20 @@ def write_compiled(header: Header, questions: Iterable[Question]) -> bytes:
     data = b"".join(encode(each) + b"\n" for each in (header, *questions))
     read_compiled(data, header.name)
     return data
+
+
+def led_choices(question: ChoicesQuestion) -> tuple[str, ...]:
+    """Return the choices, each after its lead if it has one."""
+    if not question.leads:
+        return question.choices
+    pairs = zip(question.leads, question.choices, strict=True)
+    return tuple(f"{lead}{choice}" for lead, choice in pairs)
+
+
+def most_choices(questions: Iterable[Question]) -> int:
+    """Return how many choices the question has that has the most; 0 without choices."""
+    of_choices = (len(each.choices) for each in questions if isinstance(each, ChoicesQuestion))
+    return max(of_choices, default=0)
 
 
 def chance(questions: Iterable[Question]) -> Fraction:
@@ -296,6 +327,8 @@ def _check_question(question: Question, *, normed: bool) -> None:
         return
     if len(question.texts) != len(question.choices):
         raise DatasetError(f"{len(question.texts)} texts stand for {len(question.choices)} choices")
+    if question.leads and len(question.leads) != len(question.choices):
+        raise DatasetError(f"{len(question.leads)} leads stand for {len(question.choices)} choices")
     if normed and not all(question.texts):
         raise DatasetError("an empty text has no likelihood per character (`acc_norm`)")
     if len(set(question.gold)) != len(question.gold):

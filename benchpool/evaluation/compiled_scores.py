@@ -15,7 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from benchpool.errors import DatasetError, InferenceError
+from benchpool.evaluation import prompts
 from benchpool.evaluation.compiled import (
+    LETTERS,
     ChoicesQuestion,
     CompiledDataset,
     GenerateQuestion,
@@ -25,6 +27,7 @@ from benchpool.evaluation.compiled import (
     read_compiled,
 )
 from benchpool.evaluation.sample import Sample
+from benchpool.evaluation.scorers import retrieve_letter
 from benchpool.evaluation.text_scorers import Filter, Metric, exact_match, f1, filtered
 
 NOTHING: Final = 0
@@ -95,10 +98,26 @@ def read_for_pools(data: bytes, name: str) -> CompiledDataset:
     return dataset
 
 
-def build_request(header: Header, question: Question) -> dict[str, Any]:
-    """Return what a model is asked, in the form of an ``Inference`` message."""
+def build_request(
+    header: Header, question: Question, method: str = "", *, system: str = ""
+) -> dict[str, Any]:
+    """Return what a model is asked, in the form of an ``Inference`` message.
+
+    Args:
+        header: Of the data set.
+        question: One of its questions.
+        method: One of ``header.methods``; empty for the first.
+        system: What is said before letters are asked for; empty for the usual.
+    """
     if isinstance(question, ChoicesQuestion):
-        return {"prompt": question.prompt, "choices": list(question.choices)}
+        if method == LETTERS:
+            asked = prompts.compiled_letters(
+                question, system=system or prompts.COMPILED_SYSTEM_PROMPT
+            )
+            tokens = prompts.LETTERS_TOKENS
+            return {"prompt": asked.user, "system": asked.system, "max_tokens": tokens}
+        leads = {"leads": list(question.leads)} if question.leads else {}
+        return {"prompt": question.prompt, "choices": list(question.choices), **leads}
     if isinstance(question, LikelihoodQuestion):
         return {"prompt": question.prompt, "choices": list(question.choices), "greedy": True}
     stop = list(question.stop)
@@ -117,8 +136,8 @@ def build_request(header: Header, question: Question) -> dict[str, Any]:
     }
 
 
-def judge(header: Header, question: Question, answer: dict[str, Any]) -> Verdict:
-    """Judge an answer by the first metric and the first filter.
+def judge(header: Header, question: Question, answer: dict[str, Any], method: str = "") -> Verdict:
+    """Judge an answer by the first metric and the first filter; a letter by the choice it names.
 
     Raises:
         InferenceError: The answer is of another kind than the question, or no number.
@@ -126,6 +145,8 @@ def judge(header: Header, question: Question, answer: dict[str, Any]) -> Verdict
     """
     metric = header.scorers[0]
     if isinstance(question, ChoicesQuestion):
+        if method == LETTERS:
+            return Verdict(retrieve_letter(_text(answer), len(question.choices)))
         return _judge_choices(question, _nats(answer, len(question.choices)), metric)
     if isinstance(question, LikelihoodQuestion):
         return Verdict(int(_is_greedy(answer)))

@@ -6,12 +6,16 @@ template id, and two template ids never share a leaderboard.
 
 from __future__ import annotations
 
+import re
+from string import ascii_uppercase
 from typing import Final, NamedTuple
 
+from benchpool.evaluation.compiled import ChoicesQuestion, led_choices
 from benchpool.evaluation.sample import Sample
 
 CLOZE_TEMPLATE: Final = "siqa-cloze/1"
 LETTERS_TEMPLATE: Final = "siqa-letters/1"
+COMPILED_LETTERS_TEMPLATE: Final = "compiled-letters/1"
 
 LETTERS: Final = "ABC"
 LETTERS_TOKENS: Final = 4
@@ -22,6 +26,15 @@ DEFAULT_SYSTEM_PROMPT: Final = (
     "Choose the answer that is most likely correct. "
     "Reply with its letter alone: A, B or C."
 )
+
+COMPILED_SYSTEM_PROMPT: Final = (
+    "You are given a question and answers to it, each after a letter. "
+    "Choose the answer that is most likely correct. "
+    "Reply with its letter alone."
+)
+
+_CALL: Final = re.compile(r"(^|\n)(Answer|A):\s*$")
+"""How a prompt ends that waits for the answer itself."""
 
 
 class ClozePrompt(NamedTuple):
@@ -68,3 +81,23 @@ def letters(sample: Sample, *, system: str = DEFAULT_SYSTEM_PROMPT) -> LettersPr
         lines = [f"Context: {sample.context}", f"Question: {sample.question}"]
     lines += [f"{letter}. {choice}" for letter, choice in zip(LETTERS, sample.choices, strict=True)]
     return LettersPrompt(system=system, user="\n".join(lines))
+
+
+def compiled_letters(
+    question: ChoicesQuestion, *, system: str = COMPILED_SYSTEM_PROMPT
+) -> LettersPrompt:
+    """Ask a compiled question for a letter: its prompt without a last `Answer:`, then the choices.
+
+    Choices that are letters themselves stand in the prompt already and are not listed again.
+
+    Raises:
+        ValueError: More choices than there are letters.
+    """
+    shown = led_choices(question) if question.leads else question.texts
+    texts = [text.strip() for text in shown]
+    if len(texts) > len(ascii_uppercase):
+        raise ValueError(f"{len(texts)} choices; there are {len(ascii_uppercase)} letters")
+    lines = [_CALL.sub("", question.prompt.rstrip()).strip()]
+    if texts != list(ascii_uppercase[: len(texts)]):
+        lines += map("{}. {}".format, ascii_uppercase, texts)
+    return LettersPrompt(system=system, user="\n".join(filter(None, lines)))

@@ -17,6 +17,7 @@ import msgspec
 from benchpool.errors import DatasetError
 from benchpool.evaluation import archive
 from benchpool.evaluation.archive import Split
+from benchpool.evaluation.files import read_file
 
 _T = TypeVar("_T")
 
@@ -52,13 +53,9 @@ def load_samples(path: Path, *, split: Split = "dev") -> list[Sample]:
     Raises:
         DatasetError: Nothing there, or not a data set; names the file and line.
     """
-    try:
-        if path.is_dir():
-            return _parse_pair(archive.read_folder(path, split))
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", path=path) from error
-    return parse_samples(data, name=str(path), split=split)
+    if path.is_dir():
+        return _parse_pair(archive.read_folder(path, split))
+    return parse_samples(read_file(path), name=str(path), split=split)
 
 
 def parse_samples(data: bytes, *, name: str, split: Split = "dev") -> list[Sample]:

@@ -12,7 +12,6 @@ from benchpool.errors import InferenceError
 NO_LETTER: Final = 0
 """The prediction of a reply that names no letter. No gold is 0, so it is never correct."""
 
-_CHOICE_OF_LETTER: Final = {"A": 1, "B": 2, "C": 3}
 _AROUND_A_LETTER: Final = string.whitespace + "().:"
 
 
@@ -67,15 +66,22 @@ def score_cloze(log_likelihoods: Sequence[float], choice_texts: Sequence[str]) -
     )
 
 
-def retrieve_letter(text: str) -> int:
+def retrieve_letter(text: str, choices: int = 3) -> int:
     """Read the letter that a model replied with: A, B, C are 1, 2, 3, anything else is 0.
+
+    Args:
+        text: The reply.
+        choices: How many letters there are.
 
     The letter must stand alone, upper case, with nothing around it but white space and the
     characters ``( ) . :``. So ``A``, ``" B."`` and ``(C):`` are letters; ``a``, ``A car``,
     ``B) foo`` and ``A or B`` are not. A guess at what a longer reply meant would credit a model
     for an article at the start of a sentence.
     """
-    return _CHOICE_OF_LETTER.get(text.strip(_AROUND_A_LETTER), NO_LETTER)
+    letter = text.strip(_AROUND_A_LETTER)
+    # An empty text is found at the start of any other.
+    found = string.ascii_uppercase[:choices].find(letter) if len(letter) == 1 else -1
+    return NO_LETTER if found < 0 else found + 1
 
 
 def _argmax(values: Sequence[float]) -> int:

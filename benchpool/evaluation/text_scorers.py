@@ -22,6 +22,11 @@ NO_MATCH: Final = "[invalid]"
 
 MetricName = Literal["acc", "acc_norm", "exact_match", "f1"]
 
+_OPTIONS: Final = {
+    "regex": ("regex_pattern", "group_select", "fallback"),
+    "map": ("mapping_dict", "default_value"),
+    "take_first_k": ("k",),
+}
 _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 _NO_DIGITS: Final = str.maketrans("", "", string.digits)
 _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
@@ -42,12 +47,28 @@ class Metric(
 class Step(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
-    """One step of a filter; the options are those of ``regex``."""
+    """One step of a filter, with the options of ``regex``, of ``map`` and of ``take_first_k``.
 
-    function: Literal["regex", "take_first", "remove_whitespace", "lowercase", "uppercase"]
+    There is one reply, so that to take the first of them, or the most frequent, changes nothing.
+    """
+
+    function: Literal[
+        "regex",
+        "map",
+        "take_first",
+        "take_first_k",
+        "majority_vote",
+        "remove_whitespace",
+        "lowercase",
+        "uppercase",
+    ]
     regex_pattern: str = r"#### (\-?[0-9\.\,]+)"
     group_select: int = 0
     fallback: str = NO_MATCH
+    mapping_dict: dict[str, str] = msgspec.field(default_factory=dict)
+    default_value: str | None = None
+    """What ``map`` makes of a reply that is not in its table."""
+    k: Literal[1] = 1
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,10 +93,16 @@ def check_metric(metric: Metric) -> None:
 def check_filter(wanted: Filter) -> None:
     """Check that a filter can be run. Raises: DatasetError, as ``check_metric``."""
     for step in wanted.filter:
-        if step.function == "regex":
+        function = step.function
+        own = _OPTIONS.get(function, ())
+        plain = Step(function=function)
+        for option in Step.__struct_fields__[1:]:
+            if option not in own and getattr(step, option) != getattr(plain, option):
+                raise DatasetError(f"the filter {function} has no option {option}")
+        if function == "regex":
             Pattern.read(step.regex_pattern)
-        elif step != Step(function=step.function):
-            raise DatasetError(f"the filter {step.function} has no options")
+        if function == "map" and step.default_value is None:
+            raise DatasetError("the filter map needs default_value, a text")
 
 
 def filtered(text: str, wanted: Filter | None) -> str:
@@ -89,13 +116,15 @@ def filtered(text: str, wanted: Filter | None) -> str:
     for step in wanted.filter if wanted else ():
         if step.function == "regex":
             text = _found(text, step)
+        elif step.function == "map":
+            text = step.mapping_dict.get(text, step.default_value or "")
         elif step.function == "remove_whitespace":
             text = text.strip()
         elif step.function == "lowercase":
             text = text.lower()
         elif step.function == "uppercase":
             text = text.upper()
-    return text  # take_first takes the one reply that there is
+    return text
 
 
 def exact_match(text: str, targets: Sequence[str], options: Metric) -> bool:

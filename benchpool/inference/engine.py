@@ -32,6 +32,15 @@ class ChoicesRequest(
     choices: tuple[str, ...]
     greedy: bool = False
     """Whether to say of each choice if it is what the model would write."""
+    leads: tuple[str, ...] = ()
+    """One a choice, between the prompt and the choice; only the choice counts. None: no leads."""
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What each choice goes on from."""
+        if not self.leads:
+            return (self.prompt,) * len(self.choices)
+        return tuple(f"{self.prompt}{lead}" for lead in self.leads)
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="generate"):

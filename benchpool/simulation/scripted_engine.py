@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from string import ascii_uppercase
 
 from benchpool.errors import ModelDied, ModelFileError
 from benchpool.evaluation import prompts
@@ -151,6 +152,8 @@ class ScriptedEngine(Engine):
 
     def _answer(self, request: Request) -> Answer:
         text = request.user if isinstance(request, GenerateRequest) else request.prompt
+        if isinstance(request, ChoicesRequest):
+            text += "".join(request.leads)
         choice = self._answers.get(_key(text))
         if choice is None:
             return Unanswered("the script has no answer to this question")
@@ -172,7 +175,7 @@ class ScriptedEngine(Engine):
             for stop in request.stop:
                 said = said.split(stop, 1)[0]
             return Generation(said, tokens, min(len(said), request.max_tokens), "stop")
-        return Generation(prompts.LETTERS[int(choice) - 1], tokens, 1, "stop")
+        return Generation(ascii_uppercase[int(choice) - 1], tokens, 1, "stop")
 
     def _nats(self, text: str, place: int, *, chosen: bool) -> float:
         """Give every file log-likelihoods of its own: models with equal ones count as copies.

@@ -9,17 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from benchpool.errors import DatasetError
 from benchpool.evaluation.compiled import (
-    MAX_BYTES,
     ChoicesQuestion,
     CompiledDataset,
     GenerateQuestion,
     Question,
     chance,
+    led_choices,
     read_compiled,
     write_compiled,
 )
+from benchpool.evaluation.files import read_file
 
 _MARKS = ("{{", "}}", "{%")
 
@@ -50,15 +50,7 @@ def read_dataset(path: Path) -> tuple[CompiledDataset, bytes]:
     Raises:
         DatasetError: it cannot be read, or is none.
     """
-    if path.exists() and not path.is_file():
-        raise DatasetError("is no file", path=path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DatasetError(f"has {size:,} bytes; at most {MAX_BYTES:,} can be read", path=path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from None
+    data = read_file(path)
     return read_compiled(data, str(path)), data
 
 
@@ -79,7 +71,7 @@ def check_dataset(path: Path) -> Report:
         hashlib.sha256(data).hexdigest(),
         chance(questions),
         (min(counts), max(counts)) if counts else None,
-        max(len(each.prompt) for each in questions),
+        max(len(each.prompt) + max(map(len, _leads(each))) for each in questions),
         warnings,
     )
 
@@ -112,17 +104,24 @@ def _faults(question: Question) -> Iterator[str]:
     parts = _parts(question)
     if any(mark in part for part in (question.prompt, *parts) for mark in _MARKS):
         yield "braces of a template that was not filled"
-    if not question.prompt.strip():
-        yield "an empty prompt"
-    elif question.prompt[-1] in " \t":
-        yield "a space at the end of the prompt"
+    for prompt in dict.fromkeys(question.prompt + lead for lead in _leads(question)):
+        if not prompt.strip():
+            yield "an empty prompt"
+        elif prompt[-1] in " \t":
+            yield "a space at the end of the prompt"
     if isinstance(question, ChoicesQuestion) and len(set(parts)) < len(parts):
         yield "a choice that stands there twice"
     if isinstance(question, GenerateQuestion) and not all(t.strip() for t in question.targets):
         yield "an empty answer"
 
 
+def _leads(question: Question) -> tuple[str, ...]:
+    return (isinstance(question, ChoicesQuestion) and question.leads) or ("",)
+
+
 def _parts(question: Question) -> tuple[str, ...]:
+    if isinstance(question, ChoicesQuestion):
+        return led_choices(question)
     return () if isinstance(question, GenerateQuestion) else question.choices
 
 

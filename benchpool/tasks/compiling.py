@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import msgspec
 from benchpool.errors import ConfigError, DatasetError
 from benchpool.evaluation.compiled import (
     FORMAT,
+    MAX_QUESTIONS,
     METHODS,
     Header,
     Origin,
@@ -25,12 +26,28 @@ from benchpool.tasks.requests import CannotScore, Requests
 from benchpool.tasks.task import Task
 from benchpool.tasks.task_file import TaskFile
 
-MAX_QUESTIONS = 1_000_000
 MAX_CHARACTERS = 1 << 28
 """The most that the prompts and choices of a data set may have in all."""
 
 
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Bounds:
+    """Counts questions and their characters, of which a data set may have so many."""
+
+    def __init__(self) -> None:
+        self._questions = self._characters = 0
+
+    def add(self, record: Record, texts: Iterable[str]) -> None:
+        """Count a question with its texts. Raises: DatasetError if these are too many."""
+        self._questions += 1
+        self._characters += sum(map(len, texts))
+        if self._questions > MAX_QUESTIONS or self._characters > MAX_CHARACTERS:
+            raise record.error(
+                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_CHARACTERS:,} characters;"
+                " take the first ones with --limit"
+            )
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="task"):
     """What is to be compiled.
 
     Args:
@@ -111,7 +128,7 @@ def collect(
     """
     questions: list[Question] = []
     unscored: list[Unscored] = []
-    size = 0
+    bounds = Bounds()
     for item, record in enumerate(files.questions(job), 1):
         try:
             question = make(record)
@@ -123,12 +140,7 @@ def collect(
             unscored.append(Unscored(item=item, reason=str(reason)))
             continue
         questions.append(question)
-        size += _size(question)
-        if len(questions) > MAX_QUESTIONS or size > MAX_CHARACTERS:
-            raise record.error(
-                f"these are more than {MAX_QUESTIONS:,} questions or {MAX_CHARACTERS:,} characters;"
-                " take the first ones with --limit"
-            )
+        bounds.add(record, texts_of(question))
     if not questions:
         raise DatasetError("no question can be scored", path=files.asked[0].path)
     used = (*files.asked, *(files.shown if task.fewshot.count else ()))
@@ -208,8 +220,8 @@ def _records(files: list[DataFile]) -> Iterator[Record]:
         yield from file.records()
 
 
-def _size(question: Question) -> int:
-    size = len(question.prompt)
-    if hasattr(question, "choices"):
-        size += sum(map(len, question.choices))
-    return size
+def texts_of(question: Question) -> Iterator[str]:
+    """Yield the texts of a question."""
+    yield question.prompt
+    for name in ("leads", "choices", "targets"):
+        yield from getattr(question, name, ())

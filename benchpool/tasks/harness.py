@@ -19,7 +19,7 @@ from benchpool.evaluation.compiled import ChoicesQuestion, Header, Question, wri
 from benchpool.tasks.compiling import Files, Job, collect
 from benchpool.tasks.isolation import beside, publish
 from benchpool.tasks.records import Record
-from benchpool.tasks.requests import CannotScore, finished
+from benchpool.tasks.requests import CannotScore, finished, led
 from benchpool.tasks.task import Task
 from benchpool.tasks.task_file import TaskFile
 
@@ -65,7 +65,8 @@ with open(job["out"], "w", encoding="utf-8") as out:
         doc = docs[number]
         choices = None if config.get("doc_to_choice") is None else list(task.doc_to_choice(doc))
         target = task.doc_to_target(doc)
-        out.write(json.dumps([asked[number], choices, target]) + chr(10))
+        gold = task.doc_to_text(doc) if getattr(task, "multiple_input", 0) else None
+        out.write(json.dumps([asked[number], choices, target, gold]) + chr(10))
 """
 
 
@@ -119,15 +120,20 @@ class _Maker:
         line = self._answers.readline()
         if not line:
             self._differ()
-        requests, choices, target = msgspec.json.decode(line)
+        requests, choices, target, gold = msgspec.json.decode(line)
         if self._several is None:
             self._several = isinstance(target, list)
-        prompts = {prompt for prompt, _ in requests}
-        if len(prompts) != 1:
-            raise record.error(
-                "the choices stand in the prompt (multiple inputs, as WinoGrande): not supported"
-            )
-        question = finished(self._task, prompts.pop(), target, choices, several=self._several)
+        prompts = [prompt for prompt, _ in requests]
+        if gold is not None:
+            above = prompts[0].removesuffix(choices[0])
+            leads = [prompt.removeprefix(above) for prompt in prompts]
+            if [f"{above}{lead}" for lead in leads] != prompts:
+                above, leads = "", prompts
+            question = led(self._task, above, leads, target, choices, gold=gold)
+        elif len(set(prompts)) != 1:
+            raise record.error("each choice has a prompt of its own, which is not understood")
+        else:
+            question = finished(self._task, prompts[0], target, choices, several=self._several)
         asked = [continuation for _, continuation in requests]
         if isinstance(question, ChoicesQuestion) and list(question.choices) != asked:
             raise CannotScore("the harness asks other choices than the task gives")

@@ -18,6 +18,7 @@ from benchpool.errors import BenchpoolError, ConfigError, DatasetError, Prerequi
 from benchpool.evaluation.compiled import Header
 from benchpool.tasks import child
 from benchpool.tasks.compiling import Job
+from benchpool.tasks.tables import Table
 
 _ERRORS: dict[str, type[BenchpoolError]] = {
     "config": ConfigError,
@@ -29,8 +30,8 @@ _ERRORS: dict[str, type[BenchpoolError]] = {
 RECORD_S = 10.0
 
 
-def compile_file(job: Job, path: Path, *, record_s: float = RECORD_S) -> Header:
-    """Compile a task into a file, which appears whole or not at all.
+def compile_file(job: Job | Table, path: Path, *, record_s: float = RECORD_S) -> Header:
+    """Compile a task or a table into a file, which appears whole or not at all.
 
     Args:
         job: what is compiled.
@@ -38,7 +39,7 @@ def compile_file(job: Job, path: Path, *, record_s: float = RECORD_S) -> Header:
         record_s: how long a record may be worked on, in seconds of the processor's time.
 
     Raises:
-        ConfigError: the task cannot be compiled.
+        ConfigError: the task or table cannot be compiled.
         DatasetError: the data cannot be read or does not go with the task; or a template takes too
             much time or memory; or the file cannot be written.
         PrerequisiteError: a package is missing that reads the data.
@@ -54,7 +55,7 @@ def compile_file(job: Job, path: Path, *, record_s: float = RECORD_S) -> Header:
             check=False,
         )
         if done.returncode:
-            raise DatasetError(_ended(done.returncode, folder, job, record_s))
+            raise DatasetError(_ended(done.returncode, folder, record_s))
         outcome = msgspec.json.decode(done.stdout, type=child.Outcome)
         if outcome.header is None:
             raise _ERRORS[outcome.failure](outcome.error)
@@ -94,9 +95,9 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
 
 
-def _ended(code: int, folder: Path, job: Job, record_s: float) -> str:
-    where = (folder / child.PLACE).read_bytes().decode(errors="replace").strip() or job.task
+def _ended(code: int, folder: Path, record_s: float) -> str:
+    where = (folder / child.PLACE).read_bytes().decode(errors="replace").strip() or "start"
     if code in (-getattr(signal, "SIGPROF", 0), -getattr(signal, "SIGXCPU", 0)):
-        return f"{where}: a template does not end within {record_s:g} s"
+        return f"{where}: a record does not end within {record_s:g} s"
     memory = child.MEMORY_BYTES >> 20
     return f"{where}: compiling ended with code {code}; it may take {memory} MiB of memory"

@@ -1,4 +1,4 @@
-"""Data files, record by record: JSON, JSON Lines, CSV, TSV, those in a zip; Parquet and Arrow.
+"""Data files, record by record: JSON, JSON Lines, CSV, TSV, packed or not; Parquet and Arrow.
 
 Nothing is read as a whole but a JSON file, whose size is limited for that. Errors name the file
 and the line, or the record where a format has no lines.
@@ -7,9 +7,11 @@ and the line, or the record where a format has no lines.
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -53,6 +55,8 @@ class Record(NamedTuple):
 class DataFile:
     """A data file, told by the ending of its name; `ARCHIVE.zip/NAME` is a file in a zip.
 
+    What ends in `.gz` is unpacked, and told by the ending before.
+
     Args:
         path: the file.
 
@@ -94,18 +98,23 @@ class DataFile:
             raise DatasetError("holds no record", path=self.path)
 
     def _read(self) -> Iterator[Record]:
-        if self.path.suffix.lower() == ".zip":
+        ending = self.path.suffix.lower()
+        if ending == ".zip":
             yield from self._read_zip()
             return
-        ending = self.path.suffix.lower()
         if ending in COLUMNS:
             for number, columns in enumerate(read_columns(self.path), 1):
                 yield Record(columns, str(self.path), f"record {number}")
             return
+        opened: Callable[[Path, str], Any] = open
+        if ending == ".gz":
+            opened, ending = gzip.open, self.path.with_suffix("").suffix.lower()
         _check_ending(ending, str(self.path))
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path, "rb") as file:
                 yield from _read_text(file, ending, str(self.path))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DatasetError(f"cannot be unpacked: {error}", path=self.path) from None
         except OSError as error:
             raise DatasetError(f"cannot be read: {error.strerror}", path=self.path) from None
 
@@ -117,7 +126,7 @@ class DataFile:
                 with archive.open(member) as file:
                     name = f"{self.path}/{member.filename}"
                     yield from _read_text(file, Path(member.filename).suffix.lower(), name)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, zlib.error, OSError) as error:
             raise DatasetError(f"is no zip that can be read: {error}", path=self.path) from None
         except (NotImplementedError, RuntimeError) as error:  # a method of packing, a password
             raise DatasetError(f"cannot be unpacked: {error}", path=self.path) from None
@@ -156,7 +165,7 @@ def _check_size(size: int, path: Path | str) -> None:
 def _check_ending(ending: str, path: str) -> None:
     if ending not in TEXTS:
         raise DatasetError(
-            f"is of no kind that is read: {', '.join((*TEXTS, *COLUMNS, '.zip'))}", path=path
+            f"is of no kind that is read: {', '.join((*TEXTS, *COLUMNS, '.zip', '.gz'))}", path=path
         )
 
 

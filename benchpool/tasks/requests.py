@@ -59,6 +59,7 @@ class Requests:
         self._shown_target_delimiter = str(own.get("target_delimiter", task.target_delimiter))
         self._shown_delimiter = str(own.get("fewshot_delimiter", task.fewshot_delimiter))
         self._several: bool | None = None  # whether the first question has several targets
+        self._leads: bool | None = None  # whether its choices stand in the prompt
 
     def question(self, record: Record, exemplars: Sequence[Exemplar]) -> Question:
         """Return the question of a record.
@@ -78,25 +79,39 @@ class Requests:
         if self._several is None:
             self._several = isinstance(target, list)
         choices = self._choices(self._choice, record) if self._choice.given else None
-        return finished(
-            task, self._prompt(record, exemplars), target, choices, several=self._several
-        )
-
-    def _prompt(self, record: dict[str, Any], exemplars: Sequence[Exemplar]) -> str:
-        parts = [self._description.text(record)]
-        parts.extend(self._turn(exemplar) for exemplar in exemplars)
+        asked = self._text.value(record)
+        if self._leads is None:
+            self._leads = self._is_number(asked)
+        above = [self._description.text(record), *map(self._turn, exemplars)]
         prefix = self._prefix.text(record)
-        asked = self._asked(self._text, self._choice, record)
-        parts.append(asked)
-        if prefix:
-            if asked and not (asked[-1].isspace() or prefix[0].isspace()):
-                parts.append(self._task.target_delimiter)
-            parts.append(prefix)
-        return "".join(parts)
+        if self._leads and not isinstance(target, str):
+            raise _Refused(
+                f"doc_to_text gives the number {asked}, so the choices stand in the prompt and"
+                f" doc_to_target is the text that follows them, not {_shown(target)}"
+            )
+        if self._leads:
+            return led(
+                task,
+                "".join(above),
+                [self._before(each, prefix) for each in choices or ()],
+                target,
+                choices or [],
+                gold=asked,
+            )
+        prompt = "".join([*above, self._before(self._checked(asked), prefix)])
+        return finished(task, prompt, target, choices, several=self._several)
+
+    def _before(self, asked: str, prefix: str) -> str:
+        close = prefix and asked and not (asked[-1].isspace() or prefix[0].isspace())
+        return f"{asked}{self._task.target_delimiter if close else ''}{prefix}"
+
+    def _is_number(self, asked: Any) -> bool:
+        """Whether `doc_to_text` says which choice is right: the choices stand in the prompt."""
+        return isinstance(asked, int) and self._choice.given and self._task.kind == "choices"
 
     def _turn(self, exemplar: Exemplar) -> str:
         """Return an exemplar with its answer."""
-        asked = self._asked(self._shown_text, self._shown_choice, exemplar)
+        asked = self._without_answer(exemplar)
         target = self._shown_target.value(exemplar)
         prefix = self._shown_prefix.text(exemplar)
         delimiter = self._shown_target_delimiter
@@ -123,13 +138,18 @@ class Requests:
             f"{asked}{delimiter if close else ''}{prefix}{between}{target}{self._shown_delimiter}"
         )
 
-    def _asked(self, text: _Field, choice: _Field, record: dict[str, Any]) -> str:
-        asked = text.value(record)
-        if isinstance(asked, int) and choice.given:
-            raise _Refused(
-                f"doc_to_text gives the number {asked}: tasks whose choices stand in the prompt"
-                " (multiple inputs, as WinoGrande) are not supported"
-            )
+    def _without_answer(self, exemplar: Exemplar) -> str:
+        """Return an exemplar without its answer."""
+        asked = self._shown_text.value(exemplar)
+        if self._leads:
+            choices = self._choices(self._shown_choice, exemplar)
+            try:
+                return choices[_index(asked, choices)]
+            except CannotScore as error:
+                raise _Refused(f"an exemplar cannot be shown: {error}") from None
+        return self._checked(asked)
+
+    def _checked(self, asked: Any) -> str:
         if not isinstance(asked, str):
             raise _Refused(f"doc_to_text gives {_shown(asked)}, not a text")
         return asked
@@ -192,16 +212,48 @@ def finished(
             prompt=prompt, stop=task.stop, max_tokens=task.max_tokens, targets=tuple(targets)
         )
     choices = choices or []
-    if len(choices) < 2 or len(choices) > MAX_CHOICES:
-        raise CannotScore(f"{len(choices)} choices; there are 2 to {MAX_CHOICES}")
-    if not all(choices):
-        raise CannotScore("a choice is empty")
+    _check_choices(choices)
     return ChoicesQuestion(
         prompt=prompt,
         choices=tuple(f"{task.target_delimiter}{choice}" for choice in choices),
         texts=tuple(choices),
         gold=_gold(target, choices),
     )
+
+
+def led(
+    task: Task, above: str, leads: Sequence[str], target: Any, choices: list[str], *, gold: Any
+) -> Question:
+    """Return the question whose choices stand in the prompt, and go on alike.
+
+    Args:
+        task: what is asked.
+        above: what stands before all of them.
+        leads: what stands before the continuation, one a choice.
+        target: the continuation, as `doc_to_target` gives it.
+        choices: what `doc_to_choice` gives.
+        gold: the number of the right choice from 0, as `doc_to_text` gives it.
+
+    Raises:
+        CannotScore: nothing would be right.
+    """
+    _check_choices(choices)
+    if not isinstance(target, str) or not target:
+        raise CannotScore(f"the continuation is {_shown(target)}, not a text")
+    return ChoicesQuestion(
+        prompt=above,
+        choices=(f"{task.target_delimiter}{target}",) * len(choices),
+        texts=tuple(choices),
+        gold=_gold(gold, choices),
+        leads=tuple(leads),
+    )
+
+
+def _check_choices(choices: list[str]) -> None:
+    if len(choices) < 2 or len(choices) > MAX_CHOICES:
+        raise CannotScore(f"{len(choices)} choices; there are 2 to {MAX_CHOICES}")
+    if not all(choices):
+        raise CannotScore("a choice is empty")
 
 
 class _Refused(Exception):

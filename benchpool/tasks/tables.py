@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from benchpool.errors import ConfigError
 from benchpool.evaluation.compiled import (
@@ -18,10 +20,9 @@ from benchpool.evaluation.compiled import (
     Origin,
     Question,
     SourceFile,
-    write_compiled,
 )
 from benchpool.evaluation.text_scorers import Metric
-from benchpool.tasks.isolation import beside, publish
+from benchpool.tasks.compiling import Bounds, Compiled
 from benchpool.tasks.records import DataFile, Record
 
 Answers = Literal["text", "letter", "number", "number-from-0"]
@@ -32,8 +33,7 @@ EXACT: Final = Metric(name="exact_match", ignore_case=True, ignore_punctuation=T
 """How a written text is compared with the answer."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="table"):
     """A table and what its columns are.
 
     Args:
@@ -41,7 +41,8 @@ class Table:
         question: the column of the question.
         choices: the columns of the choices, or one column that holds lists of them; none if the
             answer is a text to be written.
-        answer: the column of the answer.
+        answer: the columns of right answers, of which all but one may be empty in a record; a
+            cell may hold a list of them.
         context: the column of what the question is about; empty for none.
         answers: how an answer names a choice; None finds it out from all of them.
         limit: how many questions are taken at most.
@@ -51,10 +52,10 @@ class Table:
         source: where it comes from.
     """
 
-    file: Path
+    file: str
     question: str
     choices: tuple[str, ...]
-    answer: str
+    answer: tuple[str, ...]
     context: str = ""
     answers: Answers | None = None
     limit: int | None = None
@@ -66,32 +67,37 @@ class Table:
 
 class _Row(NamedTuple):
     record: Record
+    """Without its columns, of which the file may have many."""
     prompt: str
     choices: list[str]
-    answer: Any
+    answers: list[Any]
 
 
-def compile_table(table: Table, path: Path) -> Header:
-    """Make a data set of a table; the file appears whole or not at all.
+def compile_table(table: Table, began: Callable[[str], None]) -> Compiled:
+    """Make a data set of a table.
 
     Args:
         table: the table.
-        path: the file that is made, replaced if it is there.
+        began: is told where each record stands before it is looked at.
 
     Raises:
         ConfigError: it cannot be told how the answers name choices.
         DatasetError: the data cannot be read; names the file, line and column.
         PrerequisiteError: the data is columnar, and pyarrow is not installed.
     """
-    data = DataFile(table.file)
+    began(table.file)
+    data = DataFile(Path(table.file))
     rows: list[_Row] = []
-    for record in data.records():
-        if len(rows) == table.limit:
-            break
-        rows.append(_row(table, record))
+    bounds = Bounds()
+    for record in islice(data.records(), table.limit):
+        began(f"{record.path}, {record.place}")
+        row = _row(table, record)
+        bounds.add(record, (row.prompt, *row.choices))
+        rows.append(row)
+    began(table.file)
     questions = _choices(table, rows) if table.choices else [_written(table, row) for row in rows]
     kind: Literal["choices", "generate"] = "choices" if table.choices else "generate"
-    name = table.name or table.file.stem
+    name = table.name or data.path.stem
     header = Header(
         format=FORMAT,
         name=name,
@@ -107,11 +113,7 @@ def compile_table(table: Table, path: Path) -> Header:
         unscored=(),
         count=len(questions),
     )
-    with beside(path) as folder:
-        made = folder / "made"
-        made.write_bytes(write_compiled(header, questions))
-        publish(made, path)
-    return header
+    return Compiled(header, questions)
 
 
 def _row(table: Table, record: Record) -> _Row:
@@ -119,11 +121,24 @@ def _row(table: Table, record: Record) -> _Row:
     context = _text(record, table.context) if table.context else ""
     prompt = f"Question: {question}\nAnswer:"
     return _Row(
-        record,
+        record._replace(columns={}),
         f"{context}\n{prompt}" if context else prompt,
         _choice_texts(table, record),
-        _cell(record, table.answer),
+        _answers(table, record),
     )
+
+
+def _answers(table: Table, record: Record) -> list[Any]:
+    cells = [_cell(record, column) for column in table.answer]
+    flat = [each for cell in cells for each in (cell if isinstance(cell, list) else [cell])]
+    given = [each for each in flat if each is not None and not _is_blank(each)]
+    if not given:
+        raise record.error("the answer is empty", table.answer[0])
+    return given
+
+
+def _is_blank(cell: Any) -> bool:
+    return isinstance(cell, str) and not cell.strip()
 
 
 def _cell(record: Record, column: str) -> Any:
@@ -170,15 +185,14 @@ def _choice_texts(table: Table, record: Record) -> list[str]:
 
 
 def _written(table: Table, row: _Row) -> Question:
-    answers = row.answer if isinstance(row.answer, list) else [row.answer]
-    targets = [_plain(each) for each in answers]
-    if not targets or not all(targets):
-        raise row.record.error("the answer is empty or no text", table.answer)
+    targets = [_plain(each) for each in row.answers]
+    if not all(targets):
+        raise row.record.error("the answer is empty or no text", table.answer[0])
     return GenerateQuestion(
         prompt=row.prompt,
         stop=STOP,
         max_tokens=MAX_TOKENS,
-        targets=tuple(str(each) for each in targets),
+        targets=tuple(dict.fromkeys(str(each) for each in targets)),
     )
 
 
@@ -189,62 +203,63 @@ def _choices(table: Table, rows: Sequence[_Row]) -> list[Question]:
             prompt=row.prompt,
             choices=tuple(f" {each}" for each in row.choices),
             texts=tuple(row.choices),
-            gold=(gold,),
+            gold=gold,
         )
         for row, gold in zip(rows, golds, strict=True)
     ]
 
 
-def _golds(table: Table, rows: Sequence[_Row]) -> list[int]:
-    """Return which choice of each row is right, counted from 1."""
+def _golds(table: Table, rows: Sequence[_Row]) -> list[tuple[int, ...]]:
+    """Return which choices of each row are right, counted from 1."""
     wanted = [table.answers] if table.answers else ["text", "letter", "number"]
-    found: dict[str, list[int]] = {}
-    reached: list[tuple[int, str]] = []
+    found: dict[str, list[tuple[int, ...]]] = {}
+    reached: list[tuple[int, Any]] = []
     for reading in wanted:
-        golds: list[int] = []
+        golds: list[tuple[int, ...]] = []
         for row in rows:
-            gold = _READINGS[reading](row)
-            if gold is None:
-                reached.append((len(golds), reading))
+            read = [_READINGS[reading](row.choices, each) for each in row.answers]
+            if None in read:
+                reached.append((len(golds), row.answers[read.index(None)]))
                 break
-            golds.append(gold)
+            golds.append(tuple(dict.fromkeys(each for each in read if each is not None)))
         else:
             found[reading] = golds
     if not found:
-        row = rows[max(reached)[0]]
-        raise row.record.error(_unknown(row, table.answers), table.answer)
-    if len({tuple(golds) for golds in found.values()}) > 1:
+        number, answer = max(reached, key=lambda each: each[0])
+        said = _unknown(answer, len(rows[number].choices), table.answers)
+        raise rows[number].record.error(said, table.answer[0])
+    if len(set(map(tuple, found.values()))) > 1:
         raise ConfigError(
-            f"{table.file}: the column {table.answer!r} can be read as {' or '.join(found)};"
+            f"{table.file}: the column {table.answer[0]!r} can be read as {' or '.join(found)};"
             f" say which with --answers {next(iter(found))}"
         )
     return next(iter(found.values()))
 
 
-def _by_text(row: _Row) -> int | None:
-    text = _plain(row.answer) or ""
-    return row.choices.index(text) + 1 if row.choices.count(text) == 1 else None
+def _by_text(choices: list[str], answer: Any) -> int | None:
+    text = _plain(answer) or ""
+    return choices.index(text) + 1 if choices.count(text) == 1 else None
 
 
-def _by_letter(row: _Row) -> int | None:
-    text = (_plain(row.answer) or "").upper()
+def _by_letter(choices: list[str], answer: Any) -> int | None:
+    text = (_plain(answer) or "").upper()
     number = ord(text) - ord("A") + 1 if len(text) == 1 and text.isascii() else 0
-    return number if 1 <= number <= min(len(row.choices), 26) else None
+    return number if 1 <= number <= min(len(choices), 26) else None
 
 
-def _by_number(row: _Row) -> int | None:
-    text = _plain(row.answer) or ""
+def _by_number(choices: list[str], answer: Any) -> int | None:
+    text = _plain(answer) or ""
     number = int(text) if text.isdecimal() and len(text) <= 3 else 0
-    return number if 1 <= number <= len(row.choices) else None
+    return number if 1 <= number <= len(choices) else None
 
 
-def _by_number_from_0(row: _Row) -> int | None:
-    text = _plain(row.answer) or ""
+def _by_number_from_0(choices: list[str], answer: Any) -> int | None:
+    text = _plain(answer) or ""
     number = int(text) if text.isdecimal() and len(text) <= 3 else -1
-    return number + 1 if 0 <= number < len(row.choices) else None
+    return number + 1 if 0 <= number < len(choices) else None
 
 
-_READINGS: Final[dict[str, Callable[[_Row], int | None]]] = {
+_READINGS: Final[dict[str, Callable[[list[str], Any], int | None]]] = {
     "text": _by_text,
     "letter": _by_letter,
     "number": _by_number,
@@ -252,12 +267,12 @@ _READINGS: Final[dict[str, Callable[[_Row], int | None]]] = {
 }
 
 
-def _unknown(row: _Row, reading: Answers | None) -> str:
-    answer = repr(row.answer)[:60]
+def _unknown(cell: Any, choices: int, reading: Answers | None) -> str:
+    answer = repr(cell)[:60]
     if reading is not None:
-        return f"{answer} is no {reading} of the {len(row.choices)} choices"
+        return f"{answer} is no {reading} of the {choices} choices"
     zero = " (with --answers number-from-0 they count from 0)" if answer.strip("'") == "0" else ""
     return (
-        f"{answer} is neither the text of one of the {len(row.choices)} choices nor its letter or"
+        f"{answer} is neither the text of one of the {choices} choices nor its letter or"
         f" number from 1{zero}"
     )

@@ -137,6 +137,7 @@ class Asking(DatasetBase):
     def _price(self, request: dict[str, Any]) -> int:
         """Compute what the herder asks; if this is too little, its refund names the price."""
         choices = request.get("choices", [])
-        words = sum(len(text.split()) for text in [request["prompt"], *choices])
+        texts = [request["prompt"], *choices, *request.get("leads", [])]
+        words = sum(len(text.split()) for text in texts)
         tokens = 0 if choices else request.get("max_tokens", 0)
         return (self.state.base_fee or 0) + self.state.token_fee * (words + tokens)

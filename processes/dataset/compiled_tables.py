@@ -22,7 +22,7 @@ from benchpool.evaluation.sample import Sample
 from processes.dataset.statements import Statements
 from processes.dataset.tables import EvaluationColumns, ModelColumns, Tables
 
-_LISTS: Final = ("choices", "texts", "gold", "stop", "targets")
+_LISTS: Final = ("choices", "leads", "texts", "gold", "stop", "targets")
 
 
 class QuestionColumns:
@@ -39,6 +39,8 @@ class QuestionColumns:
     """The prompt, byte for byte."""
     choices: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     """Continuations, byte for byte."""
+    leads: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    """What stands between the prompt and each of them, where something does."""
     texts: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     gold: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     """The right choices, counted from 1."""
@@ -63,7 +65,7 @@ class CompiledTables(Tables):
             "question": asked.question,
             "request": asked.prompt,
             "max_tokens": getattr(asked, "max_tokens", None),
-            **{name: None if value is None else list(value) for name, value in lists.items()},
+            **{name: list(value) if value else None for name, value in lists.items()},
         }
 
     def sample(self, row: Any) -> CompiledSample:
@@ -79,7 +81,11 @@ class CompiledTables(Tables):
         question: Question
         if fields["gold"] is not None:
             question = ChoicesQuestion(
-                choices=lists["choices"], texts=lists["texts"], gold=lists["gold"], **shown
+                choices=lists["choices"],
+                leads=lists["leads"],
+                texts=lists["texts"],
+                gold=lists["gold"],
+                **shown,
             )
         elif fields["max_tokens"] is not None:
             question = GenerateQuestion(

@@ -39,6 +39,8 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """In what the model must compute."""
     greedy: bool = False
     """Of choices: whether to say of each if it is what the model would write."""
+    leads: tuple[str, ...] | None = None
+    """Of choices: what stands between the prompt and each of them."""
     raw: bool = False
     """Of text: whether the prompt is gone on from as it is, without a chat template."""
     stop: Annotated[tuple[_Stop, ...], msgspec.Meta(max_length=MOST_STOPS)] | None = None
@@ -47,7 +49,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     def request(self, *, system_prompt: str, max_tokens: int) -> Request:
         """Fill in the worker's own settings where the request leaves them open."""
         if self.choices is not None:
-            return ChoicesRequest(self.prompt, self.choices, self.greedy)
+            return ChoicesRequest(self.prompt, self.choices, self.greedy, self.leads or ())
         if self.raw or self.stop is not None:
             system = system_prompt if self.system is None else self.system
             return CompleteRequest(
@@ -64,8 +66,9 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         )
 
     def words(self) -> int:
-        """Count the words of the prompt and of the choices."""
-        return sum(len(text.split()) for text in (self.prompt, *(self.choices or ())))
+        """Count the words of the prompt, of the choices and of what leads to them."""
+        texts = (self.prompt, *(self.choices or ()), *(self.leads or ()))
+        return sum(len(text.split()) for text in texts)
 
 
 def read_request(data: str, *, json_only: bool = False) -> Asked:
@@ -93,6 +96,8 @@ def read_request(data: str, *, json_only: bool = False) -> Asked:
         )
     if asked.greedy and asked.choices is None:
         raise HandlerError("not an inference request: `greedy` goes with `choices`")
+    if asked.leads is not None and len(asked.leads) != len(asked.choices or ()):
+        raise HandlerError("not an inference request: `leads` are texts, one for each of `choices`")
     if asked.raw and asked.system is not None:
         raise HandlerError("not an inference request: `system` does not go with `raw`")
     return asked

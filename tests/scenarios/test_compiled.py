@@ -15,6 +15,7 @@ from benchpool.audit.replay import replay_home
 from benchpool.errors import HandlerError, PrerequisiteError
 from benchpool.evaluation.compiled import Header, read_compiled, write_compiled
 from benchpool.evaluation.compiled_scores import score
+from benchpool.evaluation.prompts import compiled_letters
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
@@ -99,16 +100,39 @@ GSM8K = {
 WORDS = [
     {"prompt": f"The {n}th word is", "choices": [f" w{n}"], "targets": [f"w{n}"]} for n in range(6)
 ]
+LED = [
+    {
+        "prompt": "Fill the gap. ",
+        "choices": [f" fits {n}."] * 2,
+        "texts": [f"This {n} so it", f"That {n} so that"],
+        "leads": [f"This {n} so it", f"That {n} so that"],
+        "gold": [n % 2 + 1],
+    }
+    for n in range(30)
+]
 FILES = {
     "choices": write(MIXED),
+    "led": write(LED),
+    "letters": write(MIXED, title="By letters"),
     "generate": write(SUMS, **GSM8K),
     "likelihood": write(WORDS, kind="likelihood", protocol="lambada", metrics=["acc"]),
 }
 
 
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind in ("led", "letters") else [])
+    for kind in FILES
+]
+
+
 def right_replies(kind):
     if kind == "choices":
         return {each["prompt"]: each["gold"][-1] for each in MIXED}
+    if kind == "led":
+        return {each["prompt"] + "".join(each["leads"]): each["gold"][0] for each in LED}
+    if kind == "letters":
+        questions = read_compiled(FILES[kind], "x").questions
+        return {compiled_letters(each).user: each.gold[-1] for each in questions}
     if kind == "generate":
         return {each["prompt"]: f" It is ${2 * n:,}.\nNext" for n, each in enumerate(SUMS, 400)}
     return {each["prompt"]: 1 for each in WORDS}
@@ -121,8 +145,9 @@ def worse_replies(kind):
     for place, prompt in enumerate(list(replies)):
         if place % 3 == 0:
             other = 0
-            if kind == "choices":
-                golds, count = MIXED[place]["gold"], len(MIXED[place]["choices"])
+            if kind in ("choices", "led", "letters"):
+                asked = (LED if kind == "led" else MIXED)[place]
+                golds, count = asked["gold"], len(asked["choices"])
                 other = next(n for n in range(1, count + 1) if n not in golds)
             replies[prompt] = wrong.get(kind, other)
     return replies
@@ -174,7 +199,8 @@ class Pools:
     def fund(self, **tags):
         given = {"Recipient": self.benchmark, "Quantity": WAR + 1, "X-Dataset": self.dataset}
         (info,) = self.network.send(self.dataset, "Info").replies
-        protocol = info.tags["Protocols"].split(",")[0]
+        letters = info.tags["Name"] == "By letters"
+        protocol = info.tags["Protocols"].split(",")[letters]
         given |= {"X-Allocation": "ArithmeticDecrease", "X-Duration": "3d"}
         given |= {"X-Protocol": protocol, **tags}
         sent = self.network.send(self.token, "Transfer", given, sender=self.funder)
@@ -201,7 +227,7 @@ def test_a_pool_lives_from_funding_to_payout_and_is_audited_and_replayed(kind, t
     home = tmp_path / "home"
     with Network(home, seed=1, engine_factory=ScriptedEngines()) as network:
         pools = Pools(network, tmp_path, FILES[kind])
-        pool = pools.fund(**({"X-Eligible": "all"} if kind != "choices" else {}))
+        pool = pools.fund(**({"X-Eligible": "all"} if kind in ("generate", "likelihood") else {}))
         pools.join(pool, "ana", write_replies("ana", right_replies(kind)))
         pools.join(pool, "ben", write_replies("ben", worse_replies(kind)))
         network.advance("4d")
@@ -220,7 +246,7 @@ def test_a_pool_lives_from_funding_to_payout_and_is_audited_and_replayed(kind, t
     assert replay.difference is None
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_herder_sells_answers_to_every_kind_of_question(kind, tmp_path):
     with Network(seed=1, engine_factory=ScriptedEngines()) as network:
         pools = Pools(network, tmp_path, FILES[kind], herder=True)
@@ -295,7 +321,7 @@ def test_it_says_what_it_holds(world):
     for tags in (registered.tags, info):
         assert tags["Name"] == "Mixed"
         assert Fraction(tags["Chance"]) == guess
-        assert tags["Protocols"] == "cloze,cloze/bf16"
+        assert tags["Protocols"] == "cloze,letters,cloze/bf16,letters/bf16"
         assert tags["Samples"] == "30"
     assert (info["Kind"], info["Metric"], info["License"]) == ("choices", "acc", "MIT")
     assert info["Left-Out"] == "2"
@@ -401,12 +427,12 @@ def test_a_reply_too_long_for_a_pattern_is_unscored_and_ends_soon(world):
     assert "too long for the pattern" in made.rows("error")[0][0]
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_while_pools_ask_nothing_tells_what_is_right(network, tmp_path, kind):
     pools = Pools(network, tmp_path, FILES[kind])
     ask = {"Questions": "1,2"}
     open_ = json.loads(network.send(pools.dataset, "Get-Questions", ask).reply().data)
-    assert open_[0]["gold" if kind == "choices" else "targets"]
+    assert open_[0]["targets" if kind in ("generate", "likelihood") else "gold"]
     pool = pools.fund()
     pools.join(pool, "ana", write_replies("ana", right_replies(kind)))
     hidden = json.loads(network.send(pools.dataset, "Get-Questions", ask).reply().data)
@@ -479,7 +505,10 @@ def play(home, folder, kind, models, pool):
     "kind",
     [
         "generate",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("choices", "likelihood")),
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ("choices", "led", "letters", "likelihood")
+        ),
     ],
 )
 def test_tiny_models_answer_and_answer_again_bit_for_bit(kind, tmp_path):

@@ -234,7 +234,7 @@ def test_other_data_cannot_be_compared(tmp_path):
     ("args", "said", "code"),
     [
         (["--data", "none.jsonl"], "none.jsonl", 1),
-        (["--data", "DATA", "--protocol", "letters"], "not asked by 'letters', but by cloze", 1),
+        (["--data", "DATA", "--protocol", "generate"], "but by cloze or letters", 1),
         (["--data", "DATA", "--protocol", "cloze/reordered"], "finished", 1),
         (["--data", "DATA", "--protocol", "cloze/f8"], "not a protocol", 1),
         (["--data", "DATA", "--samples", "x.txt"], ".jsonl, .csv, .parquet", 2),
@@ -281,8 +281,10 @@ def test_a_model_may_be_data_of_a_home_and_its_answers_are_kept_there(tiny, tmp_
     assert not (tmp_path / "cache" / "answers").exists()
 
 
-@pytest.mark.parametrize("kind", range(len(compiled_files.KINDS)))
-def test_a_compiled_file_gives_the_numbers_of_its_pool(tiny, tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [*((n, "") for n in range(len(compiled_files.KINDS))), (4, "letters")]
+)
+def test_a_compiled_file_gives_the_numbers_of_its_pool(tiny, tmp_path, kind, protocol):
     data = tmp_path / "mine.jsonl"
     data.write_bytes(compiled_files.KINDS[kind])
     registry = Registry()
@@ -298,7 +300,7 @@ def test_a_compiled_file_gives_the_numbers_of_its_pool(tiny, tmp_path, kind):
             "Recipient": network.resolve("Benchmark"),
             "Quantity": "9",
             "X-Dataset": dataset,
-            "X-Protocol": client.first_protocol(dataset),
+            "X-Protocol": protocol or client.first_protocol(dataset),
             "X-Allocation": "WinnerTakesAll",
             "X-Eligible": "all",
         }
@@ -312,7 +314,7 @@ def test_a_compiled_file_gives_the_numbers_of_its_pool(tiny, tmp_path, kind):
         (board,) = client.reports(pool.id)
 
     engines = EnginePool(workers=1)
-    result = evaluate(Model("tiny", tiny), load_questions(data), engines)
+    result = evaluate(Model("tiny", tiny), load_questions(data, protocol or None), engines)
     engines.close()
     assert [each.correct for each in result.records] == [bool(row["correct"]) for row in rows]
     assert [each.margin_nats for each in result.records] == [row["margin_nats"] for row in rows]

@@ -142,6 +142,7 @@ def test_every_request_and_answer_has_the_fields_of_the_page():
     assert set(re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \|", section("LlamaWorker"), re.M)) == {
         ("prompt", ""),
         ("choices", ""),
+        ("leads", ""),
         ("system", "max_tokens"),
         ("greedy", ""),
         ("raw", ""),

@@ -18,16 +18,19 @@ import msgspec
 from benchpool.errors import DatasetError, InferenceError
 from benchpool.evaluation import compiled_scores, prompts
 from benchpool.evaluation.compiled import (
-    MAX_BYTES,
+    LETTERS,
     ChoicesQuestion,
     GenerateQuestion,
     Header,
     LikelihoodQuestion,
     Question,
     is_compiled,
+    led_choices,
+    most_choices,
     read_compiled,
 )
 from benchpool.evaluation.controls import ANSWERS_ONLY, controlled
+from benchpool.evaluation.files import read_file
 from benchpool.evaluation.protocol import Protocol
 from benchpool.evaluation.sample import Sample, load_samples, parse_samples, samples_hash
 from benchpool.evaluation.scorers import retrieve_letter, score_cloze
@@ -139,7 +142,7 @@ class SiqaQuestions(Questions):
 
 
 class CompiledQuestions(Questions):
-    """A compiled data set, by the one method that it was compiled for.
+    """A compiled data set, by the method that it was compiled for, or its choices for letters.
 
     Raises:
         DatasetError: Not a compiled data set, or it is not asked so.
@@ -148,7 +151,7 @@ class CompiledQuestions(Questions):
     def __init__(self, name: str, data: bytes, protocol: str | None) -> None:
         self._header, self._questions = read_compiled(data, name)
         self.protocol = Protocol.parse(protocol or self._header.method)
-        check_method(name, self.protocol, (self._header.method,))
+        check_method(name, self.protocol, self._header.methods(most_choices(self._questions)))
         if self.protocol.control:
             raise DatasetError(
                 f"is not asked {self.protocol.control}: its requests are finished", path=name
@@ -161,9 +164,12 @@ class CompiledQuestions(Questions):
     def ask(self, place: int) -> Asked:
         """See `Questions`."""
         question = self._questions[place]
-        request = finished_request(self._header, question)
+        request = finished_request(self._header, question, self.protocol.method)
         if isinstance(question, ChoicesQuestion):
-            return Asked(request, question.prompt, question.choices, question.gold, (), question.id)
+            prompt, choices = question.prompt, led_choices(question)
+            if isinstance(request, GenerateRequest):
+                prompt, choices = request.user, question.texts
+            return Asked(request, prompt, choices, question.gold, (), question.id)
         choices = question.choices if isinstance(question, LikelihoodQuestion) else ()
         return Asked(request, question.prompt, choices, (), question.targets, question.id)
 
@@ -171,7 +177,7 @@ class CompiledQuestions(Questions):
         """See `Questions`."""
         question, header = self._questions[place], self._header
         said = msgspec.to_builtins(answer)
-        seen = compiled_scores.judge(header, question, said)
+        seen = compiled_scores.judge(header, question, said, self.protocol.method)
         correct = compiled_scores.is_right(question, seen.prediction)
         if isinstance(question, ChoicesQuestion):
             by_length = seen.per_character
@@ -190,8 +196,11 @@ class CompiledQuestions(Questions):
         return Verdict(reply, correct, scores=shares)
 
 
-def finished_request(header: Header, question: Question) -> Request:
+def finished_request(header: Header, question: Question, method: str) -> Request:
     """Return what a model is asked for a compiled question: as a pool's worker asks it."""
+    if isinstance(question, ChoicesQuestion) and method == LETTERS:
+        letters = prompts.compiled_letters(question)
+        return GenerateRequest(letters.user, letters.system, prompts.LETTERS_TOKENS)
     if isinstance(question, GenerateQuestion):
         return CompleteRequest(
             prompt=question.prompt,
@@ -200,9 +209,9 @@ def finished_request(header: Header, question: Question) -> Request:
             chat=header.chat,
             system=header.system,
         )
-    return ChoicesRequest(
-        question.prompt, question.choices, greedy=isinstance(question, LikelihoodQuestion)
-    )
+    if isinstance(question, ChoicesQuestion):
+        return ChoicesRequest(question.prompt, question.choices, leads=question.leads)
+    return ChoicesRequest(question.prompt, question.choices, greedy=True)
 
 
 def load_questions(path: Path, protocol: str | None = None) -> Questions:
@@ -218,12 +227,7 @@ def load_questions(path: Path, protocol: str | None = None) -> Questions:
     name = str(path)
     if path.is_dir():
         return SiqaQuestions(name, load_samples(path), Protocol.parse(protocol or "cloze"))
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"is larger than {MAX_BYTES:,} bytes", path=path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}", path=path) from error
+    data = read_file(path)
     if is_compiled(data):
         return CompiledQuestions(name, data, protocol)
     return SiqaQuestions(name, parse_samples(data, name=name), Protocol.parse(protocol or "cloze"))

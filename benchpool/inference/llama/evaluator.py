@@ -181,17 +181,18 @@ class Evaluator:
     def _read_choices(self, number: int, request: ChoicesRequest) -> TokenItem | Unanswered:
         if not 1 <= len(request.choices) <= MAX_CHOICES:
             return Unanswered(f"{len(request.choices)} choices; 1 to {MAX_CHOICES} can be scored")
+        if len(request.prompts) != len(request.choices):
+            return Unanswered(f"{len(request.leads)} leads for {len(request.choices)} choices")
         model = self._model
-        start = model.start if request.prompt.strip() or model.start else model.empty_prompt
         pairs = [
             # Text of a data set is text: "<|im_end|>" inside it is no control token.
             split_pair(
-                request.prompt,
+                prompt,
                 choice,
                 tokenize=lambda text: model.tokens(text, parse_special=False),
-                start=start,
+                start=model.start if prompt.strip() or model.start else model.empty_prompt,
             )
-            for choice in request.choices
+            for prompt, choice in zip(request.prompts, request.choices, strict=True)
         ]
         for place, pair in enumerate(pairs, start=1):
             if not request.choices[place - 1] or not pair.choice:

@@ -33,6 +33,8 @@ class DatasetEntry(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     title: str
     licence: str
+    stated: str = ""
+    """Where the licence is stated, or was looked for."""
     task: str
     """Its YAML file: beside the catalogue that holds the entry, or in the folder `tasks` of this
     package."""

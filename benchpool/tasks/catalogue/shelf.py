@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from benchpool.errors import ConfigError, FetchError, PrerequisiteError
+from benchpool.errors import FetchError, PrerequisiteError
 from benchpool.evaluation.compiled import Header, read_header
 from benchpool.fetching.cache import staging
 from benchpool.fetching.download import FetchProgress
@@ -28,6 +28,7 @@ from benchpool.inference.files.catalogue import default_cache
 from benchpool.tasks.catalogue.entries import DatasetEntry, DataSource, built_in, read_entries
 from benchpool.tasks.compiling import Job
 from benchpool.tasks.isolation import compile_file
+from benchpool.tasks.task_file import TaskFile
 
 _COLUMNAR: Final = (".arrow", ".parquet")
 
@@ -177,12 +178,9 @@ class DatasetShelf:
 
 
 def _identity(entry: DatasetEntry) -> str:
-    """Hash all that a compiled file follows from, but the compiler."""
-    try:
-        task = Path(entry.task).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{entry.task} cannot be read: {error.strerror}") from error
-    return sha256(entry.model_dump_json(exclude={"task"}).encode() + b"\n" + task).hexdigest()
+    """Hash all that a compiled file follows from, but the compiler. Raises: ConfigError."""
+    task = TaskFile(Path(entry.task)).sha256
+    return sha256(f"{entry.model_dump_json(exclude={'task'})}\n{task}".encode()).hexdigest()
 
 
 def _is_columnar(file: DataSource) -> bool:

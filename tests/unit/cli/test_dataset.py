@@ -78,6 +78,11 @@ def test_a_table_becomes_a_data_set(run: Any, run_json: Any, folder: Path) -> No
         (("new", "d.csv", "--question", "nope", "--answer", "a"), 1, "column 'nope'"),
         (("new", "d.csv", "b", "--question", "q", "--answer", "a"), 2, "b stands alone"),
         (("new", "d.csv", "--question", "q", "--answer", "a", "--answers", "x"), 2, "--answers is"),
+        (
+            ("new", "d.csv", "--question", "q", "--answer", "a", "-o", "d.csv", "--force"),
+            2,
+            "d.csv is what is read",
+        ),
         (("check", "d.csv"), 1, "d.csv, line 1: is no header"),
         (("check", "none.jsonl"), 1, "none.jsonl: cannot be read"),
         (("preview", "."), 1, ".: is no file"),

@@ -48,22 +48,54 @@ def test_list_and_pull(run: Any, run_json: Any, tmp_path: Path) -> None:
     assert "no data set 'none'" in run("dataset", "pull", "none", code=3).stderr
 
 
-def test_a_pool_for_what_was_pulled_spawns_its_process(
-    run: Any, run_json: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CREATE = ["pool", "create", "--allocation", "WinnerTakesAll", "--funds", "1", "--dataset"]
+
+
+@pytest.fixture
+def funds(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = EntryPoint("CompiledDataset", "processes.compiled:CompiledDataset", registry.GROUP)
     installed = {**registry._installed(), module.name: module}
     monkeypatch.setattr(registry, "_installed", lambda: installed)
-    declare(tmp_path)
     run("init")
-    create = ["pool", "create", "--allocation", "WinnerTakesAll", "--funds", "1", "--dataset"]
-    assert "benchpool dataset pull animals" in run(*create, "animals", code=3).stderr
-    assert "named 'nothing'" in run(*create, "nothing", code=1).stderr
-    run("dataset", "pull", "animals")
     mint = ["--tag", "Quantity=9000000000000", "--tag", "Recipient=@default"]
     run("send", "--target", "WrappedAR", "--action", "Mint", *mint)
-    first = run_json(*create, "animals")
-    again = run_json(*create, "animals")
+
+
+@pytest.mark.usefixtures("funds")
+def test_a_pool_for_a_compiled_file_spawns_its_process(
+    run: Any, run_json: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, right in (("quiz", "yes"), ("other", "no")):
+        (tmp_path / f"{name}.csv").write_text(f"q,a,b,r\nWhy?,yes,no,{right}\nHow?,so,no,no\n")
+        columns = ["--question", "q", "--choices", "a", "b", "--answer", "r", "--name", "quiz"]
+        run("dataset", "new", f"{name}.csv", *columns, "-o", f"{name}.jsonl")
+    first = run_json(*CREATE, "quiz.jsonl")
+    again = run_json(*CREATE, str(tmp_path / "quiz.jsonl"), "--protocol", "letters")
+    assert first["dataset"] == again["dataset"]
+    assert (first["protocol"], again["protocol"]) == ("cloze", "letters")
+    sha256 = hashlib.sha256((tmp_path / "quiz.jsonl").read_bytes()).hexdigest()
+    assert run_json("data", "hash", "quiz.jsonl") == {"samples": 2, "samples_sha256": sha256}
+    run(*CREATE, "quiz.jsonl", "--data", sha256)
+    assert "cannot be sealed" in run("data", "seal", "quiz.jsonl", code=1).stderr
+    assert run_json("pool", "plan", "--data", "quiz.jsonl")["questions"] == 2
+    taken = run(*CREATE, "other.jsonl", code=2).stderr
+    assert "quiz is the name of something else here" in " ".join(taken.split())
+    assert "is no compiled data set" in run(*CREATE, "quiz.csv", code=1).stderr
+    assert "named 'none.jsonl'" in run(*CREATE, "none.jsonl", code=1).stderr
+    assert [each["module"] for each in run_json("processes")].count("CompiledDataset") == 1
+
+
+@pytest.mark.usefixtures("funds")
+def test_a_pool_for_what_was_pulled_spawns_its_process(
+    run: Any, run_json: Any, tmp_path: Path
+) -> None:
+    declare(tmp_path)
+    assert "benchpool dataset pull animals" in run(*CREATE, "animals", code=3).stderr
+    assert "named 'nothing'" in run(*CREATE, "nothing", code=1).stderr
+    run("dataset", "pull", "animals")
+    first = run_json(*CREATE, "animals")
+    again = run_json(*CREATE, "animals")
     assert first["dataset"] == again["dataset"]
     assert [each["module"] for each in run_json("processes")].count("CompiledDataset") == 1
 

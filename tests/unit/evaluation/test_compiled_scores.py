@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from compiled_files import CHOICES, GENERATE, HEADER, KINDS, LIKELIHOOD, lines
 
-from benchpool.audit.judges import CompiledJudge
+from benchpool.audit.judges import CompiledJudge, asked
 from benchpool.errors import BenchpoolError, InferenceError
 from benchpool.evaluation.compiled import read_compiled
 from benchpool.evaluation.compiled_scores import (
@@ -33,6 +33,7 @@ ANSWERS = [
     {"log_likelihoods": 5},
     {"log_likelihoods": []},
     {"text": "4"},
+    {"text": " B."},
     {"text": " 4"},
     {"text": 4},
     {"text": "Yes"},
@@ -44,12 +45,14 @@ DATASETS = [
     lines(HEADER | {"metrics": ["acc"]}, EMPTY),
     lines(HEADER | {"kind": "generate", "metrics": ["exact_match", "f1"]}, GENERATE),
     lines(HEADER | {"kind": "likelihood", "metrics": ["acc"]}, LIKELIHOOD),
-    KINDS[-1],
+    *KINDS[-2:],
 ]
 
 
-@pytest.mark.parametrize("data", DATASETS)
-def test_pools_and_audits_judge_every_answer_alike(data):
+@pytest.mark.parametrize(
+    ("data", "method"), [*((data, "") for data in DATASETS), (DATASETS[0], "letters")]
+)
+def test_pools_and_audits_judge_every_answer_alike(data, method):
     header, questions = read_compiled(data, "x")
     judged = CompiledJudge()
     samples = judged.load(data, "x")
@@ -57,15 +60,15 @@ def test_pools_and_audits_judge_every_answer_alike(data):
     for sample, question in zip(samples, questions, strict=True):
         for answer in ANSWERS:
             try:
-                expected = is_right(question, judge(header, question, answer).prediction)
+                expected = is_right(question, judge(header, question, answer, method).prediction)
             except BenchpoolError:
                 expected = None
             try:
-                again = judged.correct(answer, sample, header.method)
+                again = judged.correct(answer, sample, method or header.method)
             except BenchpoolError:
                 again = None
             assert again is expected, answer
-            if expected is not None:
+            if expected is not None and not method:
                 first = next(iter(score(header, question, answer).values()))
                 assert first == expected
 
@@ -75,9 +78,9 @@ def test_what_is_asked_is_what_the_audit_knows_it_by():
         header, questions = read_compiled(data, "x")
         judged = CompiledJudge()
         for sample, question in zip(judged.load(data, "x"), questions, strict=True):
-            request = build_request(header, question)
-            known = (request["prompt"], tuple(request.get("choices", ())))
-            assert judged.ask(sample, header.method) == known
+            for method in header.methods(2):
+                known = asked(build_request(header, question, method))
+                assert judged.ask(sample, method) == known
 
 
 def test_an_empty_text_leaves_out_the_likelihood_per_character_alone():

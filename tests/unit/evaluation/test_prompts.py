@@ -1,6 +1,13 @@
 import pytest
 
-from benchpool.evaluation.prompts import DEFAULT_SYSTEM_PROMPT, cloze, letters
+from benchpool.evaluation.compiled import ChoicesQuestion
+from benchpool.evaluation.prompts import (
+    COMPILED_SYSTEM_PROMPT,
+    DEFAULT_SYSTEM_PROMPT,
+    cloze,
+    compiled_letters,
+    letters,
+)
 from benchpool.evaluation.sample import Sample
 
 SAMPLE = Sample(
@@ -51,3 +58,33 @@ def test_no_prompt_tells_the_gold():
     other = Sample(context=SAMPLE.context, question=SAMPLE.question, choices=SAMPLE.choices, gold=1)
     assert cloze(SAMPLE) == cloze(other)
     assert letters(SAMPLE) == letters(other)
+
+
+def asked(prompt: str, *texts: str, **more: tuple[str, ...]) -> ChoicesQuestion:
+    choices = tuple(f" {text}" for text in texts)
+    return ChoicesQuestion(prompt=prompt, choices=choices, texts=texts, gold=(1,), **more)
+
+
+@pytest.mark.parametrize(
+    ("question", "user"),
+    [
+        (asked("Question: Why?\nAnswer:", "So.", "No."), "Question: Why?\nA. So.\nB. No."),
+        (asked("Q: Why?\nA: ", "So.", "No."), "Q: Why?\nA. So.\nB. No."),
+        (asked("Because A:", "x", "y"), "Because A:\nA. x\nB. y"),
+        (asked("Which?\nA. x\nB. y\nAnswer:", "A", "B"), "Which?\nA. x\nB. y"),
+        (asked("", "x", "y"), "A. x\nB. y"),
+        (asked("", "I", "We", leads=("I", "We")), "A. I I\nB. We We"),
+    ],
+)
+def test_a_compiled_question_is_asked_for_a_letter(question: ChoicesQuestion, user: str) -> None:
+    prompt = compiled_letters(question)
+    assert prompt.user == user
+    assert prompt.system == COMPILED_SYSTEM_PROMPT
+    assert compiled_letters(question, system="Say.").system == "Say."
+
+
+def test_there_are_26_letters():
+    texts = tuple(map(str, range(26)))
+    assert compiled_letters(asked("Q", *texts)).user.endswith("Z. 25")
+    with pytest.raises(ValueError, match="27 choices; there are 26 letters"):
+        compiled_letters(asked("Q", *texts, "26"))

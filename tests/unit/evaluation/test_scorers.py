@@ -86,3 +86,9 @@ def test_a_letter_that_stands_alone_is_a_choice(text, choice):
 )
 def test_anything_else_is_no_choice(text):
     assert retrieve_letter(text) == 0
+
+
+def test_there_are_as_many_letters_as_choices():
+    said = ["A", " (D)", "E.", "", " ", "AB", "Z"]
+    assert [retrieve_letter(each, 4) for each in said] == [1, 4, 0, 0, 0, 0, 0]
+    assert retrieve_letter("Z", 26) == 26

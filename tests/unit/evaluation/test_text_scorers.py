@@ -67,6 +67,11 @@ def test_exact_match_normalises_both_sides(text, targets, options, expected):
         ("Ab", Step(function="lowercase"), "ab"),
         ("Ab", Step(function="uppercase"), "AB"),
         (" A", Step(function="take_first"), " A"),
+        ("A", Step(function="take_first_k", k=1), "A"),
+        ("A", Step(function="majority_vote"), "A"),
+        ("A", Step(function="map", mapping_dict={"A": "yes"}, default_value="no"), "yes"),
+        ("a", Step(function="map", mapping_dict={"A": "yes"}, default_value="no"), "no"),
+        ("a", Step(function="map", mapping_dict={"A": "yes"}, default_value=""), ""),
     ],
 )
 def test_filters_make_of_a_reply_what_the_harness_does(text, step, expected):
@@ -161,7 +166,11 @@ def test_options_of_another_metric_or_filter_are_refused():
         check_metric(Metric(name="f1", ignore_case=True))
     with pytest.raises(DatasetError, match="no regular expression"):
         check_metric(Metric(name="exact_match", regexes_to_ignore=("(",)))
-    with pytest.raises(DatasetError, match="take_first has no options"):
+    with pytest.raises(DatasetError, match="take_first has no option group_select"):
         check_filter(Filter(name="x", filter=(Step(function="take_first", group_select=1),)))
     with pytest.raises(DatasetError, match="take for ever"):
         check_filter(Filter(name="x", filter=(Step(function="regex", regex_pattern="(a+)+"),)))
+    with pytest.raises(DatasetError, match="map needs default_value"):
+        check_filter(Filter(name="x", filter=(Step(function="map", mapping_dict={"A": "b"}),)))
+    with pytest.raises(DatasetError, match="regex has no option mapping_dict"):
+        check_filter(Filter(name="x", filter=(Step(function="regex", mapping_dict={"A": "b"}),)))

@@ -161,6 +161,26 @@ def test_a_bad_catalogue_file_is_named(shelf, text):
         _ = shelf.entries
 
 
+def test_a_task_that_includes_another_changes_with_it(shelf, tmp_path):
+    declare(shelf, path_source(tmp_path), task="include: shared.yaml\n")
+    shared = shelf.entry_file.parent / "shared.yaml"
+    shared.write_text(TASK)
+    first = shelf.pull("animals")
+    shared.write_text(TASK.replace("{{q}}", "Q: {{q}}"))
+    assert shelf.pull("animals").sha256 != first.sha256
+
+
+NAMES = """arc-easy arc-challenge hellaswag piqa boolq winogrande openbookqa commonsense-qa sciq
+mmlu social-iqa gsm8k lambada trivia-qa copa"""
+
+
+def test_the_names_that_everybody_knows_are_there_with_their_licences():
+    assert set(NAMES.split()) <= set(built_in())
+    for entry in built_in().values():
+        assert entry.licence
+        assert entry.stated.startswith("https://")
+
+
 @pytest.mark.parametrize("name", sorted(built_in()))
 def test_the_tasks_that_come_along_can_be_compiled(name):
     entry = built_in()[name]

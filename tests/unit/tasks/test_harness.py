@@ -39,6 +39,9 @@ class ConfigurableTask:
     def build_all_requests(self, **_): pass
     def doc_to_choice(self, doc): return self.lines[doc][1]
     def doc_to_target(self, doc): return self.lines[doc][2]
+    def doc_to_text(self, doc): return self.lines[doc][3]
+    @property
+    def multiple_input(self): return len(self.lines[0]) > 3
 """,
 }
 """A stand-in for lm-evaluation-harness, which says what it is told to."""
@@ -82,13 +85,24 @@ def test_a_task_with_code_is_asked_as_the_harness_asks_it(bench: Any, says: Any)
     assert other.compiled.task != header.compiled.task  # the code is part of the task
 
 
+def test_choices_that_stand_in_the_prompt_lead_to_what_is_asked(bench: Any, says: Any) -> None:
+    goes_on = [["Shots. a", " fits"], ["Shots. b", " fits"]]
+    rewritten = [["so a:", " fits"], ["so b:", " fits"]]
+    says([[goes_on, ["a", "b"], "fits", 1], [rewritten, ["a", "b"], "fits", 0]])
+    found = compiled(bench).questions
+    assert [(each.prompt, each.leads, each.choices, each.gold) for each in found] == [
+        ("Shots. ", ("a", "b"), (" fits", " fits"), (2,)),
+        ("", ("so a:", "so b:"), (" fits", " fits"), (1,)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("lines", "more", "said"),
     [
         (
             [[ask("P", "Q"), ["a", "b"], 1]] * 2,
             "",
-            "the choices stand in the prompt",
+            "each choice has a prompt of its own",
         ),
         ([[ask("P", "P"), ["a", "b"], 1]], "", "leaves out or adds records"),
         ([[ask("P", "P"), ["a", "b"], 1]] * 3, "", "leaves out or adds records"),

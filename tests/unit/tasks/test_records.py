@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -24,6 +25,15 @@ def zipped(**members: str | bytes) -> bytes:
     return target.getvalue()
 
 
+def packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def damaged(whole: bytes, at: int = 40) -> bytes:
+    """Fill packed text with a byte that begins no block."""
+    return whole[:at] + b"\xff" * 12 + whole[at + 12 :]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -34,6 +44,8 @@ def zipped(**members: str | bytes) -> bytes:
         ("d.JSON", '[{"q":"ä","n":1},{"q":"b\\n","n":2}]'),
         ("d.zip", zipped(d__json='[{"q":"ä","n":1},{"q":"b\\n","n":2}]', readme__md="x")),
         ("d.zip", zipped(d__jsonl='{"q":"ä","n":1}\n{"q":"b\\n","n":2}')),
+        ("d.jsonl.gz", packed('{"q":"ä","n":1}\n{"q":"b\\n","n":2}'.encode())),
+        ("d.json.gz", packed('[{"q":"ä","n":1},{"q":"b\\n","n":2}]'.encode())),
     ],
 )
 def test_json_is_read_in_all_its_forms(bench: Any, name: str, content: str | bytes) -> None:
@@ -93,6 +105,13 @@ def test_a_file_in_a_zip_is_named(bench: Any) -> None:
         ("d.zip", "x", "is no zip that can be read"),
         ("d.zip", zipped(readme__md="x"), "does not hold a file that ends in"),
         ("d.zip", zipped(d__csv=""), "is empty"),
+        ("d.zip", damaged(zipped(d__csv="a,b\n" + "1,2\n" * 999)), "is no zip that can be read"),
+        ("d.jsonl.gz", "x", "cannot be unpacked"),
+        ("d.jsonl.gz", packed(b'{"a":1}')[:-9], "cannot be unpacked"),
+        ("d.jsonl.gz", damaged(packed(b'{"a":1}\n' * 999), 10), "cannot be unpacked"),
+        ("d.jsonl.gz", packed(b""), "holds no record"),
+        ("d.gz", packed(b"x"), "is of no kind that is read"),
+        ("d.zip.gz", packed(b"x"), "is of no kind that is read"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(
@@ -126,6 +145,8 @@ def test_a_zip_that_unpacks_to_more_than_it_tells_is_refused(
         read(bench.write("d.zip", zipped(d__jsonl=b'{"a":1}\n' * (1 << 18))))
     with pytest.raises(DatasetError, match="line 1: has more than 65,536 bytes"):
         read(bench.write("e.zip", zipped(d__jsonl=b" " * (1 << 17))))
+    with pytest.raises(DatasetError, match="has more than 1,048,576 bytes"):
+        read(bench.write("f.jsonl.gz", packed(b'{"a":1}\n' * (1 << 18))))
 
 
 def test_a_json_file_is_limited_as_a_whole(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,25 @@ def test_a_number_in_a_table_is_that_of_a_choice(bench: Any) -> None:
         one(bench, choices("q", target="r"), {"q": "x", "r": "2"})
 
 
+def test_choices_may_stand_in_the_prompt(bench: Any) -> None:
+    task = choices(
+        "'{{right}}'",
+        "'{{[a, b]}}'",
+        "'{{rest}}'",
+        "description: 'Choose. '\nnum_fewshot: 1\nfewshot_split: test\n"
+        "fewshot_config: {sampler: first_n}\n",
+    )
+    rows = [
+        {"right": n, "a": f"The dog {n}", "b": f"The cat {n}", "rest": f"barks {n}"}
+        for n in range(2)
+    ]
+    first, second = bench.compile(task, rows).questions
+    assert first.prompt == "Choose. The cat 1 barks 1\n\n"
+    assert first.leads == first.texts == ("The dog 0", "The cat 0")
+    assert first.choices == (" barks 0", " barks 0")
+    assert (first.gold, second.gold) == ((1,), (2,))
+
+
 def test_nothing_that_can_be_scored_is_no_data_set(bench: Any) -> None:
     with pytest.raises(DatasetError, match="no question can be scored"):
         bench.compile(choices("q", target="q"), [{"q": "x"}], leave_out=True)
@@ -92,10 +111,12 @@ def test_nothing_that_can_be_scored_is_no_data_set(bench: Any) -> None:
             choices("'{{nope}}'"),
             "line 1: doc_to_text .*task.yaml:3.* 'nope' is undefined; the columns",
         ),
-        (choices("n"), "line 1: doc_to_text gives the number 3: .*multiple inputs"),
+        (choices("n"), "line 1: doc_to_text gives the number 3, so .* not 0"),
         (choices("f"), "line 1: doc_to_text gives 1.5, not a text"),
         (choices("q", "[yes, no]"), "gives True among the choices.*quote yes and no"),
-        (choices("'{{n}}'"), "line 1: doc_to_text gives the number 3: .*multiple inputs"),
+        (choices("1"), "line 1: doc_to_text gives the number 1, so .* not 0"),
+        (choices("1", target="e"), "line 1: the continuation is '', not a text"),
+        (choices("n", target="q"), "line 1: the answer 3 is none of the choices, 0 to 1"),
         (
             choices("q", "'{{q}}'"),
             "line 1: doc_to_choice .*task.yaml:4.* gives 'x', which is no list",
@@ -112,7 +133,7 @@ def test_nothing_that_can_be_scored_is_no_data_set(bench: Any) -> None:
 )
 def test_what_does_not_fit_is_named(bench: Any, task: str, said: str) -> None:
     with pytest.raises(BenchpoolError, match=said) as caught:
-        one(bench, task, {"q": "x", "n": 3, "f": 1.5})
+        one(bench, task, {"q": "x", "e": "", "n": 3, "f": 1.5})
     assert "\n" not in str(caught.value)
 
 

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from benchpool.errors import BenchpoolError, ConfigError, DatasetError
-from benchpool.evaluation.compiled import chance
+from benchpool.evaluation.compiled import chance, write_compiled
 from benchpool.tasks.checking import check_dataset
 from benchpool.tasks.tables import Table, compile_table
 
 
 def make(bench: Any, text: str, *, name: str = "quiz.csv", **columns: Any) -> Any:
-    wanted = {"question": "q", "choices": ("a", "b"), "answer": "r"} | columns
+    wanted = {"question": "q", "choices": ("a", "b"), "answer": ("r",)} | columns
+    table = Table(file=str(bench.write(name, text)), **wanted)
+    header, questions = compile_table(table, lambda _: None)
     out = bench.folder / "out.jsonl"
-    compile_table(Table(file=bench.write(name, text), **wanted), out)
+    out.write_bytes(write_compiled(header, questions))
     return bench.read(out)
 
 
@@ -57,6 +59,29 @@ def test_a_text_is_written_without_choices(bench: Any) -> None:
     assert header.scorers[0].ignore_case
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "answer"),
+    [
+        ("d.csv", "q,a,b,c,r,s\nx,1,2,3,A,C\ny,1,2,,B,\n", ("r", "s")),
+        ("d.csv", "q,a,b,c,r,s\nx,11,12,13,11,13\ny,21,22,,,22\n", ("r", "s")),
+        (
+            "d.jsonl",
+            '{"q":"x","a":"1","b":"2","c":"3","r":["A","C","A"]}\n'
+            '{"q":"y","a":"1","b":"2","c":null,"r":"B"}',
+            ("r",),
+        ),
+    ],
+)
+def test_several_choices_may_be_right(bench: Any, name: str, text: str, answer: Any) -> None:
+    _, questions = make(bench, text, name=name, choices=("a", "b", "c"), answer=answer)
+    assert [each.gold for each in questions] == [(1, 3), (2,)]
+
+
+def test_several_texts_may_be_right(bench: Any) -> None:
+    _, questions = make(bench, "q,r,s\nx,4,four\ny,5,\n", choices=(), answer=("r", "s"))
+    assert [each.targets for each in questions] == [("4", "four"), ("5",)]
+
+
 def test_what_can_be_read_in_two_ways_is_asked_for(bench: Any) -> None:
     text = "q,a,b,r\nx,2,1,1\ny,2,1,2\n"
     with pytest.raises(ConfigError, match="'r' can be read as text or number; say which with"):
@@ -71,7 +96,7 @@ def test_what_can_be_read_in_two_ways_is_asked_for(bench: Any) -> None:
         ("q,a,b,r\nx,y,z,C\n", {}, r"line 2, column 'r': 'C' is neither the text of one of the 2"),
         ("q,a,b,r\nx,y,z,A\nx,y,z,3\n", {}, "line 3, column 'r': '3' is neither"),
         ("q,a,b,r\nx,y,z,0\n", {}, "--answers number-from-0"),
-        ("q,a,b,r\nx,y,z,\n", {}, "line 2, column 'r': '' is neither"),
+        ("q,a,b,r\nx,y,z,\n", {}, "line 2, column 'r': the answer is empty"),
         ("q,a,b,r\nx,y,z,B\n", {"answers": "number"}, "'B' is no number of the 2 choices"),
         ("q,a,b\nx,y,z\n", {}, "line 2, column 'r': there is no such column; there are 'q', 'a'"),
         ("Q,a,b,r\nx,y,z,A\n", {}, "line 2, column 'q': there is no such column"),
@@ -79,7 +104,7 @@ def test_what_can_be_read_in_two_ways_is_asked_for(bench: Any) -> None:
         ("q,a,b,r\n,y,z,A\n", {}, "line 2, column 'q': is empty"),
         ("q,a,b,r\nx,,z,A\n", {}, "line 2, column 'a': a choice is empty"),
         ("q,a,b,r\nx,y,,A\n", {}, "line 2, column 'a': has 1 choices"),
-        ("q,a,b,r\nx,y,z,A\n", {"choices": (), "answer": "n"}, "column 'n': there is no such"),
+        ("q,a,b,r\nx,y,z,A\n", {"choices": (), "answer": ("n",)}, "column 'n': there is no such"),
         ("q,a,b,r\nx,y,z,\n", {"choices": ()}, "line 2, column 'r': the answer is empty"),
     ],
 )

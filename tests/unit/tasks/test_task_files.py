@@ -127,7 +127,15 @@ def test_what_is_not_understood_is_refused_by_its_line(bench: Any, line: str, sa
         ("generation_kwargs: {until: ['']}", "until is a list of texts"),
         ("generation_kwargs: {max_gen_toks: 0}", "max_gen_toks is a number from 1"),
         (
-            "filter_list: [{name: a, filter: [{function: majority_vote}]}]",
+            "filter_list: [{name: a, filter: [{function: multi_choice_regex}]}]",
+            "filter 1 is not supported: Invalid enum value 'multi_choice_regex'",
+        ),
+        (
+            "filter_list: [{name: a, filter: [{function: take_first_k, k: 3}]}]",
+            "filter 1 is not supported",
+        ),
+        (
+            "filter_list: [{name: a, filter: [{function: map, mapping_dict: {a: 1}}]}]",
             "filter 1 is not supported",
         ),
         ("filter_list: [{name: a, filter: [{function: regex, regex_pattern: '('}]}]", "filter 1"),

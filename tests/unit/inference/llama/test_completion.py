@@ -126,3 +126,20 @@ def test_the_real_model_completes_and_knows_its_own_words(smol_engine):
     assert text.text == " Paris"
     assert text.finish == "stop"
     assert [each.greedy for each in likelihoods.log_likelihoods] == [True, False]
+
+
+def test_choices_that_go_on_from_prompts_of_their_own_score_as_alone(engine):
+    leads = ("A river", "A long river", "")
+    choices = (" runs", " runs to the sea", " is")
+    (led,) = engine.answer([ChoicesRequest("So. ", choices, leads=leads)])
+    alone = engine.answer(
+        [
+            ChoicesRequest(f"So. {lead}", (choice,))
+            for lead, choice in zip(leads, choices, strict=True)
+        ]
+    )
+    assert [each.nats for each in led.log_likelihoods] == pytest.approx(
+        [each.log_likelihoods[0].nats for each in alone], rel=1e-6
+    )  # F32 weights are computed under a layout in which a shared prompt may round otherwise
+    (odd,) = engine.answer([ChoicesRequest("So. ", choices, leads=leads[:2])])
+    assert odd.reason == "2 leads for 3 choices"
