@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,10 @@ if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
 
 # llama.cpp's threads wait for one another without using up a core that other tests need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# What tests are made of, and the programs that they start, is compiled once and not each time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # All commands are made from their functions once, and not for each line that a test runs.
 typer.testing._get_command = functools.cache(typer.testing._get_command)

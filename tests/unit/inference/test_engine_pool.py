@@ -127,7 +127,7 @@ def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_poo
 def test_a_killed_child_costs_nothing_but_time(tiny, make_pool):
     pool = make_pool(workers=2)
     with pool.open(tiny) as engine:
-        expected = engine.answer(MANY[:1000])
+        expected = engine.answer(MANY[:500])
         killed = []
 
         def kill(done, _asked):
@@ -135,7 +135,7 @@ def test_a_killed_child_costs_nothing_but_time(tiny, make_pool):
                 killed.append(next(iter(pool._children)).pid)
                 os.kill(killed[0], signal.SIGKILL)
 
-        assert engine.answer(MANY[:1000], kill) == expected
+        assert engine.answer(MANY[:500], kill) == expected
         assert killed
         assert killed[0] not in {child.pid for child in pool._children}
 
