@@ -78,6 +78,7 @@ def test_scores_equal_plain_evaluation(tiny, tiny_engine):
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_scores_of_a_quantized_model_are_near_plain_evaluation(smol, smol_engine):
     # Rounding of activations to 8 bits makes every layout of the same tokens a little different.
     ours = _nats(smol_engine.answer(QUESTIONS))
