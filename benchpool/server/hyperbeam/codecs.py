@@ -28,7 +28,7 @@ HEADERS_BYTES: Final = 16 << 10
 _NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,63}")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _MEANT: Final = re.compile(
-    r"(?:accept|access-control|activate|alt|attribution|authorization|cache|clear|connection|"
+    r"(?:accept|ao|codec|access-control|activate|alt|attribution|authorization|cache|clear|connection|"
     r"content|cookie|critical|cross-origin|date|deprecation|device-memory|dictionary|document|"
     r"downlink|dpr|ect|early|expect|forwarded|http2|idempotency|if|integrity|keep|last|nel|no-vary|"
     r"observe|origin|permissions|ping|pragma|proxy|public-key|referer|referrer|report|reporting|"
@@ -37,7 +37,7 @@ _MEANT: Final = re.compile(
     r"|age|allow|etag|expires|from|host|link|location|max-forwards|priority|range|refresh|"
     r"retry-after|server|server-timing|sourcemap|te|tk|trailer|user-agent|vary|via|warning"
 )
-"""Names that mean something to browsers and proxies already, or to whoever speaks to them."""
+"""Names that mean something to browsers, proxies or AO's clients already."""
 
 
 def parameter(name: str, request: Request, item: DataItem | None) -> str:
