@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from mainnet import Mainnet
@@ -20,12 +20,17 @@ from benchpool.process.registry import Registry
 class Board(State):
     """What the test's process remembers."""
 
+    views: ClassVar[tuple[str, ...]] = ("best",)
+
     title: str = "board"
     open: bool = True
     nothing: str | None = None
     large: int = 1 << 60
     scores: dict[str, int] = Field(default_factory=dict)
     rounds: list[dict[str, int]] = Field(default_factory=list)
+
+    def best(self) -> dict[str, int]:
+        return {"score": max(self.scores.values(), default=0)}
 
 
 class Patching(Process):
@@ -107,6 +112,13 @@ def test_values_as_json_are_wrapped_and_tables_are_not(ana: Mainnet, board: str)
 @pytest.mark.parametrize("path", ["scores/eva", "scores/ana/x", "rounds/0", "rounds/3", "title/x"])
 def test_a_key_that_is_not_there_is_404(ana: Mainnet, board: str, path: str) -> None:
     assert text(ana, f"/{board}~process@1.0/now/{path}")[0] == 404
+
+
+def test_views_are_shown_beside_fields_and_other_methods_are_not(ana: Mainnet, board: str) -> None:
+    assert text(ana, f"/{board}/now/best/score") == (200, "9")
+    assert text(ana, f"/{board}/compute=1/best/score") == (200, "7")
+    for name in ("views", "model_dump", "_journal", "__class__", "copy"):
+        assert text(ana, f"/{board}/now/{name}")[0] == 404
 
 
 def test_a_state_is_shown_behind_any_slot(ana: Mainnet, board: str) -> None:

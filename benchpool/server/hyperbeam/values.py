@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from benchpool.process import State
 from benchpool.server.answers import RefusedRequest
 
 MOST_BYTES: Final = 4 << 20
@@ -49,6 +50,8 @@ _SCALARS = (str, bytes, int, float, bool)
 
 
 def _step_into(value: Any, key: str) -> Any:
+    if isinstance(value, State) and key in value.views:
+        return getattr(value, key)()
     if isinstance(value, BaseModel):
         value = _fields(value)
     if isinstance(value, Mapping):

@@ -68,6 +68,9 @@ test("a model joins the pool, and is paid after its end", timed, async () => {
 test("the state of the pool is a plain URL", timed, async () => {
   await until("the pool to be paid", async () =>
     (await valueAt(pool.benchmark, `now/pools/${pool.id}/status`)) === "paid");
+  const [row] = await valueAt(pool.benchmark, `now/pools/${pool.id}/leaderboard`);
+  assert.deepEqual([row.rank, row.model, row.participant], [1, pool.model, bob.address]);
+  assert.equal(await valueAt(pool.benchmark, `now/pools/${pool.id}/leaderboard/1/reward`), `${FUNDS}`);
   const { edges } = await main(alice).results({ process: pool.benchmark });
   assert.equal(edges.length, 1);
 });
