@@ -64,7 +64,7 @@ def asked_of(scope: Any) -> Asked | None:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if raw[1:4] in _UNITS:
         return None  # most requests are these
-    return read_path(raw.decode("latin-1"))
+    return read_path(raw.decode(errors="replace"))
 
 
 def read_path(raw: str) -> Asked | None:
