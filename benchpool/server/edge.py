@@ -18,7 +18,9 @@ from benchpool.server.access import origin_of, writes
 from benchpool.server.answers import RefusedRequest, refusal
 from benchpool.server.context import Context, Held
 
-UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api"})
+UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api", "ui"})
+OWN: Final = frozenset({"api", "ui"})
+"""What no page of another origin may see: the command line's, and the dashboard."""
 _SHOWN: Final = 200
 _ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
@@ -62,7 +64,7 @@ class Edge:
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if unit != "api" and page is not None:
+                if unit not in OWN and page is not None:
                     headers = MutableHeaders(scope=message)
                     headers["Access-Control-Allow-Origin"] = page
                     headers["Access-Control-Expose-Headers"] = "*"
@@ -74,7 +76,7 @@ class Edge:
             await send(message)
 
         response = self._refused(scope, unit, path, page)
-        if response is None and method == "OPTIONS" and unit != "api":
+        if response is None and method == "OPTIONS" and unit not in OWN:
             response = Response(status_code=204, headers=_ALLOWED)
         if response is not None:
             await response(scope, receive, send_on)

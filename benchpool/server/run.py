@@ -110,6 +110,7 @@ class Server:
             forget_server(home.folder)
             bus.refuse()
             context.lookups.refuse()
+            await context.dashboard.end()
             await listeners.stop()
 
     def stop(self) -> None:

@@ -1,0 +1,117 @@
+"""Shown: pages made of views, kept until what they show has changed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from benchpool.network import Network
+from benchpool.server.dashboard.page import Asked, NoPage, Page
+from benchpool.server.dashboard.reader import Reader
+from benchpool.server.dashboard.rendering import Renderer
+
+MOST_KEPT: Final = 128
+"""Pages in memory."""
+KEPT_S: Final = 30.0
+"""How long a page is kept that has not changed: it may say how long something takes yet."""
+
+
+class Place(NamedTuple):
+    """A page, and what is asked of it: what a URL stands for."""
+
+    page: Page
+    asked: Asked
+    url: str
+    """Below `/ui`, with the query; without `.json`."""
+
+
+@dataclass
+class Shown:
+    """A page at one moment."""
+
+    version: Hashable
+    commits: int
+    """How often the network was committed when the version was looked at."""
+    made_s: float
+    view: msgspec.Struct
+    html: bytes = b""
+    json: bytes = b""
+
+    def body(self, place: Place, renderer: Renderer, *, as_json: bool) -> bytes:
+        """Return it as JSON or HTML."""
+        if as_json:
+            self.json = self.json or msgspec.json.format(msgspec.json.encode(self.view), indent=2)
+            return self.json
+        self.html = self.html or renderer.page(place.page.template, self.view, place.url)
+        return self.html
+
+
+class Gallery:
+    """Shows pages. Many who look at one page cost little more than one.
+
+    Args:
+        reader: looks.
+        renderer: writes.
+        pages: which there are.
+    """
+
+    def __init__(self, reader: Reader, renderer: Renderer, pages: Sequence[Page]) -> None:
+        self._reader = reader
+        self._renderer = renderer
+        self._pages = pages
+        self._kept: OrderedDict[str, Shown] = OrderedDict()
+
+    def find(self, path: str, query: Sequence[tuple[str, str]]) -> Place:
+        """Return what a URL stands for. Raises: NoPage."""
+        given = sorted({name: value for name, value in query if value}.items())
+        for page in self._pages:
+            parts = page.match(path)
+            if parts is not None:
+                url = quote(path) + ("?" if given else "") + urlencode(given)
+                return Place(page, Asked(parts, dict(given)), url)
+        raise NoPage(f"there is no page {path[:80]}")
+
+    async def show(self, place: Place, *, as_json: bool) -> tuple[bytes, str]:
+        """Return a page as it stands now, with a tag that changes with it.
+
+        Raises: what the view raises; Unavailable.
+        """
+        kept = self._kept.get(place.url)
+        if kept is not None and self._is_good(kept) and kept.commits == self._reader.commits:
+            body = kept.json if as_json else kept.html
+            if body:
+                return body, _tag(body)
+        body = await self._reader.look(lambda network: self._make(network, place, as_json=as_json))
+        return body, _tag(body)
+
+    def version(self, network: Network, place: Place) -> Hashable:
+        """Return what a page changes with; on the reader's thread."""
+        return place.page.follows(network, place.asked)
+
+    def _is_good(self, kept: Shown) -> bool:
+        return monotonic() - kept.made_s < KEPT_S
+
+    def _make(self, network: Network, place: Place, *, as_json: bool) -> bytes:
+        commits = self._reader.commits
+        version = self.version(network, place)
+        kept = self._kept.get(place.url)
+        if kept is None or kept.version != version or not self._is_good(kept):
+            view = place.page.view(network, place.asked)
+            kept = Shown(version, commits, monotonic(), view)
+            self._kept[place.url] = kept
+        kept.commits = commits
+        self._kept.move_to_end(place.url)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return kept.body(place, self._renderer, as_json=as_json)
+
+
+def _tag(body: bytes) -> str:
+    return f'"{sha256(body).hexdigest()[:20]}"'
