@@ -23,6 +23,8 @@ SHARE: Final = 20
 """Looking, and the views that are made because of it, take one part of so many."""
 MOST_FOLLOWERS: Final = 128
 """Pages that are told at a time; more are refused, and go on without."""
+NOT_SEEN: Final = object()
+"""The version of a page that was not looked at yet."""
 ALIVE_S: Final = 15.0
 """How often a page is sent something even if nothing changed."""
 
@@ -32,7 +34,7 @@ class Follower:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.version: Hashable = None
+        self.version: Hashable = NOT_SEEN
         self.changed = asyncio.Event()
 
 
@@ -65,6 +67,10 @@ class Events:
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         try:
+            versions = await self._reader.look(
+                lambda network: self._versions(network, {place.url: place})
+            )
+            follower.version = versions[place.url]
             yield b"retry: 2000\n\n"
             while not self._ended:
                 try:
@@ -92,7 +98,7 @@ class Events:
 
     async def _look(self) -> None:
         seen = -1
-        while True:
+        while not self._ended:
             before_s = self._reader.spent_s
             if self._followers and self._bus.commits != seen:
                 seen = self._bus.commits
@@ -105,10 +111,10 @@ class Events:
         places = {each.place.url: each.place for each in self._followers}
         versions = await self._reader.look(lambda network: self._versions(network, places))
         for each in self._followers:
-            version = versions.get(each.place.url)
-            if each.version is not None and version != each.version:
-                each.changed.set()
-            each.version = version
+            if each.place.url in versions and each.version is not NOT_SEEN:
+                if versions[each.place.url] != each.version:
+                    each.changed.set()
+                each.version = versions[each.place.url]
 
     def _versions(self, network: Network, places: dict[str, Place]) -> dict[str, Hashable]:
         found: dict[str, Hashable] = {}
