@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchpool.cli import output, session
-from benchpool.cli.comparison import indistinct
 from benchpool.cli.options import JsonOption
+from benchpool.client.words import indistinct
 
 if TYPE_CHECKING:
     from benchpool.client.demo import Entrant
@@ -163,7 +163,8 @@ def _indistinct(a: Mapping[str, Any], b: Mapping[str, Any], pair: Mapping[str, A
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
-    from benchpool.cli.pool_view import rule_text, say_how_sure
+    from benchpool.cli.pool_view import say_how_sure
+    from benchpool.client.words import rule_text
     from benchpool.winston import format_war
 
     pool = result["pool"]

@@ -218,7 +218,7 @@ def _about(questions: Questions, found: Sequence[Evaluation]) -> dict[str, Any]:
 def _show(
     about: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], pairs: Sequence[Any]
 ) -> None:
-    from benchpool.cli.comparison import indistinct
+    from benchpool.client.words import indistinct
 
     asked, of = about["questions"], about["of"]
     count = output.count(of, "question") if asked == of else f"the first {asked:,} of {of:,}"
