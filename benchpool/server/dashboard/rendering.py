@@ -14,6 +14,7 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchpool.ao.clock import format_moment
+from benchpool.server.dashboard import drawings
 from benchpool.winston import format_war
 
 _HERE: Final = Path(__file__).parent
@@ -63,6 +64,7 @@ class Renderer:
         self._environment.filters |= FILTERS
         self._environment.globals |= {
             "navigation": navigation,
+            "charts": drawings,
             "asset": lambda name: f"/ui/assets/{name}?v={assets[name].mark}",
         }
 

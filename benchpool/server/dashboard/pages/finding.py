@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
+from benchpool.ao.message import Outgoing
+from benchpool.ao.tags import Tags, TagsInput
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
@@ -17,10 +19,24 @@ def processes_of(network: Network, module: str) -> list[str]:
     return [info.id for info in network.processes() if name(info.module) == module]
 
 
+class Moment(PoolClient):
+    """Asks everything once only: what it looks at stands still for as long as one view takes."""
+
+    def __init__(self, network: Network, benchmark: str) -> None:
+        super().__init__(network, benchmark)
+        self._told: dict[tuple[str, str, Tags], Outgoing] = {}
+
+    def _ask(self, target: str, action: str, tags: TagsInput = ()) -> Outgoing:
+        key = (target, action, Tags(tags))
+        if key not in self._told:
+            self._told[key] = super()._ask(target, action, tags)
+        return self._told[key]
+
+
 def clients(network: Network) -> Iterator[PoolClient]:
     """Go through the Benchmarks of a network."""
     for process in processes_of(network, "Benchmark"):
-        yield PoolClient(network, process)
+        yield Moment(network, process)
 
 
 def find_pool(network: Network, pool: str) -> tuple[PoolClient, PoolFacts]:
