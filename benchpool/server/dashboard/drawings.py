@@ -34,7 +34,8 @@ def interval(axis: Axis, entry: Entry, chance: float | None) -> Markup:
     """Draw an entry's accuracy; nothing before it has one."""
     if entry.accuracy is None or entry.interval is None:
         return Markup("")
-    return charts.interval(axis, entry.accuracy, *entry.interval, chance)
+    low, high = entry.interval
+    return charts.interval(axis, entry.accuracy, low, high, chance)
 
 
 def swatch(number: int) -> Markup:

@@ -15,7 +15,7 @@ from benchpool.errors import BenchpoolError, Unavailable
 from benchpool.network import Network
 from benchpool.server.bus import Bus
 from benchpool.server.dashboard.reader import Reader
-from benchpool.server.dashboard.shown import Gallery, Place
+from benchpool.server.dashboard.shown import Gallery, Place, mark_of
 
 TICK_S: Final = 0.5
 """The shortest time between two looks."""
@@ -55,8 +55,12 @@ class Events:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
-    async def follow(self, place: Place) -> AsyncIterator[bytes]:
+    async def follow(self, place: Place, seen: str) -> AsyncIterator[bytes]:
         """Give the lines of an event stream, until the client leaves or the server stops.
+
+        Args:
+            place: what is followed.
+            seen: the mark of what the client shows.
 
         Raises: Unavailable if too many follow already.
         """
@@ -71,6 +75,8 @@ class Events:
                 lambda network: self._versions(network, {place.url: place})
             )
             follower.version = versions[place.url]
+            if mark_of(follower.version) != seen:
+                follower.changed.set()
             yield b"retry: 2000\n\n"
             while not self._ended:
                 try:

@@ -68,10 +68,21 @@ class Renderer:
             "asset": lambda name: f"/ui/assets/{name}?v={assets[name].mark}",
         }
 
-    def page(self, template: str, view: msgspec.Struct, url: str) -> bytes:
-        """Write a page: `url` is where it is, below `/ui`."""
+    def page(self, template: str, view: msgspec.Struct, url: str, version: str = "") -> bytes:
+        """Write a page.
+
+        Args:
+            template: shows it.
+            view: what it shows.
+            url: where it is, below `/ui`.
+            version: changes with what it shows.
+        """
         path, _, query = f"/ui{url}".partition("?")
-        named = {"url": f"/ui{url}", "json_url": f"{path}.json" + (f"?{query}" if query else "")}
+        named = {
+            "url": f"/ui{url}",
+            "version": version,
+            "json_url": f"{path}.json" + (f"?{query}" if query else ""),
+        }
         text = self._environment.get_template(template).render(view=view, **named)
         return text.encode(errors="replace")
 
@@ -86,7 +97,7 @@ def war(winston: str | int) -> str:
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """Write a fraction as a percentage; a dash if there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def moment(ms: int) -> str:

@@ -78,7 +78,7 @@ def _routes(dashboard: Dashboard) -> APIRouter:
         """Tell a page that what it shows has changed."""
         try:
             place = dashboard.place_of(request.query_params.get("of", ""))
-            stream = dashboard.events.follow(place)
+            stream = dashboard.events.follow(place, request.query_params.get("seen", ""))
             first = await anext(stream)
         except BenchpoolError as error:
             return _refusal(request, error)

@@ -49,7 +49,9 @@ class Shown:
         if as_json:
             self.json = self.json or msgspec.json.format(msgspec.json.encode(self.view), indent=2)
             return self.json
-        self.html = self.html or renderer.page(place.page.template, self.view, place.url)
+        self.html = self.html or renderer.page(
+            place.page.template, self.view, place.url, mark_of(self.version)
+        )
         return self.html
 
 
@@ -111,6 +113,11 @@ class Gallery:
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
         return kept.body(place, self._renderer, as_json=as_json)
+
+
+def mark_of(version: Hashable) -> str:
+    """Write what a page changes with, short."""
+    return sha256(repr(version).encode()).hexdigest()[:16]
 
 
 def _tag(body: bytes) -> str:

@@ -8,6 +8,7 @@ let stream = null;
 let asking = false;
 let again = false;
 let tag = null;
+let version = document.body.dataset.version;
 
 /** Give the parts of a page that may change, by id. */
 function parts(page) {
@@ -60,6 +61,7 @@ async function ask() {
     if (answer.ok) {
       tag = answer.headers.get("ETag");
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      version = page.body.dataset.version;
       const here = parts(document);
       const there = parts(page);
       if ([...here.keys()].join() !== [...there.keys()].join()) {
@@ -85,11 +87,10 @@ async function ask() {
 
 function follow() {
   if (stream || document.hidden || !written.size) return;
-  const of = location.pathname + location.search;
-  stream = new EventSource(`/ui/events?of=${encodeURIComponent(of)}`);
+  const query = new URLSearchParams({ of: location.pathname + location.search, seen: version });
+  stream = new EventSource(`/ui/events?${query}`);
   stream.addEventListener("open", () => {
     status.textContent = "Live";
-    ask();
   });
   stream.addEventListener("changed", ask);
   stream.addEventListener("error", () => {
