@@ -77,16 +77,24 @@ def _anchor(percent: float) -> str:
     return "start" if percent < 5 else "end" if percent > 95 else "middle"
 
 
-def interval(axis: Axis, value: float, low: float, high: float, chance: float | None) -> Markup:
+def interval(
+    axis: Axis,
+    value: float,
+    low: float,
+    high: float,
+    chance: float | None,
+    unit: str = "%",
+    class_: str = "interval",
+) -> Markup:
     """Draw an accuracy with its interval, and the line of a blind guess."""
-    said = f"{100 * value:.1f} %, between {100 * low:.1f} and {100 * high:.1f} %"
+    said = f"{100 * value:.1f} {unit}, between {100 * low:.1f} and {100 * high:.1f} {unit}"
     parts = [] if chance is None else [_upright(axis.at(chance), 0, 24, "chance")]
     ends = [_upright(axis.at(each), 8, 16, "whisker") for each in (low, high)]
     between = {"x1": f"{axis.at(low):.2f}%", "x2": f"{axis.at(high):.2f}%", "y1": 12, "y2": 12}
     parts += [element("line", class_="whisker", **between), *ends]
     parts.append(element("circle", cx=f"{axis.at(value):.2f}%", cy=12, r=5, class_="dot"))
     return element(
-        "svg", *parts, class_="interval", height=24, width="100%", role="img", aria_label=said
+        "svg", *parts, class_=class_, height=24, width="100%", role="img", aria_label=said
     )
 
 

@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from benchpool.server.bus import Bus
 from benchpool.server.dashboard.events import Events
 from benchpool.server.dashboard.page import NoPage, Page
-from benchpool.server.dashboard.pages import board, pools
+from benchpool.server.dashboard.pages import board, entry, pools
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.rendering import Renderer, load_assets
 from benchpool.server.dashboard.shown import Gallery, Place
 
-PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *board.PAGES)
+PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *board.PAGES, *entry.PAGES)
 """Every page; the first that a path fits is meant."""
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from benchpool.server.dashboard import charts
 from benchpool.server.dashboard.charts import MOST_LINES, Axis, Line, Stream
 from benchpool.server.dashboard.pages.board import BoardView, Entry
+from benchpool.server.dashboard.pages.entry import CompareView
 from benchpool.winston import format_war
 
 _MOST_STREAMS: Final = 6
@@ -36,6 +37,16 @@ def interval(axis: Axis, entry: Entry, chance: float | None) -> Markup:
         return Markup("")
     low, high = entry.interval
     return charts.interval(axis, entry.accuracy, low, high, chance)
+
+
+def difference(pair: CompareView) -> Markup:
+    """Draw the difference of two accuracies with its interval, and no difference."""
+    reach = max(0.1, *(abs(each) for each in pair.interval))
+    axis = Axis(-reach, reach)
+    low, high = pair.interval
+    return charts.interval(
+        axis, pair.difference, low, high, 0.0, "points", class_="interval difference"
+    )
 
 
 def swatch(number: int) -> Markup:
