@@ -59,6 +59,9 @@ def up(
             " is not.",
         ),
     ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the dashboard in the browser.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not show requests; nor does --json.")
     ] = False,
@@ -104,6 +107,8 @@ def up(
         else:
             _show(addresses)
         output.flush()
+        if open_browser:
+            show_page(addresses.dashboard)
 
     options = Options(
         host, port, mu_port, su_port, cu_port, tuple(allow_host or ()), tuple(allow_origin or ())
@@ -117,6 +122,18 @@ def up(
     )
     serve_home(Program(folder, options, hooks, ahead=ahead))
     output.note("stopped; what was pending is taken up at the next start")
+
+
+def show_page(url: str) -> None:
+    """Open a page in the browser, if there is one; nobody waits for it."""
+    import threading
+    import webbrowser
+
+    def show() -> None:
+        if not webbrowser.open(url):
+            output.note(f"no browser could be opened; see {url}")
+
+    threading.Thread(target=show, daemon=True).start()
 
 
 def _show_request(method: str, path: str, status: int, seconds: float) -> None:
@@ -165,6 +182,7 @@ def _show(addresses: Addresses) -> None:
             ("Gateway", addresses.gateway),
             ("Scheduler", addresses.scheduler),
             ("Authority", addresses.messenger),
+            ("Dashboard", addresses.dashboard),
         ]
     )
     output.line()
