@@ -47,3 +47,22 @@ def test_a_process_with_a_database_is_loaded_again(
             assert looking.compute.instance(dataset) is not instance
             looking.compute.forget_databases()
             assert dataset not in looking.compute._instances
+
+
+def test_what_a_checkpoint_holds_is_not_folded_again(
+    open_network: Callable[[Path], Network], tmp_path: Path
+) -> None:
+    with open_network(tmp_path / "home") as writer:
+        me = writer.wallet()
+        token = writer.spawn("WrappedAR", name="token")
+        with Network(tmp_path / "home", read_only=True) as looking:
+            instance = looking.compute.instance(token)
+            writer.send(token, "Mint", {"Quantity": "5", "Recipient": me.address})
+            writer.compute.checkpoint(all_processes=True)
+            writer.store.commit(writer.clock.now())
+            looking.refresh()
+            fresh = looking.compute.instance(token)
+            assert fresh is not instance
+            assert fresh.saved_position == writer.store.last_position(token)
+            result = looking.dry_run("token", "Balance", {"Recipient": me.address})
+            assert result.messages[0].data == "5"
