@@ -72,7 +72,7 @@ def list_pools(
     Example: benchpool pool list
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import rule_text
+    from benchpool.client.words import rule_text
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
@@ -118,8 +118,9 @@ def leaderboard(
     Example: benchpool pool leaderboard 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, rule_text, say_how_sure, why_refunded
+    from benchpool.cli.pool_view import print_board, say_how_sure
     from benchpool.client.standing import Field
+    from benchpool.client.words import rule_text, why_refunded
 
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
@@ -160,13 +161,12 @@ def show(
     from benchpool.cli import view
     from benchpool.cli.pool_view import (
         bound,
-        conditions,
         print_board,
         print_pool,
         say_how_sure,
-        why_refunded,
     )
     from benchpool.client.standing import Field
+    from benchpool.client.words import conditions, why_refunded
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
@@ -211,8 +211,9 @@ def report(
     Example: benchpool pool report 4fT9
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import bound, report_lines, why_refunded
+    from benchpool.cli.pool_view import bound, report_lines
     from benchpool.client.standing import Field
+    from benchpool.client.words import why_refunded
 
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)

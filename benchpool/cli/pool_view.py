@@ -8,8 +8,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from benchpool.cli import output, view
-from benchpool.pools.allocation import RULES, why_nobody
-from benchpool.pools.sentences import CONDITIONS
+from benchpool.client.words import rule_text
 from benchpool.winston import format_war
 
 if TYPE_CHECKING:
@@ -132,17 +131,6 @@ def print_pool(pool: Mapping[str, Any], name_of: NameOf, more: Sequence[tuple[st
     output.fields([(name, value) for name, value in said if value])
 
 
-def conditions(payout: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Write the conditions under which a pool is paid out, where they are not the usual ones."""
-    lines = []
-    for tag, values in CONDITIONS.items():
-        word = payout.get(tag)
-        if word and word != next(iter(values)):
-            sentence = values.get(word) or values["K"].replace("K", word)
-            lines.append((tag[2:].replace("-", " "), f"{word}: {sentence}"))
-    return lines
-
-
 def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
     """Write what a pool is bound to; nothing of a pool of the first edition."""
     binding = pool.binding
@@ -166,12 +154,6 @@ def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
     ]
 
 
-def rule_text(name: str) -> str:
-    """Write a rule's name with the sentence that explains it."""
-    rule = RULES.get(name)
-    return name if rule is None else f"{name}: {rule.summary}"
-
-
 def say_what_ranks_get(plan: Plan) -> None:
     """Tell a funder what each rank would get, and whether the data can tell ranks so finely."""
     if rewards := plan.rewards():
@@ -180,14 +162,6 @@ def say_what_ranks_get(plan: Plan) -> None:
     if plan.questions and (warning := plan.too_fine()):
         output.note(f"warning: {warning}")
     output.note("with other numbers: benchpool pool plan")
-
-
-def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
-    """Say why a pool was refunded; empty if it was not."""
-    if pool["status"] != "refunded":
-        return ""
-    evaluated = sum(entry["evaluated"] for entry in entries)
-    return pool.get("reason") or why_nobody(pool["allocation"], len(entries), evaluated)
 
 
 def control_text(facts: Mapping[str, Any]) -> str:

@@ -355,7 +355,7 @@ class Network(Supplies):
         self.timeline.refresh()
         self._directory.refresh()
         self.scheduler = SchedulerUnit(self.store, self.clock)
-        self.compute.forget_all()
+        self.compute.catch_up()
 
     # -- looking -----------------------------------------------------------------------------
 

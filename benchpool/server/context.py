@@ -19,6 +19,7 @@ from benchpool.server.bounds import more_files
 from benchpool.server.bus import Bus
 from benchpool.server.connections import Connections
 from benchpool.server.damage import Damage
+from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.lookups import Lookups
 from benchpool.server.metrics import Metrics
 from benchpool.server.progress import Progress
@@ -65,6 +66,7 @@ class Context:
         home = self.network.home
         self.damage = Damage()
         self.lookups = Lookups(home.database, self.connections.bounds.search_s)
+        self.dashboard = Dashboard(self.bus)
         self.reserves = Reserves(
             home.folder,
             self.network.data,
@@ -77,6 +79,7 @@ class Context:
         """End the threads of the routes."""
         self.threads.shutdown(cancel_futures=True)
         self.lookups.close()
+        self.dashboard.close()
 
     @property
     def recent(self) -> Recent:

@@ -110,6 +110,7 @@ class Server:
             forget_server(home.folder)
             bus.refuse()
             context.lookups.refuse()
+            await context.dashboard.end()
             await listeners.stop()
 
     def stop(self) -> None:
@@ -185,6 +186,7 @@ class Server:
             cu=where("cu"),
             scheduler=context.assignments.address,
             messenger=self._network.messenger.address,
+            dashboard=f"{context.url}/ui/",
         )
 
 

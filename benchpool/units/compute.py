@@ -41,6 +41,9 @@ CHECKPOINT_EVERY = 5_000
 PAST_MESSAGES = 20_000
 """Messages that are folded again, at most, to show a process as it was."""
 
+MOST_FOLLOWED = 256
+"""Processes that are kept in memory, at most, by who looks at what another program writes."""
+
 _HEAVY_THREADS = 64
 """They mostly wait for their models, which share the cores; slow models must not hold them all."""
 
@@ -339,6 +342,28 @@ class ComputeUnit:
         """Let go of every process; each is loaded again when it is asked for."""
         for process in list(self._instances):
             self._let_go(process)
+
+    def forget_databases(self) -> None:
+        """Let go of the processes with a private database, so that no moment of it is kept."""
+        for process, instance in list(self._instances.items()):
+            if instance.database is not None:
+                self._let_go(process)
+
+    def catch_up(self) -> None:
+        """Bring the processes in memory to the end of their logs, which another program writes.
+
+        Those with a private database or a checkpoint ahead, and all if they are many, are loaded
+        again when they are asked for.
+        """
+        self.forget_databases()
+        if len(self._instances) > MOST_FOLLOWED:
+            self.forget_all()
+        ahead = self._store.checkpointed()
+        for process, instance in list(self._instances.items()):
+            if ahead.get(process, -1) > instance.position:
+                self._let_go(process)
+            else:
+                fold_log(self._store, instance)
 
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
