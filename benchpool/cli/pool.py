@@ -8,6 +8,14 @@ import typer
 
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption, VerboseOption
+from benchpool.cli.report_files import (
+    CsvOption,
+    ForceOption,
+    HtmlOption,
+    ParquetOption,
+    PngOption,
+    ReportFiles,
+)
 
 if TYPE_CHECKING:
     from benchpool.client.pools import PoolClient
@@ -201,6 +209,12 @@ def show(
 @app.command("report")
 def report(
     pool: PoolArgument,
+    *,
+    html: HtmlOption = None,
+    png: PngOption = None,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+    force: ForceOption = False,
     benchmark: BenchmarkOption = "Benchmark",
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -208,18 +222,22 @@ def report(
 ) -> None:
     """Show what the answers say beside the scores: how sure, letters, near ties, tokens, failures.
 
-    Example: benchpool pool report 4fT9
+    To show it to somebody, write it to files: a page, a picture, a table of every answer.
+
+    Example: benchpool pool report 4fT9 --html report.html
     """
     from benchpool.cli import view
     from benchpool.cli.pool_view import bound, report_lines
     from benchpool.client.standing import Field
     from benchpool.client.words import why_refunded
 
+    files = ReportFiles(html=html, png=png, csv=csv, parquet=parquet, force=force)
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
         found = client.get(client.find(pool).id)
         reports = Field(client, found, client.reports(found.id)).standings()
         name_of = view.names(network)
+        files.write_pool(network, client, found)
     if as_json:
         output.print_json(reports)
         return
