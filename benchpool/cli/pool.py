@@ -116,6 +116,11 @@ def list_pools(
 @app.command("leaderboard")
 def leaderboard(
     pool: PoolArgument,
+    *,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show it again each time it changes, until Ctrl-C."),
+    ] = False,
     benchmark: BenchmarkOption = "Benchmark",
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -123,8 +128,25 @@ def leaderboard(
 ) -> None:
     """Show how a pool's entries rank.
 
-    Example: benchpool pool leaderboard 4fT9
+    With --watch the board stays in its place and follows the pool until it is settled; into a
+    pipe goes each board that differs, with --json one a line.
+
+    Example: benchpool pool leaderboard 4fT9 --watch
     """
+    if watch:
+        from benchpool.cli.pool_watch import watch as watch_board
+
+        try:
+            with session.reading(home) as network:
+                watch_board(
+                    network,
+                    pool_client(network, benchmark, verbose=verbose),
+                    pool,
+                    as_json=as_json,
+                )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        return
     from benchpool.cli import view
     from benchpool.cli.pool_view import print_board, say_how_sure
     from benchpool.client.standing import Field
