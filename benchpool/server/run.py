@@ -186,6 +186,7 @@ class Server:
             cu=where("cu"),
             scheduler=context.assignments.address,
             messenger=self._network.messenger.address,
+            dashboard=f"{context.url}/ui/",
         )
 
 

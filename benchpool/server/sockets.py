@@ -45,6 +45,8 @@ class Addresses:
     """The address of the key that signs assignments."""
     messenger: str
     """The address of the key that signs pushed messages: the Authority of processes here."""
+    dashboard: str
+    """Where the pages for people are."""
 
 
 Sockets = dict[str, socket.socket]

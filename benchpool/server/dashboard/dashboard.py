@@ -6,15 +6,16 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from benchpool.server.bus import Bus
+from benchpool.server.dashboard.audits import Audits
 from benchpool.server.dashboard.events import Events
 from benchpool.server.dashboard.page import NoPage, Page
-from benchpool.server.dashboard.pages import board, entry, pools
+from benchpool.server.dashboard.pages import audit, board, entry, pools
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.rendering import Renderer, load_assets
 from benchpool.server.dashboard.shown import Gallery, Place
 
-PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *board.PAGES, *entry.PAGES)
-"""Every page; the first that a path fits is meant."""
+PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *entry.PAGES)
+"""Every page that needs nothing but the network; the first that a path fits is meant."""
 
 
 class Dashboard:
@@ -29,15 +30,20 @@ class Dashboard:
         assert network.home is not None, "the context has looked"
         self.assets = load_assets()
         self.renderer = Renderer(self.assets)
+        self.audits = Audits(network.home.folder)
         self.reader = Reader(
             network.home.folder,
             registry=network.registry,
             limits=network.limits,
-            commits=lambda: bus.commits,
+            moment=lambda: (bus.commits, self.audits.changes),
             now_ms=network.clock.now,
         )
-        self.gallery = Gallery(self.reader, self.renderer, PAGES)
-        self.events = Events(bus, self.reader, self.gallery)
+        self.gallery = Gallery(
+            self.reader,
+            self.renderer,
+            (*PAGES, *board.pages(self.audits), *audit.pages(self.audits)),
+        )
+        self.events = Events(self.reader, self.gallery)
 
     def place_of(self, url: str) -> Place:
         """Return what a URL of this server stands for, without its origin. Raises: NoPage."""
@@ -52,6 +58,7 @@ class Dashboard:
         """End what is under way, and take no more."""
         self.reader.refuse()
         await self.events.end()
+        await self.audits.end()
 
     def close(self) -> None:
         """Let go of the home."""

@@ -13,7 +13,6 @@ from typing import Final
 
 from benchpool.errors import BenchpoolError, Unavailable
 from benchpool.network import Network
-from benchpool.server.bus import Bus
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.shown import Gallery, Place, mark_of
 
@@ -42,13 +41,11 @@ class Events:
     """Tells open pages what has changed. All is called in the event loop.
 
     Args:
-        bus: says that something was committed.
         reader: looks.
         gallery: knows what a page changes with.
     """
 
-    def __init__(self, bus: Bus, reader: Reader, gallery: Gallery) -> None:
-        self._bus = bus
+    def __init__(self, reader: Reader, gallery: Gallery) -> None:
         self._reader = reader
         self._gallery = gallery
         self._followers: set[Follower] = set()
@@ -103,11 +100,11 @@ class Events:
                 await self._task
 
     async def _look(self) -> None:
-        seen = -1
+        seen: Hashable = None
         while not self._ended:
             before_s = self._reader.spent_s
-            if self._followers and self._bus.commits != seen:
-                seen = self._bus.commits
+            if self._followers and self._reader.moment != seen:
+                seen = self._reader.moment
                 with suppress(BenchpoolError):  # it is looked again, and the page says why
                     await self._tell()
             await asyncio.sleep(TICK_S)

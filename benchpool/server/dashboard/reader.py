@@ -6,7 +6,7 @@ It is used by one thread, never by the bus's, and sees what is committed: all th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,8 @@ class Reader:
         home: the folder.
         registry: the modules of the served network.
         limits: of the served network; here a handler gets `LOOK_S` at most.
-        commits: says how often the served network was committed.
+        moment: says what changes with every commit of the served network, and with whatever else
+            pages show.
         now_ms: says what time it is there, in milliseconds.
     """
 
@@ -45,15 +46,15 @@ class Reader:
         *,
         registry: Registry,
         limits: Limits,
-        commits: Callable[[], int],
+        moment: Callable[[], Hashable],
         now_ms: Callable[[], int],
     ) -> None:
         self._home = home
         self._registry = registry
         self._limits = replace(limits, evaluation_seconds=LOOK_S)
-        self._commits = commits
+        self._moment = moment
         self._now_ms = now_ms
-        self._seen = -1
+        self._seen: Hashable = None
         self._network: Network | None = None
         self._waiting = 0
         self._stopping = Event()
@@ -63,9 +64,9 @@ class Reader:
         """What all views together have taken."""
 
     @property
-    def commits(self) -> int:
-        """How often the served network was committed: what changes with everything."""
-        return self._commits()
+    def moment(self) -> Hashable:
+        """What changes with everything that pages show."""
+        return self._moment()
 
     async def look(self, work: Callable[[Network], T]) -> T:
         """Have a network looked at, as it stands now.
@@ -93,11 +94,13 @@ class Reader:
             future.exception()  # else it would be reported that nobody took note of it
 
     def _look(self, work: Callable[[Network], T], deadline_s: float) -> T:
-        began_s = perf_counter()
         self._deadline_s = deadline_s
         self._check()
+        began_s = perf_counter()
         try:
             network = self._open()
+            if not self.spent_s:
+                began_s = perf_counter()  # to open the home is done once
             return work(network)
         except Exception:
             self._check()  # SQLite was interrupted
@@ -111,15 +114,15 @@ class Reader:
 
     def _open(self) -> Network:
         """Return the network as it stands now."""
-        commits = self._commits()
+        moment = self._moment()
         if self._network is None:
             self._network = Network(
                 self._home, registry=self._registry, limits=self._limits, read_only=True
             )
             self._network.store.interrupt_when(self._over)
-        elif commits != self._seen:
+        elif moment != self._seen:
             self._network.refresh()
-        self._seen = commits
+        self._seen = moment
         clock = self._network.clock
         if isinstance(clock, VirtualClock) and self._now_ms() > clock.now():
             clock.set(self._now_ms())

@@ -16,6 +16,7 @@ from benchpool.errors import AmbiguousId, BenchpoolError, PoolError, Unavailable
 from benchpool.server.answers import answer, without_folders
 from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.dashboard.page import NoPage
+from benchpool.server.dashboard.pages.finding import find_pool
 
 log = logging.getLogger("benchpool.server")
 
@@ -89,6 +90,18 @@ def _routes(dashboard: Dashboard) -> APIRouter:
                 yield line
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS | _FRESH)
+
+    @router.post("/ui/pools/{pool}/audit")
+    async def audit(request: Request, pool: str) -> Response:
+        """Begin to audit a pool."""
+        try:
+            found, end = await dashboard.reader.look(
+                lambda network: (find_pool(network, pool)[1].id, network.store.end())
+            )
+            dashboard.audits.begin(found, end)
+        except Exception as error:
+            return _refusal(request, error)
+        return RedirectResponse(f"/ui/pools/{found}/audit", 303, HEADERS)
 
     @router.get("/ui/{path:path}")
     async def page(request: Request, path: str) -> Response:

@@ -37,8 +37,8 @@ class Shown:
     """A page at one moment."""
 
     version: Hashable
-    commits: int
-    """How often the network was committed when the version was looked at."""
+    moment: Hashable
+    """Of the reader, when the version was looked at."""
     made_s: float
     view: msgspec.Struct
     html: bytes = b""
@@ -86,7 +86,7 @@ class Gallery:
         Raises: what the view raises; Unavailable.
         """
         kept = self._kept.get(place.url)
-        if kept is not None and self._is_good(kept) and kept.commits == self._reader.commits:
+        if kept is not None and self._is_good(kept) and kept.moment == self._reader.moment:
             body = kept.json if as_json else kept.html
             if body:
                 return body, _tag(body)
@@ -101,14 +101,14 @@ class Gallery:
         return monotonic() - kept.made_s < KEPT_S
 
     def _make(self, network: Network, place: Place, *, as_json: bool) -> bytes:
-        commits = self._reader.commits
+        moment = self._reader.moment
         version = self.version(network, place)
         kept = self._kept.get(place.url)
         if kept is None or kept.version != version or not self._is_good(kept):
             view = place.page.view(network, place.asked)
-            kept = Shown(version, commits, monotonic(), view)
+            kept = Shown(version, moment, monotonic(), view)
             self._kept[place.url] = kept
-        kept.commits = commits
+        kept.moment = moment
         self._kept.move_to_end(place.url)
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
