@@ -25,6 +25,7 @@ import tempfile
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -120,11 +121,11 @@ def draw_terminal(screen: pyte.Screen, paper: str, colours: str) -> str:
 
 
 def _line(screen: pyte.Screen, row: int) -> Text:
+    chars = [screen.buffer[row][column] for column in range(COLUMNS)]
     text = Text()
-    for column in range(COLUMNS):
-        char = screen.buffer[row][column]
-        colour = {"default": None, "brown": "yellow"}.get(char.fg, char.fg)
-        text.append(char.data, Style(color=colour, bold=char.bold))
+    for (colour, bold), run in groupby(chars, lambda char: (char.fg, char.bold)):
+        known = {"default": None, "brown": "yellow"}.get(colour, colour)
+        text.append("".join(char.data for char in run), Style(color=known, bold=bold))
     text.rstrip()
     return text
 

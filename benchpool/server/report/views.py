@@ -16,6 +16,7 @@ from benchpool.client.samples import Sample, sample_of_record, samples_of_entry
 from benchpool.client.words import indistinct
 from benchpool.errors import BenchpoolError, PoolError
 from benchpool.network import Network
+from benchpool.server.dashboard.audits import Audit, Check
 from benchpool.server.dashboard.page import Asked
 from benchpool.server.dashboard.pages import board
 from benchpool.server.dashboard.pages.board import BoardView
@@ -45,23 +46,6 @@ class Questions(msgspec.Struct):
     """How many there are in all."""
 
 
-class Checked(msgspec.Struct):
-    """One thing that an audit found to hold or not."""
-
-    name: str
-    passed: bool | None
-    detail: str
-
-
-class Verdict(msgspec.Struct):
-    """What the audit says of a pool."""
-
-    passed: bool | None
-    """None if it could not be audited."""
-    why_not: str
-    checks: list[Checked]
-
-
 class Fact(msgspec.Struct):
     """A line of the provenance."""
 
@@ -77,7 +61,6 @@ class PoolReport(msgspec.Struct):
     version: str
     board: BoardView
     questions: Questions
-    audit: Verdict
     provenance: list[Fact]
 
 
@@ -117,7 +100,7 @@ def pool_report(
         client: asks its Benchmark.
         pool: as `PoolClient.get` tells of it.
     """
-    shown = board.view(network, Asked({"pool": pool.id}, {}))
+    shown = board.view(network, Asked({"pool": pool.id}, {}), _audited(network, pool))
     names = entry_names(pool.facts["models"])
     reports = client.reports(pool.id)
     samples = {
@@ -130,7 +113,7 @@ def pool_report(
         [names[model] for model in order], [samples.get(model, []) for model in order]
     )
     facts = _pool_provenance(network, client, pool, reports)
-    report = PoolReport(VERSION, shown, questions, _audited(network, pool), facts)
+    report = PoolReport(VERSION, shown, questions, facts)
     return report, pool_evaluations(pool, network.name_of(pool.dataset), reports, samples)
 
 
@@ -201,13 +184,14 @@ def _question(number: int, samples: list[Sample | None]) -> ReportedQuestion:
     return ReportedQuestion(number, words, samples, differ=len(correct) > 1)
 
 
-def _audited(network: Network, pool: PoolFacts) -> Verdict:
+def _audited(network: Network, pool: PoolFacts) -> Audit:
+    end = network.store.end()
     try:
         found = audit(network.store, network.data, pool.id, registry=network.registry)
     except BenchpoolError as error:
-        return Verdict(None, str(error), [])
-    checks = [Checked(each.name, each.passed, each.detail) for each in found.checks]
-    return Verdict(found.passed, "", checks)
+        return Audit("failed", error=str(error), message=end)
+    checks = [Check(each.name, each.passed, each.detail) for each in found.checks]
+    return Audit("done", found.passed, checks, message=end)
 
 
 def _pool_provenance(

@@ -8,7 +8,7 @@ if (form) {
   const count = form.querySelector("[role=status]");
   const show = () => {
     const wanted = new FormData(form);
-    const words = wanted.get("words").toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wanted.get("words").toLowerCase().trim();
     const entry = wanted.get("entry");
     const outcome = wanted.get("outcome");
     let shown = 0;
@@ -16,7 +16,7 @@ if (form) {
       const those = entry === "" ? outcomes[place] : [outcomes[place][entry]];
       const fits = (!outcome || those.some((each) => each.includes(outcome)))
         && (!wanted.has("differ") || "differ" in row.dataset)
-        && words.every((word) => texts[place].includes(word));
+        && texts[place].includes(words);
       row.hidden = !fits;
       shown += fits;
     });
