@@ -90,7 +90,7 @@ class ReportFiles:
         from benchpool.server.report.picture import pool_png
         from benchpool.server.report.views import pool_report
 
-        report, answers = pool_report(network, client, pool)
+        report, answers = pool_report(network, client, pool, audited=self.html is not None)
         if self.html is not None:
             _write(self.html, pool_page(report))
         if self.png is not None:

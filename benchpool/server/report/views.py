@@ -91,7 +91,7 @@ class EvalReport(msgspec.Struct):
 
 
 def pool_report(
-    network: Network, client: PoolClient, pool: PoolFacts
+    network: Network, client: PoolClient, pool: PoolFacts, *, audited: bool = True
 ) -> tuple[PoolReport, list[Evaluation]]:
     """Look at a pool for a report; return what a page shows, and all answers for tables.
 
@@ -99,8 +99,10 @@ def pool_report(
         network: where it is; it is only read.
         client: asks its Benchmark.
         pool: as `PoolClient.get` tells of it.
+        audited: whether it is audited, for which whole logs are read.
     """
-    shown = board.view(network, Asked({"pool": pool.id}, {}), _audited(network, pool))
+    verdict = _audited(network, pool) if audited else Audit("none")
+    shown = board.view(network, Asked({"pool": pool.id}, {}), verdict)
     names = entry_names(pool.facts["models"])
     reports = client.reports(pool.id)
     samples = {

@@ -13,15 +13,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 from reading_html import Page
 
 from benchpool import Network
 from benchpool.client.deployment import deploy
+from benchpool.client.evaluating.run import Evaluation, Record
 from benchpool.client.evaluating.samples import read_samples
+from benchpool.client.evaluating.summary import compare_all, summarise
 from benchpool.client.pools import PoolClient
 from benchpool.evaluation.sample import Sample, to_json
+from benchpool.server.report.page import eval_page
 from benchpool.server.report.picture import pool_svg
-from benchpool.server.report.views import pool_report
+from benchpool.server.report.views import eval_report, pool_report
 from benchpool.simulation.scripted_engine import ScriptedEngines, choose, write_script
 from benchpool.winston import format_war
 
@@ -200,6 +204,40 @@ def test_pools_of_which_nothing_is_known_have_a_page(
     run("advance", "32d")
     run("pool", "report", lonely, "--html", str(file), "--force")
     assert "Everything was given back: no model entered" in page_of(file).text
+
+
+def test_a_text_stands_under_the_model_that_wrote_it() -> None:
+    record = Record(
+        **dict.fromkeys(("model", "weights", "runtime", "data", "data_sha256"), "x"),
+        protocol="generate",
+        question=1,
+        id="q1",
+        prompt="Say it.",
+        choices=(),
+        gold=(),
+        targets=("it", "that"),
+        log_likelihoods=(),
+        text="<i>It.",
+        prediction="It",
+        prediction_per_character=None,
+        correct=False,
+        correct_per_character=None,
+        margin_nats=None,
+        scores={"exact_match": 0.0},
+        unscored="",
+    )
+    left = replace(record, text=None, prediction=None, unscored="the model <failed>")
+    found = [Evaluation("a", [record]), Evaluation("b", [record]), Evaluation("c", [left])]
+    about = {"data": "tiny", "data_sha256": "00", "protocol": "generate", "of": 1}
+    page = Page(
+        eval_page(
+            eval_report(about, found, [summarise(each) for each in found], compare_all(found))
+        ).decode()
+    )
+    assert "a wrote: <i>It. b wrote: <i>It. The prompt" in page.text
+    (row,) = page.tables["samples"]
+    assert row[2:] == ["it or that", "It ✗", "It ✗", "– the model <failed>"]
+    assert page.tables["board"][0][-1] == "0.0000"
 
 
 def test_nothing_is_overwritten_silently(run: Any, pool: str, tmp_path: Path) -> None:
