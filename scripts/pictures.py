@@ -135,10 +135,10 @@ def _line(screen: pyte.Screen, row: int) -> Text:
 
 @contextmanager
 def served(home: Path) -> Iterator[str]:
-    """Serve a home that nobody can write to from pages; give the dashboard's address."""
-    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0"]
+    """Serve a home; give the address of its pages."""
+    command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--go-live"]
     with subprocess.Popen(
-        [*command, "--json"],
+        [*command, "--port", "0", "--json"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -159,14 +159,14 @@ def look(address: str, browser: str) -> Iterator[tuple[str, bytes]]:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         for theme in ("light", "dark"):
             page = chromium.new_page(
-                viewport={"width": 1100, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+                viewport={"width": 960, "height": 900}, color_scheme=theme, reduced_motion="reduce"
             )
             page.goto(f"{address}pools")
             page.get_by_role("link", name=TITLE).click()
             page.get_by_role("heading", name=TITLE).wait_for()
             end = page.locator("#settlement").bounding_box()
             tall = end["y"] if end else 900
-            page.set_viewport_size({"width": 1100, "height": int(min(tall, 1300))})
+            page.set_viewport_size({"width": 960, "height": int(min(tall, 1300))})
             yield theme, page.screenshot()
         chromium.close()
 

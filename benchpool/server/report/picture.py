@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from benchpool.errors import PrerequisiteError
 from benchpool.server.dashboard import drawings, rendering
+from benchpool.server.dashboard.charts import BESIDE_PX
 from benchpool.server.report.views import PoolReport
 
 _WIDTH: Final = 1000
@@ -70,7 +71,7 @@ def pool_svg(report: PoolReport) -> str:
     course = drawings.course(board)
     if course:
         canvas.heading("Accuracy as answers came in")
-        canvas.put(str(course), _WIDTH - 2 * _MARGIN)
+        canvas.put(str(course), _WIDTH - 2 * _MARGIN - BESIDE_PX, x=BESIDE_PX)
         legend = [each.name for each in board.entries if each.course]
         _draw_legend(canvas, legend)
     canvas.heading("Where the money went" if board.settled else "Where the money would go")
@@ -111,7 +112,7 @@ def _draw_board(canvas: _Canvas, report: PoolReport) -> None:
 
 
 def _draw_legend(canvas: _Canvas, names: list[str]) -> None:
-    x, top = 44.0, canvas.y
+    x, top = float(BESIDE_PX), canvas.y
     for number, name in enumerate(names, start=1):
         canvas.put(str(drawings.swatch(number)), 20, x=x, y=top)
         canvas.at(x + 26, top + 10, _cut(name), class_="quiet")
@@ -168,6 +169,7 @@ class _Canvas:
         element = ElementTree.fromstring(_plain(drawn))  # noqa: S314 - drawn here
         height = float(element.get("height", "0"))
         lay_out(element, width, height)
+        element.set("overflow", "visible")
         element.set("x", f"{_MARGIN + x:g}")
         element.set("y", f"{self.y if y is None else y:g}")
         self._parts.append(ElementTree.tostring(element, encoding="unicode"))
@@ -222,14 +224,12 @@ def lay_out(element: ElementTree.Element, width: float, height: float) -> None:
             if value.endswith("%"):
                 child.set(name, f"{width * float(value[:-1]) / 100:g}")
         if _name(child) == "svg":
-            left = float(child.get("x", "0"))
             tall = float(child.get("height", "0"))
             box = [float(each) for each in child.get("viewBox", "0 0 1 1").split()]
-            wide = width - left
             del child.attrib["viewBox"], child.attrib["preserveAspectRatio"]
-            child.set("width", f"{wide:g}")
+            child.set("width", f"{width:g}")
             for inner in child:
-                _stretch(inner, wide / box[2], tall / box[3])
+                _stretch(inner, width / box[2], tall / box[3])
 
 
 def _stretch(element: ElementTree.Element, across: float, down: float) -> None:
