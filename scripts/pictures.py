@@ -164,9 +164,9 @@ def look(address: str, browser: str) -> Iterator[tuple[str, bytes]]:
             page.goto(f"{address}pools")
             page.get_by_role("link", name=TITLE).click()
             page.get_by_role("heading", name=TITLE).wait_for()
-            end = page.locator("#settlement").bounding_box()
+            end = page.locator("#money").bounding_box()
             tall = end["y"] if end else 900
-            page.set_viewport_size({"width": 960, "height": int(min(tall, 1300))})
+            page.set_viewport_size({"width": 960, "height": int(min(tall, 1200))})
             yield theme, page.screenshot()
         chromium.close()
 
