@@ -352,14 +352,18 @@ class ComputeUnit:
     def catch_up(self) -> None:
         """Bring the processes in memory to the end of their logs, which another program writes.
 
-        Those with a private database, and all if they are many, are loaded again when they are
-        asked for.
+        Those with a private database or a checkpoint ahead, and all if they are many, are loaded
+        again when they are asked for.
         """
         self.forget_databases()
         if len(self._instances) > MOST_FOLLOWED:
             self.forget_all()
-        for instance in self._instances.values():
-            fold_log(self._store, instance)
+        ahead = self._store.checkpointed()
+        for process, instance in list(self._instances.items()):
+            if ahead.get(process, -1) > instance.position:
+                self._let_go(process)
+            else:
+                fold_log(self._store, instance)
 
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
