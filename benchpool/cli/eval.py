@@ -12,6 +12,7 @@ from benchpool.cli import completion, output, session
 from benchpool.cli.default_command import WithDefault
 from benchpool.cli.options import HomeOption, JsonOption
 from benchpool.cli.questions import find_data
+from benchpool.cli.report_files import ForceOption, HtmlOption, ReportFiles
 
 if TYPE_CHECKING:
     from benchpool.client.evaluating.questions import Questions
@@ -78,6 +79,8 @@ def run(
             help="Write what became of each question; .jsonl, .csv or .parquet.",
         ),
     ] = None,
+    html: HtmlOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -94,6 +97,7 @@ def run(
 
     if samples is not None:
         check_ending(samples)
+    files = ReportFiles(html=html, force=force)
     questions = load_questions(find_data(data), protocol)
     found = _evaluate(models, questions, limit=limit, home=home)
     if samples is not None:
@@ -101,6 +105,7 @@ def run(
         output.note(f"{samples}: {output.count(sum(len(e.records) for e in found), 'sample')}")
     figures = [summarise(each) for each in found]
     pairs = compare_all(found)
+    files.write_eval(_about(questions, found), found, figures, pairs)
     if as_json:
         output.print_json({**_about(questions, found), "models": figures, "pairs": pairs})
     else:

@@ -41,7 +41,12 @@ class Verbose:
 
 
 def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
-    """Print the ranked entries of a pool, those last that no ranking has counted yet.
+    """Print the ranked entries of a pool. See `board_lines`."""
+    output.verbatim("\n".join(board_lines(rows, name_of)))
+
+
+def board_lines(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> list[str]:
+    """Write the ranked entries of a pool, those last that no ranking has counted yet.
 
     Args:
         rows: rank, name, participant, evaluated, unscored, total, reward, with what is sure of
@@ -58,7 +63,8 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
         shown = _board_row(row, name_of)
         cells.append([shown[column] for column in columns])
     left = {"May be", "Model", "Participant", "Fate", "Joined"}
-    output.table(list(columns), cells, right=[each for each in columns if each not in left])
+    right = [each for each in columns if each not in left]
+    return output.table_lines(list(columns), cells, right=right)
 
 
 def _board_row(row: Mapping[str, Any], name_of: NameOf) -> dict[str, str]:
@@ -87,13 +93,20 @@ def _fate(row: Mapping[str, Any]) -> str:
 
 def say_how_sure(rows: Sequence[Mapping[str, Any]]) -> None:
     """Explain a board's columns, and warn of what its numbers hide."""
+    for text in sure_lines(rows):
+        output.note(text)
+
+
+def sure_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write what `say_how_sure` says."""
+    lines = []
     if ranked := [row for row in rows if row["total"]]:
-        output.note(f"guessing scores {fraction(ranked[0]['chance'])}; {MAY_BE}")
+        lines.append(f"guessing scores {fraction(ranked[0]['chance'])}; {MAY_BE}")
         if any(row["provisional"] for row in ranked):
-            output.note(PROVISIONAL)
-    for row in ranked:
-        for warning in row["warnings"]:
-            output.note(f"warning: {row['name']}: {warning}")
+            lines.append(PROVISIONAL)
+    return lines + [
+        f"warning: {row['name']}: {warning}" for row in ranked for warning in row["warnings"]
+    ]
 
 
 def span(bounds: Sequence[float] | None, form: str) -> str:

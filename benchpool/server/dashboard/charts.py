@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 
 MOST_LINES: Final = 6
 """Lines with a colour of their own."""
+BESIDE_PX: Final = 44
+"""What the style sheet leaves free beside a plot, for the words of its axis."""
 _PLOT_TOP, _PLOT_PX = 12, 200
 _WORDS_PX, _GAP_PX = 34.0, 8
 
@@ -110,7 +112,10 @@ class Line(NamedTuple):
 
 
 def course(lines: Sequence[Line], axis: Axis, most: int, chance: float, label: str) -> Markup:
-    """Draw accuracies as answers come in, up to a number of them, each with its interval."""
+    """Draw accuracies as answers come in, up to a number of them, each with its interval.
+
+    The words beside the axis stand left of the drawing, in `BESIDE_PX` that are left free there.
+    """
 
     def place(x: float, y: float) -> str:
         return f"{100 * x / max(most, 1):.2f},{100 - axis.at(y):.2f}"
@@ -136,19 +141,18 @@ def course(lines: Sequence[Line], axis: Axis, most: int, chance: float, label: s
         *strokes,
         viewBox="0 0 100 100",
         preserveAspectRatio="none",
-        x="44",
         y=_PLOT_TOP,
         width="100%",
         height=_PLOT_PX,
     )
     beside = [
-        element("text", f"{100 * t:.0f} %", x=38, y=_down(axis, t) + 4, text_anchor="end")
+        element("text", f"{100 * t:.0f} %", x=-6, y=_down(axis, t) + 4, text_anchor="end")
         for t in axis.ticks()
     ]
     below = [
         element("text", f"{most * share / 100:,.0f}", x=x, y=_PLOT_TOP + _PLOT_PX + 16, **how)
         for share, x, how in (
-            (0, "44", {"text_anchor": "start"}),
+            (0, "0", {"text_anchor": "start"}),
             (100, "100%", {"text_anchor": "end"}),
         )
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from starlette.routing import compile_path
 
 from benchpool.errors import BenchpoolError
 from benchpool.network import Network
@@ -81,5 +81,6 @@ class Page:
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return the parts of a path that is this page's; None if it is another's."""
-        found = compile_path(self.path)[0].match(path)
+        form = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
+        found = re.fullmatch(form, path)
         return None if found is None else found.groupdict()
