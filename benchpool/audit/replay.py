@@ -30,6 +30,7 @@ from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
 from benchpool.errors import (
     BenchpoolError,
     ReplayDivergence,
+    StoreError,
     UnknownProcess,
 )
 from benchpool.extensions.kept_states import misfit_of, read_databases
@@ -152,7 +153,10 @@ class Replayer:
             what = self._causes.receive(message)
         if what is not None:
             return what
-        folded = self._find(line.process)
+        try:
+            folded = self._find(line.process)
+        except (ReplayDivergence, StoreError) as error:
+            return str(error)  # a fork whose origin's log is damaged
         if folded is None:
             replay.mail += 1
             return "mail bears a result" if line.result else None

@@ -1,0 +1,326 @@
+# ruff: noqa: E501 - Lua stands as it is sent
+"""Forks: a process goes on from what another has become, and the other never knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ao_modules import ao_module
+from libraries import in_a_child
+from typer.testing import CliRunner
+
+from benchpool import Network
+from benchpool.audit.export import export_home, import_file
+from benchpool.audit.rebuild import rebuild_home
+from benchpool.audit.replay import replay_home
+from benchpool.cli import app
+from benchpool.errors import BenchpoolError, ConfigError, LimitExceeded
+from benchpool.process.process import Process, State, handler
+from benchpool.process.registry import Registry
+from benchpool.units import forks
+
+TOKEN = (Path(__file__).parents[1] / "lua_token.lua").read_text()
+ALICE = "A" * 43
+
+
+class Counts(State):
+    total: int = 0
+    own: str = ""
+    seen: list[str] = []
+
+
+class Counter(Process):
+    """Adds up, knows itself, and talks to itself."""
+
+    state: Counts
+
+    def on_spawn(self, message: Any) -> None:
+        self.state.own = self.id
+        self.state.total = int(message.tags.get("Start") or 0)
+
+    @handler("Add")
+    def add(self, message: Any) -> None:
+        self.state.total += int(message.tags["By"])
+        self.reply(message, "Added", [("Total", str(self.state.total))])
+
+    @handler("Later")
+    def later(self, message: Any) -> None:
+        self.send(self.id, "Add", [("By", "100")])
+
+    @handler("Added")
+    def added(self, message: Any) -> None:
+        self.state.seen.append(message.sender)
+
+    @handler("Tell")
+    def tell(self, message: Any) -> None:
+        self.send(message.tags["Whom"], "Add", [("By", "7")])
+
+    @handler("Wait")
+    def wait(self, message: Any) -> None:
+        self.receive({"Action": "Go"}, self.went, by=5)
+
+    def went(self, message: Any, by: int) -> None:
+        self.state.total += by
+
+    @handler("Fork-Me")
+    def fork_me(self, message: Any) -> None:
+        self.spawn("Counter", [("Fork-Of", self.id), ("Fork-At", message.tags["At"])])
+
+
+class Notebook(Process):
+    """Keeps lines in a private database."""
+
+    extensions = ("Database",)
+
+    def on_spawn(self, message: Any) -> None:
+        self.database.session.connection().exec_driver_sql("CREATE TABLE line (text TEXT)")
+
+    @handler("Note")
+    def note(self, message: Any) -> None:
+        said = self.database.session.connection()
+        said.exec_driver_sql("INSERT INTO line VALUES (?)", (message.tags["Text"],))
+
+    @handler("Read")
+    def read(self, message: Any) -> None:
+        rows = self.database.session.connection().exec_driver_sql("SELECT text FROM line")
+        self.reply(message, "Lines", data=json.dumps([text for (text,) in rows]))
+
+
+def registry() -> Registry:
+    made = Registry()
+    for module in (Counter, Notebook):
+        made.add(module)
+    return made
+
+
+def open_home(home: Path | None, **options: Any) -> Network:
+    return Network(home, seed=1, registry=registry(), **options)
+
+
+def total(network: Network, process: str) -> int:
+    found: int = network.process(process).state.total
+    return found
+
+
+def add(network: Network, process: str, by: int) -> None:
+    network.send(process, "Add", {"By": str(by)}).reply("Added")
+
+
+def check(home: Path, made: Registry | None = None) -> None:
+    """Check that a home replays, travels and is made again from its log."""
+    made = made or registry()
+    replay_home(home, registry=made).check()
+    export_home(home, home.parent / "run")
+    copy = home.parent / "copy"
+    import_file(home.parent / "run", copy, registry=made).check()
+    replay_home(copy, registry=made).check()
+    rebuild_home(copy, registry=made).check()
+    replay_home(copy, registry=made).check()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_fork_goes_its_own_way(tmp_path: Path, signed: bool) -> None:
+    home = tmp_path / "home"
+    with open_home(home, signed=signed) as network:
+        first = network.spawn("Counter", {"Start": "3"}, name="first")
+        add(network, first, 10)
+        fork = network.fork("first", name="second")
+        assert fork != first
+        assert (total(network, first), total(network, fork)) == (13, 13)
+        add(network, fork, 1)
+        assert (total(network, first), total(network, fork)) == (13, 14)
+        add(network, first, 20)
+        assert (total(network, first), total(network, fork)) == (33, 14)
+        info = network.info(fork)
+        assert (info.tags["Fork-Of"], info.tags["Fork-At"], info.name) == (first, "1", "second")
+        assert network.resolve("second") == fork
+        assert len(network.log(fork)) == 2
+    with open_home(home) as network:
+        assert (total(network, first), total(network, fork)) == (33, 14)
+    check(home)
+
+
+def test_a_fork_begins_at_an_earlier_message(tmp_path: Path) -> None:
+    with open_home(tmp_path / "home") as network:
+        first = network.spawn("Counter")
+        sent = [network.send(first, "Add", {"By": "1"}) for _ in range(4)]
+        fork = network.fork(first, at=sent[1].id)
+        assert (total(network, first), total(network, fork)) == (4, 2)
+        assert total(network, network.fork(first, at=first)) == 0
+        with pytest.raises(BenchpoolError, match="no message"):
+            network.fork(first, at="x" * 43)
+        with pytest.raises(BenchpoolError, match="not in the log"):
+            network.fork(fork, at=sent[3].id)
+    check(tmp_path / "home")
+
+
+def test_inside_a_fork_is_its_origin_and_its_origin_is_the_fork() -> None:
+    with open_home(None) as network:
+        first = network.spawn("Counter")
+        network.send(first, "Wait")
+        fork = network.fork(first)
+        network.send(fork, "Later")  # it sends to itself, and hears from itself
+        assert (total(network, first), total(network, fork)) == (0, 100)
+        assert network.process(fork).state.own == first
+        assert network.process(fork).state.seen == [first]
+        network.send(fork, "Tell", {"Whom": fork})  # within, this is the other one
+        assert (total(network, first), total(network, fork)) == (7, 100)
+        network.send(first, "Tell", {"Whom": fork})
+        assert (total(network, first), total(network, fork)) == (7, 107)
+        network.send(fork, "Go")
+        assert (total(network, first), total(network, fork)) == (7, 112)
+        network.send(first, "Go")
+        assert (total(network, first), total(network, fork)) == (12, 112)
+
+
+def test_forks_of_forks_and_the_most_there_may_be(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_home(home) as network:
+        newest = network.spawn("Counter")
+        for number in range(forks.MOST_FORKS):
+            add(network, newest, 2**number)
+            newest = network.fork(newest)
+            network.send(newest, "Later")
+            assert total(network, newest) == 2 ** (number + 1) - 1 + 100 * (number + 1)
+        with pytest.raises(LimitExceeded, match="forks"):
+            network.fork(newest)
+    with open_home(home) as network:
+        assert total(network, newest) == 2**forks.MOST_FORKS - 1 + 100 * forks.MOST_FORKS
+        add(network, newest, 1)
+    check(home)
+
+
+def test_a_process_may_fork_itself(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_home(home) as network:
+        first = network.spawn("Counter")
+        add(network, first, 5)
+        spawned = network.send(first, "Fork-Me", {"At": "1"}).trace
+        assert "Spawned" in str(spawned)
+        [_, fork] = network.processes()
+        assert (fork.owner, total(network, fork.id)) == (first, 5)
+        network.send(first, "Fork-Me", {"At": "99"})  # is answered by a Spawn-Error
+        assert len(network.processes()) == 2
+        assert network.log(first)[-1][0].action == "Spawn-Error"
+    check(home)
+
+
+def test_what_cannot_be_forked_is_refused() -> None:
+    with open_home(None) as network:
+        first = network.spawn("Counter")
+        for tags, why in (
+            ({"Fork-Of": first}, "needs Fork-At"),
+            ({"Fork-Of": first, "Fork-At": "-1"}, "needs Fork-At"),
+            ({"Fork-Of": first, "Fork-At": "1"}, "has not evaluated position 1"),
+            ({"Fork-Of": "nobody", "Fork-At": "0"}, "no process here"),
+            ({"Fork-Of": network.wallet().address, "Fork-At": "0"}, "no process here"),
+        ):
+            with pytest.raises(ConfigError, match=why):
+                network.spawn("Counter", tags)
+        with pytest.raises(ConfigError, match="of its module"):
+            network.spawn("Notebook", {"Fork-Of": first, "Fork-At": "0"})
+        assert len(network.processes()) == 1
+
+
+def test_a_fork_has_a_private_database_of_its_own(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_home(home) as network:
+        first = network.spawn("Notebook")
+        network.send(first, "Note", {"Text": "both"})
+        fork = network.fork(first)
+        network.send(first, "Note", {"Text": "first"})
+        network.send(fork, "Note", {"Text": "fork"})
+        assert json.loads(network.send(fork, "Read").reply("Lines").data) == ["both", "fork"]
+        assert json.loads(network.send(first, "Read").reply("Lines").data) == ["both", "first"]
+    with open_home(home) as network:
+        assert json.loads(network.send(fork, "Read").reply("Lines").data) == ["both", "fork"]
+    check(home)
+
+
+def test_a_fork_outlives_a_kill(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_home(home) as network:
+        first = network.spawn("Counter", name="first")
+        book = network.spawn("Notebook", name="book")
+        add(network, first, 3)
+        network.send(book, "Note", {"Text": "a"})
+
+    def work() -> None:
+        network = open_home(home)
+        add(network, network.fork("first", name="second"), 4)
+        network.send(network.fork("book", name="copy"), "Note", {"Text": "b"})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    in_a_child(work)
+    with open_home(home) as network:
+        assert (total(network, "first"), total(network, "second")) == (3, 7)
+        assert json.loads(network.send("copy", "Read").reply("Lines").data) == ["a", "b"]
+    check(home)
+
+
+def test_a_fork_of_lua_goes_its_own_way(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    path = ao_module("aos2_0_6.wasm")
+    with Network(home, seed=1) as network:
+        network.add_module(path, name="aos")
+        token = network.spawn("aos", name="token")
+        assert network.send(token, "Eval", data=TOKEN).error == ""
+        network.send(token, "Mint", {"Quantity": "100"})
+        sleeper = "Handlers.once('wake', {Action='Wake'}, function (m) Woken = ao.id end)"
+        assert network.send(token, "Eval", data=sleeper).error == ""
+        fork = network.fork(token, name="what-if")
+        for whom, amount in ((token, "30"), (fork, "60")):
+            sent = network.send(whom, "Transfer", {"Recipient": ALICE, "Quantity": amount})
+            assert sent.reply("Debit-Notice").tags["Quantity"] == amount
+        assert [told(network, each, f"return Balances['{ALICE}']") for each in (token, fork)] == [
+            "30",
+            "60",
+        ]
+        network.send(fork, "Wake")
+        assert told(network, fork, "return tostring(Woken) .. tostring(ao.id)") == token * 2
+        assert told(network, token, "return tostring(Woken)") == "nil"
+        # To itself; and to its origin, which is known there by the fork's id.
+        lua = "Heard = 0 Handlers.add('ping', {Action='Ping'}, function (m) Heard = Heard + 1 From = m.From end)"
+        for each in (token, fork):
+            assert network.send(each, "Eval", data=lua).error == ""
+        network.send(fork, "Eval", data="Send({Target=ao.id, Action='Ping'})")
+        assert [told(network, each, "return Heard") for each in (token, fork)] == ["0", "1"]
+        sent = network.send(fork, "Eval", data=f"Send({{Target='{fork}', Action='Ping'}})")
+        assert [told(network, each, "return Heard") for each in (token, fork)] == ["1", "1"]
+        assert told(network, token, "return From") == fork
+        given = json.loads(sent.result.given)["Messages"][0]
+        assert given["Target"] == token
+    with Network(home) as network:
+        assert told(network, fork, f"return Balances['{ALICE}']") == "60"
+        second = network.fork(fork)
+        assert told(network, second, f"return Balances['{ALICE}']") == "60"
+    check(home, Registry())
+
+
+def told(network: Network, process: str, lua: str) -> str:
+    return network.dry_run(process, "Eval", data=lua).output
+
+
+def test_the_command_forks(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def run(*args: object) -> str:
+        done = CliRunner().invoke(app, [*map(str, args), "--home", str(home)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    with Network(home, seed=1) as network:
+        network.spawn("WrappedAR", name="WAR")
+        minted = network.send("WAR", "Mint", {"Quantity": "5", "Recipient": ALICE}).id
+        network.send("WAR", "Mint", {"Quantity": "6", "Recipient": ALICE})
+    assert run("fork", "WAR", "--name", "Now").split()[-1] == "Now"
+    early = json.loads(run("fork", "WAR", "--at", minted, "--json"))["id"]
+    with Network(home) as network:
+        supplies = [network.process(each).state.supply for each in ("WAR", "Now", early)]
+        assert supplies == [11, 11, 5]
+    replay_home(home).check()
