@@ -237,8 +237,8 @@ def outcome(
     """Look up a test of the suite; the files of all that were selected run, two at a time."""
     items = [each for each in request.session.items if each.originalname == "test_aoconnect"]
     chosen = {item.callspec.params["file"] for item in items}
-    # That of the pool first: most of it waits for the clock on the wall.
-    files = sorted(chosen, key=lambda file: (file != "pool.test.mjs", file))
+    # Those of pools first: most of them waits for the clock on the wall.
+    files = sorted(chosen, key=lambda file: (not file.endswith("pool.test.mjs"), file))
     with ThreadPoolExecutor(2) as threads:
         ran = {file: threads.submit(run_javascript, node, SUITE / file, facts) for file in files}
 
