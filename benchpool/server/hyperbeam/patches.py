@@ -8,7 +8,7 @@ somebody asks and kept, so that the next one pays for what is new.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -56,7 +56,7 @@ class _Kept:
 
 
 class Patches:
-    """The patched states of processes; the thread that searches calls it, and nobody else."""
+    """The patched states of processes; the thread of folds calls it, and nobody else."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -93,12 +93,19 @@ class Patches:
 
 def _patches(result: Result, info: ProcessInfo) -> Iterator[tuple[dict[str, Any], int]]:
     """Go through the patches of a result, each with its size in bytes."""
-    for message in result_json(result, info)["Messages"]:
-        tags = _tags(message)
+    for tags in _outbox(result, info):
         if not is_patch((name, value) for name, value in tags if isinstance(value, str)):
             continue
         patch = {name.lower(): _value(value) for name, value in tags if name.lower() not in _HIDDEN}
         yield patch, len(msgspec.json.encode(patch))
+
+
+def _outbox(result: Result, info: ProcessInfo) -> Iterator[Iterable[tuple[str, Any]]]:
+    """Go through the tags of each message; a WASM module may give tables, and no target."""
+    if result.given:
+        yield from map(_tags, result_json(result, info)["Messages"])
+    else:
+        yield from (each.tags.pairs for each in result.messages)
 
 
 def _tags(message: Any) -> list[tuple[str, Any]]:

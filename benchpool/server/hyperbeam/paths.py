@@ -74,6 +74,8 @@ def read_path(raw: str) -> Asked | None:
         return Asked("", (Step("push"),))
     if _NODE.fullmatch(first):
         return _of_node(first, rest)
+    if len(first) < ID_LENGTH:
+        return None
     process, device = first[:ID_LENGTH], first[ID_LENGTH:]
     if device not in ("", _DEVICE) or not is_id(process) or not (device or rest):
         return None

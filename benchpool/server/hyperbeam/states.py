@@ -72,7 +72,7 @@ class States:
         keys = [each.key for each in rest]
         if keys[:1] == ["results"]:
             said = rest[0].get("results") or slot or await self._newest(asked.process)
-            return plain(find(await self.results(asked.process, said), keys[1:]))
+            return find(await self.results(asked.process, said), keys[1:])
         wanted = _Wanted(asked.process, slot, keys, scalars)
         place = await self._context.bus.read(lambda: self._at(wanted))
         if keys and keys[0] in _OF_PLACE:
@@ -82,7 +82,7 @@ class States:
             patched = self._patches.at(view, place.info, place.message.position)
             return _shown(place, patched, wanted)
 
-        return await self._context.lookups.search(request, work)
+        return await self._context.lookups.fold(request, work)
 
     async def _newest(self, process: str) -> str:
         network = self._context.network
