@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ao_modules import ao_module
 from libraries import in_a_child
+from pydantic import Field
 from typer.testing import CliRunner
 
 from benchpool import Network
@@ -31,7 +32,7 @@ ALICE = "A" * 43
 class Counts(State):
     total: int = 0
     own: str = ""
-    seen: list[str] = []
+    seen: list[str] = Field(default_factory=list)
 
 
 class Counter(Process):
