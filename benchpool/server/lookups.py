@@ -1,6 +1,6 @@
 """Lookups: the gateway's own threads and connections, so that nobody's message waits for a query.
 
-What is found by its id is quick and has a thread of its own; searches have another, folds over a log
+What is found by its id is quick and has a thread of its own; searches have another, folds over logs
 a third, and both have a time.
 """
 

@@ -143,6 +143,18 @@ def test_a_process_of_aos_that_trusts_the_testnets_messenger_trusts_the_local_on
     assert "not trusted" in ana.result(forged, trusting)["Output"]["data"]
 
 
+def test_a_process_tells_the_message_that_made_it(ana: Mainnet, token: str) -> None:
+    found = ana.http.get(f"/{token}~process@1.0")
+    shown = found.json()
+    assert (shown["id"], shown["name"], shown["owner"]) == (token, "Token", ana.address)
+    assert (shown["execution-device"], shown["authority"]) == (
+        "genesis-wasm@1.0",
+        ana.http.get("/~meta@1.0/info/address").text,
+    )
+    assert found.headers["name"] == "Token"
+    assert ana.http.get(f"/{UNKNOWN}~process@1.0").status_code == 404
+
+
 # -- the schedule -----------------------------------------------------------------------------
 
 

@@ -129,6 +129,8 @@ class Node:
             return write(value, json=json)
         scalars = request.method == "HEAD"
         match keys:
+            case []:
+                return write(await self._spawned_as(asked.process), json=json)
             case ["slot", *more]:
                 process = asked.process
                 slot = await self._context.bus.read(
@@ -142,6 +144,17 @@ class Node:
                 value = await self._states.look(request, asked, scalars=scalars)
                 return write(value, json=json)
         raise RefusedRequest(f"there is no key {'/'.join(keys)[:80]!r} here", 404)
+
+    async def _spawned_as(self, process: str) -> dict[str, Any]:
+        """Return the message that made a process."""
+        network = self._context.network
+
+        def work() -> dict[str, Any]:
+            first = slots.message_at(network, process, "0")
+            said: dict[str, Any] = slots.assignment_json(network, first)["body"]
+            return said
+
+        return await self._context.bus.read(work)
 
     async def _about(self) -> dict[str, Any]:
         network = self._context.network
