@@ -22,6 +22,7 @@ from benchpool.ao.tags import Pair
 MOST_STEPS: Final = 32
 LONGEST_STEP: Final = 512
 """Bytes of one step as HyperBEAM takes them; the parameters of a dry run may be longer."""
+_UNITS: Final = frozenset({b"mu", b"mu/", b"cu/", b"su/"})
 _NODE: Final = re.compile(r"~[a-z0-9-]+@[0-9.a-z]+")
 _DEVICE: Final = "~process@1.0"
 _SCHEDULING: Final = frozenset({"push", "schedule"})
@@ -60,8 +61,10 @@ class Asked(NamedTuple):
 
 def asked_of(scope: Any) -> Asked | None:
     """Read the path of a request; None if it is none of HyperBEAM's."""
-    raw = scope.get("raw_path") or scope["path"].encode()
-    return read_path(raw.decode("latin-1"))
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    if raw[1:4] in _UNITS:
+        return None  # most requests are these
+    return read_path(raw.decode(errors="replace"))
 
 
 def read_path(raw: str) -> Asked | None:
