@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from ao_modules import ao_module
 from libraries import in_a_child
 from pydantic import Field
+from serving import PROTOCOL, Client, Running
 from typer.testing import CliRunner
 
 from benchpool import Network
+from benchpool.ao.dataitem import sign
 from benchpool.audit.export import export_home, import_file
 from benchpool.audit.rebuild import rebuild_home
 from benchpool.audit.replay import replay_home
@@ -324,4 +327,29 @@ def test_the_command_forks(tmp_path: Path) -> None:
     with Network(home) as network:
         supplies = [network.process(each).state.supply for each in ("WAR", "Now", early)]
         assert supplies == [11, 11, 5]
+    replay_home(home).check()
+
+
+def test_a_fork_is_made_over_http_and_by_a_command_beside_a_server(
+    serve: Callable[..., Running], home: Path
+) -> None:
+    running = serve()
+    ana = Client(running.url)
+    token = ana.spawn("WrappedAR", Name="Token")
+    ana.result(ana.send(token, "Mint", Quantity="100", Recipient=ana.address), token)
+    fork = ana.spawn("WrappedAR", Fork_Of=token, Fork_At="1")
+    assert ana.result(fork, fork)["Messages"] == []
+    assert ana.balance(fork) == "100"
+    ana.result(ana.send(fork, "Mint", Quantity="5", Recipient=ana.address), fork)
+    assert (ana.balance(token), ana.balance(fork)) == ("100", "105")
+    scheduler = ana.http.get("/su").json()["address"]
+    own = [*PROTOCOL, ("Type", "Process"), ("Module", "WrappedAR"), ("Scheduler", scheduler)]
+    for tags in ([("Fork-Of", token)], [("Fork-Of", token), ("Fork-At", "9")]):
+        refused = ana.http.post("/mu", content=sign(ana.signer, tags=[*own, *tags]).raw)
+        assert refused.status_code >= 400
+        assert "Fork-At" in refused.text or "position 9" in refused.text
+    done = CliRunner().invoke(app, ["fork", token, "--name", "Mine", "--home", str(home)])
+    assert done.exit_code == 0, done.output
+    assert ana.balance(done.output.split()[0]) == "100"
+    running.stop()
     replay_home(home).check()
