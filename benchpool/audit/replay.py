@@ -30,7 +30,6 @@ from benchpool.audit.state_hashes import KeptHashes, kept_in, state_hash_of
 from benchpool.errors import (
     BenchpoolError,
     ReplayDivergence,
-    StoreError,
     UnknownProcess,
 )
 from benchpool.extensions.kept_states import misfit_of, read_databases
@@ -155,8 +154,8 @@ class Replayer:
             return what
         try:
             folded = self._find(line.process)
-        except (ReplayDivergence, StoreError) as error:
-            return str(error)  # a fork whose origin's log is damaged
+        except ReplayDivergence as error:
+            return str(error)  # of a fork: its origin's log is damaged
         if folded is None:
             replay.mail += 1
             return "mail bears a result" if line.result else None

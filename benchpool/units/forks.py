@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from msgspec import MsgspecError
+
 from benchpool.ao.message import ProcessInfo
 from benchpool.ao.tags import Tags
-from benchpool.errors import ConfigError, LimitExceeded, StoreError
+from benchpool.errors import ConfigError, LimitExceeded, ReplayDivergence, StoreError
 from benchpool.process.forked import ForkedProcess
 from benchpool.store import Store
 from benchpool.units.folding import Instance
@@ -107,7 +109,7 @@ def inherit(store: Store, instance: Instance, come_up: ComeUp) -> int:
 
     Returns: how many messages of its origins that took.
 
-    Raises: StoreError if the log of its origin has been lost.
+    Raises: ReplayDivergence if the log of its origin is damaged or lost.
     """
     fork = instance.process
     if not isinstance(fork, ForkedProcess):
@@ -121,11 +123,15 @@ def inherit(store: Store, instance: Instance, come_up: ComeUp) -> int:
     if inner.position < 0:
         folded = inherit(store, inner, come_up)
     folded += origin.position - inner.position
-    if inner.position < origin.position:
-        fold_log(store, inner, origin.position - inner.position)
+    try:
+        if inner.position < origin.position:
+            fold_log(store, inner, origin.position - inner.position)
+    except (ValueError, MsgspecError) as error:
+        raise ReplayDivergence(f"{_place(fork.id, origin)} cannot be read: {error}") from error
     if inner.position != origin.position:
-        raise StoreError(
-            f"process {fork.id} is a fork of {origin.process} at position {origin.position}, and"
-            f" that log ends at {inner.position}"
-        )
+        raise ReplayDivergence(f"{_place(fork.id, origin)} ends at {inner.position}")
     return folded
+
+
+def _place(fork: str, origin: Origin) -> str:
+    return f"process {fork} is a fork of {origin.process} at position {origin.position}, whose log"

@@ -6,19 +6,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ao_modules import ao_module
 from libraries import in_a_child
+from old_homes import unpack
 from pydantic import Field
 from serving import PROTOCOL, Client, Running
 from typer.testing import CliRunner
 
 from benchpool import Network
 from benchpool.ao.dataitem import sign
+from benchpool.audit.audit import audit_home
 from benchpool.audit.export import export_home, import_file
 from benchpool.audit.rebuild import rebuild_home
 from benchpool.audit.replay import replay_home
@@ -26,7 +30,8 @@ from benchpool.cli import app
 from benchpool.errors import BenchpoolError, ConfigError, LimitExceeded
 from benchpool.process.process import Process, State, handler
 from benchpool.process.registry import Registry
-from benchpool.units import forks
+from benchpool.simulation.scripted_engine import ScriptedEngines
+from benchpool.units import compute, forks, messenger
 
 TOKEN = (Path(__file__).parents[1] / "lua_token.lua").read_text()
 ALICE = "A" * 43
@@ -353,3 +358,82 @@ def test_a_fork_is_made_over_http_and_by_a_command_beside_a_server(
     assert ana.balance(done.output.split()[0]) == "100"
     running.stop()
     replay_home(home).check()
+
+
+@pytest.mark.parametrize("kind", ["finished", "plain", "signed"])
+def test_every_process_of_a_pool_can_be_forked(tmp_path: Path, kind: str, finished: Path) -> None:
+    """Of today's homes and of benchpool 0.1's; pools of the originals stay paid."""
+    home = finished if kind == "finished" else unpack(kind, tmp_path)
+    before = audit_home(home, "happy")
+    with Network(home, engine_factory=ScriptedEngines()) as network:
+        for info in network.processes():
+            fork = network.fork(info.id)
+            assert network.info(fork).owner == info.owner
+            assert network.process(fork).dump() == network.process(info.id).dump()
+        network.advance("2d")
+    after = audit_home(home, "happy")
+    assert (after.status, after.paid) == (before.status, before.paid)
+    assert [check.name for check in after.checks if not check.passed] == []
+    check(home)
+
+
+def test_a_fork_of_a_long_log_gets_a_checkpoint_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(messenger, "COMMIT_EVERY", 1)
+    network = open_home(tmp_path / "home")
+    first = network.spawn("Counter")
+    for _ in range(9):
+        add(network, first, 1)
+    early = network.fork(first, at=network.log(first)[1][0].id)
+    late = network.fork(first, at=network.log(first)[7][0].id)
+    kept = [network.store.checkpoint(each) for each in (early, late)]
+    assert [each is None for each in kept] == [True, False]
+    network.close(abort=True)
+    with open_home(tmp_path / "home") as network:
+        assert (total(network, early), total(network, late)) == (1, 7)
+    check(tmp_path / "home")
+
+
+def test_a_fork_of_long_ago_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_home(None) as network:
+        first = network.spawn("Counter")
+        for _ in range(9):
+            add(network, first, 1)
+        monkeypatch.setattr(forks, "MOST_FOLDED", 4)
+        assert total(network, network.fork(first)) == 9  # which is in memory
+        with pytest.raises(LimitExceeded, match="7 messages"):
+            network.fork(first, at=network.log(first)[6][0].id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE log SET result = NULL WHERE process = :first AND position = 2",
+        "UPDATE log SET message = x'00' WHERE process = :first AND position = 1",
+        "DELETE FROM log WHERE process = :first AND position = 2",
+        "DELETE FROM processes WHERE id = :first",
+    ],
+)
+def test_a_fork_whose_origin_was_altered_fails_a_replay(tmp_path: Path, change: str) -> None:
+    home = tmp_path / "home"
+    with open_home(home) as network:
+        first = network.spawn("Counter")
+        add(network, first, 5)
+        add(network, first, 5)
+        fork = network.fork(first)
+        add(network, fork, 1)
+    with closing(sqlite3.connect(home / "benchpool.sqlite")) as database:
+        database.execute(change, {"first": first})
+        database.commit()
+    assert replay_fails(home, None)
+    assert replay_fails(home, fork)
+
+
+def replay_fails(home: Path, process: str | None) -> bool:
+    """Tell whether a replay finds a difference, or refuses the home in a sentence."""
+    try:
+        return replay_home(home, process, registry=registry()).difference is not None
+    except BenchpoolError as error:
+        return len(str(error).splitlines()) == 1
