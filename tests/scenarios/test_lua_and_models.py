@@ -62,6 +62,7 @@ def check(home: Path) -> None:
     import_file(home.parent / "run", home.parent / "copy").check()
 
 
+@pytest.mark.model
 def test_python_workers_are_evaluated_by_a_data_set_in_lua(tmp_path: Path, model: Path) -> None:
     home = tmp_path / "home"
     with Network(home, seed=1) as network:
@@ -91,6 +92,7 @@ def test_python_workers_are_evaluated_by_a_data_set_in_lua(tmp_path: Path, model
     check(home)
 
 
+@pytest.mark.model
 def test_a_herd_in_lua_sells_inferences_for_tokens(tmp_path: Path, model: Path) -> None:
     home = tmp_path / "home"
     with Network(home, seed=1) as network:
