@@ -247,6 +247,7 @@ class Process(Outbox):
 
     def inspect(self) -> dict[str, Any]:
         """Show handlers, description and state."""
+        required = {row.name: list(row.requires) for _, rows in self._rows for row in rows}
         return {
             "handlers": [
                 {
@@ -254,6 +255,7 @@ class Process(Outbox):
                     "action": row.action,
                     "pattern": row.describe(),
                     "max_runs": row.max_runs,
+                    "requires": required.get(row.name, []),
                 }
                 for row in self.handlers
             ],

@@ -18,7 +18,13 @@ from benchpool.server.dashboard import drawings
 from benchpool.winston import format_war
 
 _HERE: Final = Path(__file__).parent
-NAVIGATION: Final = (("Pools", "/ui/pools"),)
+NAVIGATION: Final = (
+    ("Pools", "/ui/pools"),
+    ("Messages", "/ui/messages"),
+    ("Processes", "/ui/processes"),
+    ("Models", "/ui/models"),
+    ("Act", "/ui/act"),
+)
 """What stands in the head of every page."""
 _KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -105,6 +111,11 @@ def moment(ms: int) -> str:
     return format_moment(ms)[:16].replace("T", " ") + " UTC"
 
 
+def clock(ms: int) -> str:
+    """Write a time for people: a day and a second, UTC."""
+    return format_moment(ms)[:19].replace("T", " ")
+
+
 def iso(ms: int) -> str:
     """Write a time for programs."""
     return format_moment(ms)
@@ -135,5 +146,5 @@ def counted(count: int, noun: str) -> str:
 
 
 FILTERS: Final = {
-    each.__name__: each for each in (war, percent, moment, iso, short, number, span, counted)
+    each.__name__: each for each in (war, percent, moment, clock, iso, short, number, span, counted)
 }
