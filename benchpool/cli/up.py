@@ -77,18 +77,12 @@ def up(
 
     Example: benchpool up --port 4000
     """
-    from benchpool.errors import PrerequisiteError
     from benchpool.store.home import Home, find_home
     from benchpool.store.server_file import refuse_served
 
-    try:
-        from benchpool.server.program import Hooks, Program, serve_home
-        from benchpool.server.sockets import Options
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"the server needs a package that is not installed ({error.name});"
-            " install benchpool[server]"
-        ) from None
+    need_server()
+    from benchpool.server.program import Hooks, Program, serve_home
+    from benchpool.server.sockets import Options
 
     folder = find_home(home)
     refuse_served(folder)
@@ -122,6 +116,19 @@ def up(
     )
     serve_home(Program(folder, options, hooks, ahead=ahead))
     output.note("stopped; what was pending is taken up at the next start")
+
+
+def need_server() -> None:
+    """Go on only if the server's packages are there. Raises: PrerequisiteError."""
+    from benchpool.errors import PrerequisiteError
+
+    try:
+        import benchpool.server.program  # noqa: F401
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"the server needs a package that is not installed ({error.name});"
+            " install benchpool[server]"
+        ) from None
 
 
 def show_page(url: str) -> None:

@@ -14,7 +14,7 @@ from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.rendering import Renderer, load_assets
 from benchpool.server.dashboard.shown import Gallery, Place
 
-PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *board.PAGES, *entry.PAGES)
+PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *entry.PAGES)
 """Every page that needs nothing but the network; the first that a path fits is meant."""
 
 
@@ -38,7 +38,11 @@ class Dashboard:
             moment=lambda: (bus.commits, self.audits.changes),
             now_ms=network.clock.now,
         )
-        self.gallery = Gallery(self.reader, self.renderer, (*PAGES, *audit.pages(self.audits)))
+        self.gallery = Gallery(
+            self.reader,
+            self.renderer,
+            (*PAGES, *board.pages(self.audits), *audit.pages(self.audits)),
+        )
         self.events = Events(self.reader, self.gallery)
 
     def place_of(self, url: str) -> Place:

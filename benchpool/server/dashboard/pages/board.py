@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from benchpool.client.words import conditions, indistinct, rule_text, why_refund
 from benchpool.errors import PoolError
 from benchpool.evaluation.statistics import wilson
 from benchpool.network import Network
+from benchpool.server.dashboard.audits import Audit, Audits
 from benchpool.server.dashboard.page import Asked, Page
 from benchpool.server.dashboard.pages.finding import find_pool, follow_pool
 
@@ -126,9 +128,10 @@ class BoardView(msgspec.Struct):
     notes: list[str]
     join: Join | None
     """None once nobody can join."""
+    audit: Audit
 
 
-def view(network: Network, asked: Asked) -> BoardView:
+def view(network: Network, asked: Asked, audit: Audit) -> BoardView:
     """Show a pool. Raises: PoolError if there is none such."""
     client, pool = find_pool(network, asked.parts["pool"])
     field = Field(client, pool, pool.facts["models"])
@@ -174,6 +177,7 @@ def view(network: Network, asked: Asked) -> BoardView:
         lost_bonds=str(found.lost) if found else "0",
         settlement=[_line(each, party) for each in found.entries] if found else [],
         notes=[*(found.notes if found else ()), *trouble],
+        audit=audit,
         join=_join(pool, party(token), party(client.benchmark), now_ms),
     )
 
@@ -278,4 +282,13 @@ def _join(pool: PoolFacts, token: Party, benchmark: Party, now_ms: int) -> Join 
     return Join(until, str(pool.bond), token, "Transfer", tags, "", command)
 
 
-PAGES: Final = (Page("/pools/{pool}", "board.html", view, follow_pool),)
+def pages(audits: Audits) -> tuple[Page, ...]:
+    """Make the page."""
+
+    def follows(network: Network, asked: Asked) -> Hashable:
+        return (follow_pool(network, asked), audits.of(asked.parts["pool"]).state)
+
+    def show(network: Network, asked: Asked) -> BoardView:
+        return view(network, asked, audits.of(asked.parts["pool"]))
+
+    return (Page("/pools/{pool}", "board.html", show, follows),)
