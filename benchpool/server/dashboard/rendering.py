@@ -131,6 +131,11 @@ def number(value: int | float | None, digits: int = 0) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def megabytes(size: int | None) -> str:
+    """Write a size in millions of bytes; a dash if it is not known."""
+    return "–" if size is None else f"{size / 1e6:,.0f}\N{NO-BREAK SPACE}MB"
+
+
 def span(length_ms: int) -> str:
     """Write a length of time by its largest unit or two."""
     minutes = max(0, length_ms) // 60_000
@@ -146,5 +151,5 @@ def counted(count: int, noun: str) -> str:
 
 
 FILTERS: Final = {
-    each.__name__: each for each in (war, percent, moment, clock, iso, short, number, span, counted)
+    each.__name__: each for each in (war, percent, moment, clock, iso, short, number, megabytes, span, counted)
 }
