@@ -58,9 +58,7 @@ class Logs:
         """Look at a message as its sender does after `Network.send`."""
         return Sent(message_id, process, sender, self._store, self._messenger)
 
-    def trace(
-        self, message_id: str, process: str | None = None, most: int = sys.maxsize
-    ) -> Trace:
+    def trace(self, message_id: str, process: str | None = None, most: int = sys.maxsize) -> Trace:
         """Return what came of a message, as a tree of so many at most. Raises: UnknownProcess."""
         return trace(self._store, self._messenger, message_id, process, most)
 

@@ -227,9 +227,7 @@ class SqliteStore(SignedItems, Registers):
     ) -> list[Placed]:
         """See `Store`."""
         self._flush()
-        return part(
-            self._connection, process, beyond=beyond, limit=limit, descending=descending
-        )
+        return part(self._connection, process, beyond=beyond, limit=limit, descending=descending)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

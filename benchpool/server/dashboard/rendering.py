@@ -74,7 +74,9 @@ class Renderer:
             "asset": lambda name: f"/ui/assets/{name}?v={assets[name].mark}",
         }
 
-    def page(self, template: str, view: msgspec.Struct, url: str, version: str = "") -> bytes:
+    def page(
+        self, template: str, view: msgspec.Struct, url: str, version: str = "", **more: object
+    ) -> bytes:
         """Write a page.
 
         Args:
@@ -82,6 +84,7 @@ class Renderer:
             view: what it shows.
             url: where it is, below `/ui`.
             version: changes with what it shows.
+            more: what else the template gets.
         """
         path, _, query = f"/ui{url}".partition("?")
         named = {
@@ -89,7 +92,7 @@ class Renderer:
             "version": version,
             "json_url": f"{path}.json" + (f"?{query}" if query else ""),
         }
-        text = self._environment.get_template(template).render(view=view, **named)
+        text = self._environment.get_template(template).render(view=view, **named, **more)
         return text.encode(errors="replace")
 
 
@@ -151,5 +154,6 @@ def counted(count: int, noun: str) -> str:
 
 
 FILTERS: Final = {
-    each.__name__: each for each in (war, percent, moment, clock, iso, short, number, megabytes, span, counted)
+    each.__name__: each
+    for each in (war, percent, moment, clock, iso, short, number, megabytes, span, counted)
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -14,9 +14,13 @@ from starlette.types import Scope
 
 from benchpool.errors import AmbiguousId, BenchpoolError, PoolError, Unavailable, UnknownProcess
 from benchpool.server.answers import answer, without_folders
+from benchpool.server.dashboard.acting import routes as acting
 from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.dashboard.page import NoPage
 from benchpool.server.dashboard.pages.finding import find_pool
+
+if TYPE_CHECKING:
+    from benchpool.server.context import Context
 
 log = logging.getLogger("benchpool.server")
 
@@ -27,7 +31,7 @@ HEADERS: Final = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -50,10 +54,11 @@ class _ForBrowsers(Route):
         return super().matches(scope) if b"text/html" in accepts else (Match.NONE, {})
 
 
-def dock(app: FastAPI, dashboard: Dashboard) -> None:
+def dock(app: FastAPI, context: Context) -> None:
     """Put the pages in an application, below `/ui`, and at the root for browsers alone."""
     app.router.routes.append(_ForBrowsers("/", _home, methods=["GET"]))
-    app.include_router(_routes(dashboard))
+    app.include_router(acting.routes(context, HEADERS))
+    app.include_router(_routes(context.dashboard))
 
 
 async def _home(_request: Request) -> Response:

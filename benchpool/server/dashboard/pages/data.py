@@ -104,7 +104,6 @@ def tree(value: Any, name: str = "") -> Node:
         node.more = len(pairs) - len(taken)
         node.children = [Node(str(key), "") for key, _ in taken]
         waiting += [
-            (child, each, depth + 1)
-            for child, (_, each) in zip(node.children, taken, strict=True)
+            (child, each, depth + 1) for child, (_, each) in zip(node.children, taken, strict=True)
         ]
     return root
