@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Final
 
@@ -184,10 +185,8 @@ def join(network: Network, asked: Asked) -> JoinView:
         Choice(each, f"{names.of(each).name or each[:8] + '…'} (process)")
         for each in processes_of(network, "LlamaWorker")[:MOST_OFFERED]
     ]
-    try:
+    with suppress(BenchpoolError, OSError):  # the page of models says what cannot be read
         models += [Choice(each.name, f"{each.name} (this machine)") for each in Catalogue().list()]
-    except (BenchpoolError, OSError):
-        pass  # what cannot be read cannot be entered; the page of models says why
     given = {name: value[:300] for name, value in asked.query.items()}
     bond = next((bond for pool, _, bond in open_pools if pool == given.get("pool")), 0)
     pools = [Choice(pool, title) for pool, title, _ in open_pools]

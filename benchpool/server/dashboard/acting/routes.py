@@ -106,16 +106,16 @@ def routes(context: Context, headers: dict[str, str]) -> APIRouter:
         given = await read(request)
         try:
             gate.check_form(request, given)
-            if form not in FORMS:
-                raise NoPage(f"there is no form {form[:40]}")
-        except (RefusedRequest, NoPage) as error:
+        except RefusedRequest as error:
             return refusal(request, error)
+        if form not in FORMS:
+            return refusal(request, NoPage(f"there is no form {form[:40]}"))
         given.pop("proof", None)
         try:
             where = await (advance(given) if form == "advance" else perform(form, given))
         except Exception as error:
             if not isinstance(error, BenchpoolError):
-                log.error("a form failed", exc_info=error)
+                log.exception("a form failed")
             return await show(request, form, given, without_folders(str(error)))
         return RedirectResponse(where, 303, headers)
 

@@ -118,8 +118,9 @@ def view(network: Network, progress: Progress) -> ModelsView:
         for worker, facts in roster.get("workers", {}).items():
             name = served.get(facts["model"], facts)["name"]
             batch = list(batches.get(worker, ()))
-            row = WorkerRow(names.of(worker), names.of(router), name, len(facts["open"]), facts["capacity"], batch)  # fmt: skip
-            workers.append(row)
+            load, capacity = len(facts["open"]), facts["capacity"]
+            known = names.of(worker)
+            workers.append(WorkerRow(known, names.of(router), name, load, capacity, batch))
     own, children = memory()
     return ModelsView(
         models[:MOST_SHOWN],
