@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -92,6 +94,28 @@ class Served:
     @property
     def url(self) -> str:
         return self.running.url
+
+    def settle(self) -> None:
+        """Wait until the ticks that were missed meanwhile have been made up for."""
+        context = self.running.server.context
+        assert context is not None
+        before = -1
+        while before != context.bus.commits:
+            before = context.bus.commits
+            time.sleep(0.3)
+
+    def top_up(self, pool: str, quantity: int) -> None:
+        """Have a pool's funder give more."""
+        network, server = self.running.network, self.running.server
+        assert server.context is not None
+        assert server._loop is not None
+        given = {"Recipient": network.resolve("Benchmark"), "Quantity": str(quantity)}
+
+        def work() -> None:
+            network.post("WrappedAR", "Transfer", {**given, "X-Pool": pool}, sender="ann")
+
+        done = asyncio.run_coroutine_threadsafe(server.context.bus.write(work), server._loop)
+        done.result(20)
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Ask for a path; return status, headers and body."""

@@ -40,7 +40,9 @@ def serve(made: Home, tmp_path: Path) -> Iterator[Callable[..., Served]]:
         folder = tmp_path / f"served{len(running)}"
         shutil.copytree(made.folder, folder)
         running.append(Running(folder, engine_factory=ScriptedEngines(), **options))
-        return Served(running[-1], Home(folder, made.open, made.paid, made.good, made.bad))
+        found = Served(running[-1], Home(folder, made.open, made.paid, made.good, made.bad))
+        found.settle()
+        return found
 
     yield start
     for each in running:
@@ -53,7 +55,9 @@ def served(made: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     folder = tmp_path_factory.mktemp("served") / "home"
     shutil.copytree(made.folder, folder)
     running = Running(folder, engine_factory=ScriptedEngines())
-    yield Served(running, Home(folder, made.open, made.paid, made.good, made.bad))
+    found = Served(running, Home(folder, made.open, made.paid, made.good, made.bad))
+    found.settle()
+    yield found
     running.stop()
 
 

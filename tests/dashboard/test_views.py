@@ -9,7 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from pages import EVIL, QUESTIONS, Served
 
+from benchpool.client.evaluating.run import Record
+from benchpool.client.samples import Sample, sample_of_record
 from benchpool.pools.sentences import RULES
+from benchpool.server.dashboard.pages.shelf import Outcome, Shelf, confusion
 
 
 def test_pools_are_cards_with_what_runs_first(served: Served) -> None:
@@ -131,12 +134,23 @@ def test_search_looks_through_all_texts(served: Served) -> None:
         assert [each["question"] for each in picked["samples"]] == expected
 
 
-def test_letters_are_confused_as_they_were_taken(served: Served) -> None:
-    shown = served.json(f"/ui/pools/{served.home.paid}/entries/{served.home.bad}.json")
-    found = shown["confusion"]
-    if found is None:
-        pytest.skip("its questions are asked by a pool that runs")
-    assert sum(map(sum, found["rows"])) == 60
+def test_letters_are_confused_as_they_were_taken() -> None:
+    def sample(number: int, gold: int, prediction: int) -> Sample:
+        asked = Record(
+            model="m", weights="", runtime="", data="", data_sha256="", protocol="cloze",
+            question=number, id="", prompt="Q", choices=("a", "b", "c"), gold=(gold,), targets=(),
+            log_likelihoods=(-1.0, -2.0, -3.0), text=None, prediction=prediction,
+            prediction_per_character=None, correct=gold == prediction, correct_per_character=None,
+            margin_nats=1.0, scores={}, unscored="",
+        )  # fmt: skip
+        return sample_of_record(asked)
+
+    samples = [sample(1, 1, 1), sample(2, 1, 3), sample(3, 2, 0), sample(4, 2, 2), sample(5, 2, 2)]
+    outcomes = [Outcome(each.question, each.status, each.correct, 1.0, 1) for each in samples]
+    found = confusion(Shelf(outcomes, lambda _wanted: samples))
+    assert found is not None
+    assert found.letters == ["A", "B", "C", "none"]
+    assert found.rows == [[1, 0, 1, 0], [0, 2, 0, 1], [0, 0, 0, 0]]
 
 
 def test_two_entries_are_compared_by_the_paired_test(served: Served) -> None:
@@ -185,7 +199,7 @@ def test_every_answer_forbids_what_a_page_does_not_need(served: Served) -> None:
     wanted = {
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": "same-origin",
     }
     for path in [*served.pages(), "/ui/pools.json", "/ui/nothing", "/ui/assets/style.css"]:
         _, headers, _ = served.get(path, Origin="https://evil.example")
