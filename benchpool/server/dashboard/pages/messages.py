@@ -20,6 +20,8 @@ PAGE: Final = 50
 MOST_LOOKED_AT: Final = 20_000
 """Messages that are looked at for one page; then it is said how to go on."""
 _PART: Final = 500
+_PROBE: Final = 16
+"""Entries among which one that is no cron tick tells the time."""
 
 
 class Row(msgspec.Struct):
@@ -140,11 +142,11 @@ def read_moment(text: str) -> int | None:
 
 
 def _behind(until_ms: int | None) -> Callable[[Message], bool]:
-    return lambda message: until_ms is not None and message.timestamp > until_ms
+    return lambda each: until_ms is not None and not each.cron and each.timestamp > until_ms
 
 
 def _ahead(since_ms: int | None) -> Callable[[Message], bool]:
-    return lambda message: since_ms is not None and message.timestamp < since_ms
+    return lambda each: since_ms is not None and not each.cron and each.timestamp < since_ms
 
 
 def look(
@@ -175,14 +177,18 @@ def look(
 
 
 def place_behind(store: Store, process: str | None, until_ms: int) -> int:
-    """Return the first place with a later time; or one behind the end. Time never goes back."""
+    """Return the first place with a later time; or one behind the end.
+
+    Time never goes back but for cron ticks, which bear the time when they were due: others count.
+    """
     last = store.end() if process is None else store.last_position(process)
     low, high = (1 if process is None else 0), last + 1
     while low < high:
         middle = (low + high) // 2
-        part = store.part(process, beyond=middle - 1, limit=1)
-        if part and part[0].message.timestamp <= until_ms:
-            low = part[0].place + 1
+        part = store.part(process, beyond=middle - 1, limit=_PROBE)
+        known = next((each for each in part if not each.message.cron), part[-1] if part else None)
+        if known is not None and known.message.timestamp <= until_ms:
+            low = known.place + 1
         else:
             high = middle
     return low
