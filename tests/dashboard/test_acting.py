@@ -181,7 +181,7 @@ def test_send_any_message_from_the_page(serve: Serve, look: Look, *, scripts: bo
     page = enter(served, look, "/ui/act/send", java_script_enabled=scripts)
     page.get_by_label("To").fill("WrappedAR")
     page.get_by_role("button", name="Choose").click()
-    page.get_by_label("Action", exact=True).select_option("Transfer")
+    page.locator("select[name=action]").select_option("Transfer")
     page.get_by_role("button", name="Choose").click()
     page.get_by_label("Wallet").select_option("ann")
     bob = served.running.network.resolve("bob")
@@ -241,7 +241,11 @@ def test_axe_finds_nothing_in_forms(
         page.goto(served.url + path)
         page.evaluate(axe)
         found = page.evaluate("axe.run()")
-        told = [f"{path}: {v['id']}: {n['html'][:150]}" for v in found["violations"] for n in v["nodes"]]
+        told = [
+            f"{path}: {each['id']}: {node['html'][:150]}"
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
         assert not told, "\n".join(told)
         over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert over <= 0, path

@@ -40,7 +40,7 @@ def test_messages_are_leafed_through_by_place_and_none_is_missed(served: Served)
     middle = seen[120]
     back = served.json(f"/ui/messages.json?after={middle}")
     assert [each["place"] for each in back["messages"]] == list(range(middle + 50, middle, -1))
-    assert served.json(f"/ui/messages.json?before={back['older']}")["messages"][0]["place"] == middle
+    assert rows(served, f"before={back['older']}")[0]["place"] == middle
 
 
 def test_messages_are_filtered_by_process_action_sender_and_time(served: Served) -> None:

@@ -26,6 +26,12 @@ MOST_OFFERED: Final = 500
 """Processes that a form offers; others are named by id."""
 
 
+MOST_REMEMBERED: Final = 500
+"""Messages among which it is looked how an action is asked for."""
+MOST_TAGS: Final = 12
+_OWN_TAGS: Final = frozenset({"Action", "Data-Protocol", "Variant", "Type", "Reference", "SDK"})
+
+
 class Purse(msgspec.Struct):
     """A wallet of this home."""
 
@@ -203,6 +209,8 @@ class SendView(msgspec.Struct):
     """Of the target, those that answer to an action."""
     asks: list[str]
     """Tags that the chosen action needs."""
+    usual: list[str]
+    """Further tags that the last message of this action had."""
     given: dict[str, str]
     trouble: str
 
@@ -221,9 +229,22 @@ def send(network: Network, asked: Asked) -> SendView:
             trouble = str(error)
     targets = [Choice(identity, name) for name, identity in network.names().items()]
     asks = next((row.requires for row in rows if row.action == asked.text("action")), [])
+    usual = _usual(network, target.id, asked.text("action")) if target else []
+    usual = [each for each in usual if each not in asks]
     return SendView(
-        purses(network, None), target, targets[:MOST_OFFERED], rows, asks, given, trouble
+        purses(network, None), target, targets[:MOST_OFFERED], rows, asks, usual, given, trouble
     )
+
+
+def _usual(network: Network, target: str, action: str) -> list[str]:
+    """Return the names of the tags of the last message of an action that a process took."""
+    recent = network.store.part(target, limit=MOST_REMEMBERED, descending=True) if action else []
+    alike = (each.message for each in recent if each.message.action == action)
+    last = next((each for each in alike if not each.cron), None)
+    if last is None:
+        return []
+    names = dict.fromkeys(name for name, _ in last.tags if name not in _OWN_TAGS)
+    return list(names)[:MOST_TAGS]
 
 
 class TimeView(msgspec.Struct):

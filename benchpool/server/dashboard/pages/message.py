@@ -174,8 +174,9 @@ def cause(network: Network, message: Message) -> LogEntry | None:
     for entry in _before(network, message.sender, message.timestamp):
         if entry.result is None:
             continue
-        sent = (*entry.result.messages, *entry.result.spawns)
-        if any(str(each.reference) == message.reference for each in sent):
+        sent = [each.reference for each in entry.result.messages]
+        sent += [each.reference for each in entry.result.spawns]
+        if message.reference in map(str, sent):
             return entry
     return None
 

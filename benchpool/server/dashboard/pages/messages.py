@@ -110,10 +110,10 @@ def view(network: Network, asked: Asked) -> MessagesView:
 
     store = network.store
     if asked.text("after"):
-        beyond = asked.number("after", 0)
-        found = look(store, process, beyond, wanted, ends=_behind(until_ms))
+        after = asked.number("after", 0)
+        found = look(store, process, after, wanted, ends=_behind(until_ms))
         rows = found.messages[::-1]
-        shown.newer, shown.older = found.last, beyond + 1
+        shown.newer, shown.older = found.last, after + 1
     else:
         before = asked.number("before", 0) if asked.text("before") else None
         beyond = before
