@@ -21,6 +21,8 @@ wrong, with which id or file, and what to do next.
      +- HandlerError                  what a handler raises to refuse a message
      |   +- InvalidQuantity           not a positive integer in decimal
      |   +- NotAuthorized             an action kept for the owner, or for another process
+     |   +- ModuleError               what a module of WebAssembly calls an error
+     |   +- FuelExhausted             a module of WebAssembly that used up its fuel
      +- Unavailable                   a server that is stopping, overloaded or broken
      +- PoolError                     a pool rule refuses this
      +- DatasetError                  a data set, with file and line
@@ -131,6 +133,23 @@ class InvalidQuantity(HandlerError):
 
 class NotAuthorized(HandlerError):
     """The sender may not do this."""
+
+
+class ModuleError(HandlerError):
+    """What a module of WebAssembly calls an error, in its own words."""
+
+
+class FuelExhausted(HandlerError):
+    """A module used up the fuel of a message.
+
+    Args:
+        action: of the message.
+        fuel: how much it was.
+    """
+
+    def __init__(self, action: str, fuel: int) -> None:
+        super().__init__(f"{action or 'this message'} used up its fuel of {fuel:,}")
+        self.fuel = fuel
 
 
 class Unavailable(BenchpoolError):

@@ -157,6 +157,8 @@ class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
     error: str = ""
     recorded: tuple[bytes, ...] = ()
     """Answers from outside (inference), in the order asked: they stand in for it in a replay."""
+    given: bytes = b""
+    """A WASM module's response as JSON, as the module wrote it; empty for all other modules."""
 
 
 EMPTY_RESULT = Result()
@@ -277,12 +279,30 @@ encode: Any = _encoder.encode
 
 _BROKEN = (AttributeError, TypeError, ValueError, RecursionError)
 """What bytes that nobody encoded raise beside msgspec's own errors."""
-_ENCODED_EMPTY = _encoder.encode(EMPTY_RESULT)
+
+
+def _plain(result: Result) -> tuple[object, ...]:
+    """Return the fields of a result without `given`, as results were before there was such."""
+    return (
+        result.messages,
+        result.spawns,
+        result.assignments,
+        result.output,
+        result.error,
+        result.recorded,
+    )
+
+
+_ENCODED_EMPTY = _encoder.encode(_plain(EMPTY_RESULT))
 
 
 def encode_result(result: Result) -> bytes:
     """Write a result as the bytes that the log keeps; most results are empty."""
-    return _ENCODED_EMPTY if result is EMPTY_RESULT else _encoder.encode(result)
+    if result is EMPTY_RESULT:
+        return _ENCODED_EMPTY
+    if result.given:
+        return _encoder.encode(result)
+    return _encoder.encode(_plain(result))
 
 
 def decode_message(data: bytes) -> Message:

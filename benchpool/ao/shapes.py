@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from benchpool.ao.ids import is_id, module_id
 from benchpool.ao.message import Data, Message, Outgoing, ProcessInfo, Result, SpawnRequest
 from benchpool.ao.tags import Pair
@@ -61,6 +63,8 @@ def result_json(result: Result, info: ProcessInfo | None = None) -> dict[str, An
         info: the process: then the result is written as a compute unit does for AO's clients, with
             the tags of the protocol; without it, as people read it.
     """
+    if info is not None and result.given:
+        return _given_json(result)
     output: Any = result.output
     if info is not None:
         output = {"data": output, "prompt": f"{info.name or info.id[:8]}> ", "print": True}
@@ -77,6 +81,23 @@ def result_json(result: Result, info: ProcessInfo | None = None) -> dict[str, An
         shown["GasUsed"] = 0
     if result.error:
         shown["Error"] = result.error
+    return shown
+
+
+def _given_json(result: Result) -> dict[str, Any]:
+    """Write what a module gave as it gave it: its messages, its own output, its order of tags."""
+    given = msgspec.json.decode(result.given)
+    if not isinstance(given, dict):
+        given = {}
+    shown = {
+        "Messages": given.get("Messages") or [],
+        "Spawns": given.get("Spawns") or [],
+        "Assignments": given.get("Assignments") or [],
+        "Output": given.get("Output", ""),
+        "GasUsed": 0,
+    }
+    if result.error:
+        shown["Error"] = given.get("Error") or result.error
     return shown
 
 

@@ -82,26 +82,8 @@ class Wire:
             anchor = item.reference.zfill(32).encode()
         # As on AO, where every client and the messenger put a space in place of nothing.
         data = item.data.encode() if isinstance(item.data, str) else item.data
-        return _Parts(item.target, anchor, tuple(self._tags(item)), data or b" ")
-
-    def _tags(self, item: Item) -> Iterable[Pair]:
-        protocol = (("Data-Protocol", PROTOCOL), ("Variant", VARIANT), ("Type", item.type))
-        pushed = bool(item.reference)
-        hidden = _PUSHED_WAY if pushed else _OWN_WAY
-        own = [pair for pair in item.tags.pairs if normalise_name(pair[0]) not in hidden]
-        if not pushed:
-            yield from own
-        yield from protocol
-        if pushed:
-            yield "Reference", item.reference
-            yield from own
-            yield "From-Process", item.sender
-            if item.from_module:
-                yield "From-Module", item.from_module
-            if item.pushed_for:
-                yield "Pushed-For", item.pushed_for
-        if item.type == PROCESS and "Scheduler" not in item.tags:
-            yield "Scheduler", self.scheduler
+        tags = tuple(_written_tags(item, self.scheduler))
+        return _Parts(item.target, anchor, tags, data or b" ")
 
     def _read(self, owner: str, parts: _Parts) -> Item:
         tags = Tags(parts.tags)
@@ -120,6 +102,39 @@ class Wire:
             from_module=tags.get("From-Module") if pushed else "",
             type=kind,
         )
+
+
+def sent_tags(said: Item | Message, scheduler: str) -> Iterable[Pair]:
+    """Return the tags of an item as a compute unit gives them to a module.
+
+    Args:
+        said: it may have been signed, and then bears the tags of the protocol already.
+        scheduler: the address that a process names as its scheduler; none if it is empty.
+    """
+    pairs = said.tags.pairs
+    if any(name == "Data-Protocol" for name, _ in pairs):
+        return pairs
+    return _written_tags(said, scheduler)
+
+
+def _written_tags(item: Item | Message, scheduler: str) -> Iterable[Pair]:
+    protocol = (("Data-Protocol", PROTOCOL), ("Variant", VARIANT), ("Type", item.type))
+    pushed = bool(item.reference)
+    hidden = _PUSHED_WAY if pushed else _OWN_WAY
+    own = [pair for pair in item.tags.pairs if normalise_name(pair[0]) not in hidden]
+    if not pushed:
+        yield from own
+    yield from protocol
+    if pushed:
+        yield "Reference", item.reference
+        yield from own
+        yield "From-Process", item.sender
+        if item.from_module:
+            yield "From-Module", item.from_module
+        if item.pushed_for:
+            yield "Pushed-For", item.pushed_for
+    if scheduler and item.type == PROCESS and "Scheduler" not in item.tags:
+        yield "Scheduler", scheduler
 
 
 def _id_bytes(text: str) -> bytes:

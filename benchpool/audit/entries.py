@@ -112,6 +112,8 @@ def read_result(fields: dict[str, Any]) -> Result:
         )
     if "recorded" in made:
         made["recorded"] = tuple(b64decode(each["base64"]) for each in made["recorded"])
+    if "given" in made:
+        made["given"] = b64decode(made["given"]["base64"])
     return Result(**made)
 
 

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.tags import Tags
 from benchpool.audit.entries import entry_fields
 from benchpool.audit.hashed_lines import HashedLine, LineWriter, read_lines
 from benchpool.audit.home_maker import (
@@ -41,7 +42,9 @@ from benchpool.store import DataStore, Store
 from benchpool.store.home import Home, OpenHome, open_run
 from benchpool.store.opening import open_store
 from benchpool.store.schema import SCHEMA_VERSION
-from benchpool.units.limits import LIMITS_FILE, find_limits
+from benchpool.store.shelf import modules_of, packages_of
+from benchpool.units.limits import DEFAULT_LIMITS, LIMITS_FILE, find_limits
+from benchpool.units.modules import ModuleShelf, is_module
 from benchpool.version import VERSION
 
 DATA_LIMIT: Final = 16 * 2**20
@@ -127,6 +130,9 @@ def _write_registers(
     writer: LineWriter, run: OpenHome, *, with_keys: bool, with_data: bool
 ) -> list[tuple[str, int]]:
     home, store, data = run
+    lost = ModuleShelf(store, data, DEFAULT_LIMITS).damage()
+    if lost is not None:
+        raise StoreError(lost)
     seed = store.fact("seed") or ""
     seed_digest = store.fact(SEED_DIGEST) or sha256(seed.encode()).hexdigest()
     writer.write(
@@ -157,16 +163,26 @@ def _write_registers(
         writer.write("process", **{**fields, "tags": info.tags.pairs})
     for name, identity in store.names().items():
         writer.write("name", name=name, identity=identity)
-    return _write_data(writer, data, with_data)
+    return _write_data(writer, data, None if with_data else _needed(store, data))
 
 
-def _write_data(writer: LineWriter, data: DataStore, with_data: bool) -> list[tuple[str, int]]:
+def _needed(store: Store, data: DataStore) -> set[str]:
+    """Return the data without which no log can be folded."""
+    added = {each.id for each in modules_of(store)} | {each.id for each in packages_of(store)}
+    uploads = data.uploads.all()
+    return added | {each.record.data for each in uploads if is_module(Tags(each.item.tags))}
+
+
+def _write_data(
+    writer: LineWriter, data: DataStore, needed: set[str] | None
+) -> list[tuple[str, int]]:
+    """Write data that is small or needed; all of it where it is not said what is needed."""
     left_out = []
     for path in sorted(data.folder.iterdir()):
         if not is_id(path.name):
             continue
         size = path.stat().st_size
-        included = with_data or size <= DATA_LIMIT
+        included = needed is None or size <= DATA_LIMIT or path.name in needed
         writer.write("data", id=path.name, size=size, included=included)
         if not included:
             left_out.append((path.name, size))

@@ -23,6 +23,7 @@ from benchpool.store import DataStore, Store
 from benchpool.store.facts import is_form
 from benchpool.store.home import Home
 from benchpool.store.schema import SCHEMA_VERSION
+from benchpool.store.shelf import GIVEN_IDS, MODULES, PACKAGES
 from benchpool.store.uploads import UploadRecord
 from benchpool.units.limits import LIMITS_FILE
 
@@ -31,7 +32,10 @@ CHUNK: Final = 2**20
 """Bytes of data that one line holds."""
 _COMMIT_ENTRIES: Final = 5_000
 SEED_DIGEST: Final = "seed_digest"
-FACTS: Final = ("clock", "messenger", "scheduler", SIGNED_FACT, SCHEDULER_KEY_FACT, "sent")
+FACTS: Final = (
+    *("clock", "messenger", "scheduler", SIGNED_FACT, SCHEDULER_KEY_FACT, "sent"),
+    *(MODULES, PACKAGES, GIVEN_IDS),
+)
 SECRET_FACTS: Final = frozenset({"seed"})
 """Every key is made from the seed."""
 

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Final, Protocol
 
 from benchpool.ao.message import ProcessInfo
-from benchpool.errors import InferenceError
+from benchpool.errors import InferenceError, PoolError
 from benchpool.evaluation import prompts
 from benchpool.evaluation.compiled import (
     LETTERS,
@@ -206,6 +206,11 @@ def judge_of(info: ProcessInfo, registry: Registry) -> Judge:
         return SiqaJudge()
     if registry.name(info.module) == COMPILED:
         return CompiledJudge()
+    if registry.is_data(info.module):
+        raise PoolError(
+            f"data set {info.id} is of module {info.module}, which is data: nobody but itself can"
+            " say which of its answers are right"
+        )
     return ModuleJudge(registry.find(info.module)(info))
 
 

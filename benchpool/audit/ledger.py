@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.errors import BenchpoolError
@@ -36,9 +36,12 @@ class Credit(NamedTuple):
     root: str
 
 
-@dataclass(slots=True)
+@dataclass
 class LedgerRecount:
     """Applies Mint, Burn and Transfer to balances of its own, and compares the notices."""
+
+    own: ClassVar[bool] = False
+    """Whether balances and supply are the token's own, and not counted again."""
 
     info: ProcessInfo
     balances: dict[str, int] = field(default_factory=dict)
@@ -127,6 +130,56 @@ class LedgerRecount:
 
     def _report(self, message: Message, text: str) -> None:
         self.problems.append(f"position {message.position} of the token: {text}")
+
+
+class NoticedLedger(LedgerRecount):
+    """A token whose code is data of the network, and whose ledger nobody knows beside it.
+
+    What it did is what its notices tell: that they follow from its code is for a replay to say.
+    """
+
+    own = True
+
+    def take(self, message: Message, result: Result | None) -> None:
+        """Take the next entry of the log."""
+        if result is None or result.error:
+            return
+        debits = [each for each in result.messages if _is(each, "Debit-Notice")]
+        for notice in result.messages:
+            if _is(notice, "Credit-Notice"):
+                self._credit(notice, message)
+        if message.action.lower() == "transfer" and debits:
+            self._moved(message, result, debits)
+
+    def _credit(self, notice: Outgoing, message: Message) -> None:
+        try:
+            quantity = parse_quantity(notice.tags.get("Quantity"))
+        except BenchpoolError as error:
+            self._report(message, f"a Credit-Notice cannot be read: {error}")
+            return
+        said = (notice.target, notice.tags.get("Sender"), quantity, root_of(message))
+        self.credits[str(notice.reference)] = Credit(*said)
+
+    def _moved(self, message: Message, result: Result, debits: list[Outgoing]) -> None:
+        try:
+            quantity = parse_quantity(message.get("Quantity"))
+        except BenchpoolError as error:
+            self._report(message, f"a Transfer that cannot be read was not refused: {error}")
+            return
+        transfer = Transfer(
+            message.id,
+            message.timestamp,
+            message.sender,
+            message.get("Recipient"),
+            quantity,
+            message.reference,
+            message.tags.get("X-Pool"),
+            True,
+            str(debits[0].reference),
+        )
+        if transfer.pool:
+            self.transfers.setdefault(transfer.pool, []).append(transfer)
+        self._compare(message, result, transfer)
 
 
 def trusted(info: ProcessInfo, message: Message, *, guarded: bool = True) -> bool:

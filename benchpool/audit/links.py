@@ -33,6 +33,7 @@ from benchpool.ao.wire import (
 )
 from benchpool.errors import DataItemError
 from benchpool.store import Store
+from benchpool.store.shelf import given_ids, modules_of
 from benchpool.units.cron import Tick, parse_cron
 from benchpool.units.scheduler import EPOCH, assignment_digest, first_chain
 
@@ -99,7 +100,7 @@ class Links:
         if what is not None:
             return what
         if self.nonce == 0 and self._info is not None:
-            return _wrong_register(self._info, message)
+            return _wrong_register(self._info, message, self._store)
         return None
 
     def _follow_tick(self, message: Message) -> str | None:  # noqa: PLR0911 - one a check
@@ -129,7 +130,7 @@ class Links:
         digest = content_digest(message, "" if message.type == PROCESS else message.target)
         if encode_id(digest) == message.id:
             self.digest = digest
-        elif not self._is_copy(message):
+        elif not (self._was_given(message, digest) or self._is_copy(message)):
             return f"its contents do not hash to its id {message.id}"
         return None
 
@@ -169,6 +170,12 @@ class Links:
         if item.address != address:
             return f"the public key that is kept of the scheduler is not that of {address}"
         return None
+
+    def _was_given(self, message: Message, digest: bytes) -> bool:
+        """Tell whether it made a process whose id was asked for, and says what it said then."""
+        if message.type != PROCESS or message.process != message.target:
+            return False
+        return given_ids(self._store).get(message.id) == encode_id(digest)
 
     def _is_copy(self, message: Message) -> bool:
         """Tell whether it is the message of another log, assigned to this one."""
@@ -246,12 +253,16 @@ def _tick_of(message: Message) -> Message:
     )
 
 
-def _wrong_register(info: ProcessInfo, first: Message) -> str | None:
+def _wrong_register(info: ProcessInfo, first: Message, store: Store) -> str | None:
     """Compare what is kept of a process with the message that made it."""
+    module = first.tags.get("Module")
+    if module != info.module:  # a process may ask for a module by the name that it has here
+        named = (each.id for each in modules_of(store) if each.name == module)
+        module = next(named, module)
     facts = (info.id, info.module, info.owner, info.tags, info.created_ms, info.created_height)
     said = (
         first.id,
-        first.tags.get("Module"),
+        module,
         first.sender,
         first.tags,
         first.timestamp,

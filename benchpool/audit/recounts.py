@@ -11,13 +11,15 @@ from msgspec.structs import replace
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_message, decode_result
 from benchpool.audit.dataset import DatasetRecount
 from benchpool.audit.judges import judge_of
-from benchpool.audit.ledger import LedgerRecount
+from benchpool.audit.ledger import LedgerRecount, NoticedLedger
 from benchpool.audit.links import Links
 from benchpool.audit.pools import BenchmarkRecount
 from benchpool.errors import BenchpoolError, PoolError
 from benchpool.extensions.outside import old_positions
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
+from benchpool.units.limits import DEFAULT_LIMITS
+from benchpool.units.modules import ModuleShelf
 
 BENCHMARK: Final = "Benchmark"
 """The module whose processes have pools."""
@@ -39,7 +41,7 @@ class Recounts:
     def __init__(self, store: Store, data: DataStore, registry: Registry) -> None:
         self.store = store
         self.data = data
-        self._registry = registry
+        self._registry = registry.with_data(ModuleShelf(store, data, DEFAULT_LIMITS))
         self._first_edition = old_positions(store)
         self.readings: dict[str, Reading] = {}
         """By process, of the logs that were read so far."""
@@ -55,7 +57,7 @@ class Recounts:
 
     def token(self, process: str) -> LedgerRecount:
         """Count a token's ledger again. Raises: PoolError if it is not here."""
-        return self._recount(self._tokens, process, LedgerRecount)
+        return self._recount(self._tokens, process, self._of_token)
 
     def dataset(self, process: str) -> DatasetRecount:
         """Count a data set's evaluations again. Raises: PoolError if it is not here."""
@@ -66,6 +68,9 @@ class Recounts:
 
     def _serves(self, module: str, role: str) -> bool:
         return role in self._registry.roles(module)
+
+    def _of_token(self, info: ProcessInfo) -> LedgerRecount:
+        return NoticedLedger(info) if self._registry.is_data(info.module) else LedgerRecount(info)
 
     def _of_dataset(self, info: ProcessInfo) -> DatasetRecount:
         return DatasetRecount(info, self.data, judge_of(info, self._registry))

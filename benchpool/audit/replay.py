@@ -33,16 +33,17 @@ from benchpool.errors import (
     UnknownProcess,
 )
 from benchpool.extensions.kept_states import misfit_of, read_databases
-from benchpool.extensions.outside import OutOfTime, read_fact
+from benchpool.extensions.outside import OutOfFuel, OutOfTime, read_fact
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Line, Store
 from benchpool.store.connections import check_integrity
 from benchpool.store.facts import altered_fact
 from benchpool.store.home import open_run
 from benchpool.units.compute import ComputeUnit
-from benchpool.units.folding import fold, out_of_time
+from benchpool.units.folding import ended, fold
 from benchpool.units.garbage import fewer_collections
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits
+from benchpool.units.modules import ModuleShelf
 
 REPORT_EVERY: Final = 5_000
 _TIME_BUDGET: Final = b" exceeded its time budget of "
@@ -77,7 +78,9 @@ class Replayer:
         self._kept = kept
         self._rest = rest
         self._host = host or ReplayHost(data, None)
-        self._compute = ComputeUnit(store, registry or Registry(), self._host, limits=limits)
+        shelf = ModuleShelf(store, data, limits)
+        modules = (registry or Registry()).with_data(shelf)
+        self._compute = ComputeUnit(store, modules, self._host, limits=limits)
         self._limits = limits
         self._old = OldLog(store)
         self._names = {identity: name for name, identity in store.names().items()}
@@ -271,8 +274,8 @@ class Replayer:
     def close(self) -> None:
         """Let go of the fresh processes."""
         for folded in self._folded.values():
-            for extension in folded.instance.extensions if folded is not None else ():
-                extension.close()
+            if folded is not None:
+                folded.instance.close()
         self._compute.close()
 
 
@@ -296,15 +299,19 @@ def replay_home(
             what = altered_fact(run.store)  # a replay goes by them
             if what is not None:
                 return Replay(verified=True, difference=Difference("", "", -1, -1, "", what))
+        limits = limits or find_limits(folder)
+        shelf = ModuleShelf(run.store, run.data, limits)
         replayer = Replayer(
             run.store,
             run.data,
             registry=registry,
             kept=kept_in(run.home, run.store),
             rest=lambda: (
-                wrong_registers(run.store) or misfit_of(run.store, read_databases(run.home))
+                wrong_registers(run.store)
+                or misfit_of(run.store, read_databases(run.home))
+                or shelf.damage()
             ),
-            limits=limits or find_limits(folder),
+            limits=limits,
         )
         try:
             process_id = None if process is None else run.store.names().get(process, process)
@@ -319,9 +326,9 @@ def replay_home(
 
 
 def _was_ended(message: Message, record: Result) -> bool:
-    """Tell whether a result is that of a handler that its time budget ended, and no more."""
+    """Tell whether a result is that of an evaluation that a bound ended, and no more."""
     fact = read_fact(record.recorded[0]) if record.recorded else None
-    return isinstance(fact, OutOfTime) and record == out_of_time(message, fact.seconds)
+    return isinstance(fact, OutOfTime | OutOfFuel) and record == ended(message, fact)
 
 
 def _read(decode: Callable[[bytes], Any], raw: object) -> Any:

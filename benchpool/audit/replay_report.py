@@ -84,11 +84,11 @@ class Replay:
 
 def compare(recorded: Result, found: Result) -> str:
     """Say in which part a recorded result differs from the one that a replay gives."""
-    for part in ("error", "messages", "spawns", "assignments", "output", "recorded"):
+    for part in ("error", "messages", "spawns", "assignments", "output", "recorded", "given"):
         was, now = getattr(recorded, part), getattr(found, part)
         if was == now:
             continue
-        if isinstance(was, str):
+        if isinstance(was, str | bytes):
             return f"{part} is recorded as {_shown(was)}, the replay gives {_shown(now)}"
         if len(was) != len(now):
             return f"{len(was)} {part} are recorded, the replay gives {len(now)}"

@@ -72,7 +72,7 @@ class Statement:
     rows: list[StatementRow] = field(default_factory=list)
     paid: list[Paid] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    supply: int = 0
+    supply: int | None = 0
     recomputed: Recomputation | None = None
     """What came of asking the models again, if they were."""
 
@@ -119,7 +119,7 @@ class Statement:
             "deposits": deposits,
             "entries": [{**row._asdict(), "reward": str(row.reward)} for row in self.rows],
             "payments": [{**paid._asdict(), "quantity": str(paid.quantity)} for paid in self.paid],
-            "token_supply": str(self.supply),
+            "token_supply": None if self.supply is None else str(self.supply),
             "checks": [check._asdict() for check in self.checks],
             **({} if self.recomputed is None else {"recomputed": self.recomputed.view()}),
         }

@@ -14,6 +14,7 @@ from benchpool.cli import (
     audit,
     backup,
     clock,
+    console,
     data,
     dataset,
     dataset_catalogue,
@@ -22,7 +23,9 @@ from benchpool.cli import (
     init,
     message,
     model,
+    module,
     output,
+    package,
     pool,
     pool_compare,
     pool_create,
@@ -131,6 +134,7 @@ app.command("init")(init.init)
 app.command("spawn")(process.spawn)
 app.command("send")(message.send)
 app.command("dryrun")(message.dryrun)
+app.command("console")(console.console)
 app.command("inbox")(message.inbox)
 app.command("message")(message.message)
 app.command("result")(message.result)
@@ -138,7 +142,6 @@ app.command("advance")(clock.advance)
 app.command("processes")(process.processes)
 app.command("inspect")(process.inspect)
 app.command("log")(process.log)
-app.command("modules")(process.modules)
 app.command("replay")(replay.replay)
 app.command("audit")(audit.audit)
 app.command("export")(portable.export)
@@ -166,6 +169,8 @@ app.add_typer(wallet.app, name="wallet")
 app.add_typer(data.app, name="data")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(model.app, name="model")
+app.add_typer(module.app, name="module")
+app.add_typer(package.app, name="package")
 app.add_typer(eval_.app, name="eval")
 app.add_typer(pool.app, name="pool")
 app.add_typer(simulate.app, name="simulate")

@@ -6,7 +6,7 @@ Nobody waits for a shell long, and nothing but offers may reach it: what fails o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,11 +125,23 @@ def rules(_home: Path | None, _incomplete: str) -> Offers:
 
 
 @_quiet
-def modules(_home: Path | None, _incomplete: str) -> Offers:
-    """Offer modules."""
+def modules(home: Path | None, _incomplete: str) -> Offers:
+    """Offer modules: those that are installed, and those that were added to a home."""
     from benchpool.process.registry import Registry
+    from benchpool.store.shelf import modules_of
 
-    return [(name, "module") for name in Registry().names()]
+    yield from ((name, "module") for name in Registry().names())
+    with suppress(Exception), _run(home) as run:  # there may be no home yet
+        yield from ((each.name, each.format) for each in modules_of(run.store))
+
+
+@_quiet
+def packages(home: Path | None, _incomplete: str) -> Offers:
+    """Offer packages."""
+    from benchpool.store.shelf import packages_of
+
+    with _run(home) as run:
+        yield from ((each.name, "package") for each in packages_of(run.store))
 
 
 @_quiet

@@ -107,6 +107,36 @@ def run(
         _show(_about(questions, found), figures, pairs)
 
 
+@app.command("view")
+def view(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What --samples wrote: .jsonl, .csv, .parquet.")
+    ],
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: any that is free.")
+    ] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Show a file of samples question by question in the browser, on this machine, until Ctrl-C.
+
+    Example: benchpool eval view smollm.jsonl --open
+    """
+    from benchpool.cli.up import need_server, show_page
+
+    need_server()
+    from benchpool.server.dashboard.file_view import serve_samples
+
+    def ready(url: str) -> None:
+        output.line(url)
+        output.note("Ctrl-C stops it")
+        output.flush()
+        if open_browser:
+            show_page(url)
+
+    serve_samples(file, port, ready)
+
+
 @app.command("compare")
 def compare(
     first: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchpool.ao.colours import colourless
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
@@ -70,7 +71,8 @@ def send(
 
     Example: benchpool send --target WrappedAR --action Balance --tag Recipient=@alice
     """
-    from benchpool.cli.outcome import failure
+    from benchpool.client.naming import named_ids
+    from benchpool.client.outcome import failure
 
     content = read_content(tag, data, data_file)
     sent: Sent | None = None
@@ -86,7 +88,7 @@ def send(
     with session.writing(home, advise) as (network, writer):
         owner = session.signer(network, writer, sender)
         with session.working(network, writer):
-            tags = session.named_ids(network, content.tags)
+            tags = named_ids(network, content.tags)
             sent = writer.post(target, action, tags, data=content.data, sender=owner)
             writer.run()
         trace = sent.trace
@@ -140,17 +142,18 @@ def dryrun(
     Example: benchpool dryrun --target WrappedAR --action Balance --tag Recipient=@alice
     """
     from benchpool.cli import view
-    from benchpool.cli.outcome import failure
+    from benchpool.client.naming import named_ids
+    from benchpool.client.outcome import failure
 
     content = read_content(tag, data, data_file)
     with session.reading(home) as network:
-        tags = session.named_ids(network, content.tags)
+        tags = named_ids(network, content.tags)
         owner = session.asker(network, sender)
         result = network.dry_run(target, action, tags, data=content.data, sender=owner)
         if as_json:
             output.print_json(view.result_json(result))
         else:
-            _show_result(result, view.names(network))
+            show_result(result, view.names(network))
         given = dict([("Action", action), *tags])
         said = (given.get("From-Process", owner.address), given["Action"])
         answers = [each for each in result.messages if each.target == said[0]]
@@ -212,7 +215,7 @@ def _show_message(trace: Trace, name_of: NameOf) -> None:
             output.line(view.data_text(text, _DATA_WIDTH))
     if trace.result is not None:
         output.heading("Result")
-        _show_result(trace.result, name_of)
+        show_result(trace.result, name_of)
     if trace.children:
         output.heading("What came of it")
         view.print_tree(trace, name_of)
@@ -235,14 +238,15 @@ def result(
         if as_json:
             output.print_json(view.result_json(found))
         else:
-            _show_result(found, view.names(network))
+            show_result(found, view.names(network))
 
 
-def _show_result(result: Result, name_of: NameOf) -> None:
+def show_result(result: Result, name_of: NameOf) -> None:
+    """Print what an evaluation gave."""
     from benchpool.cli import view
 
     if result.error:
-        output.line(output.paint(f"✗ error: {output.clean(result.error)}", "error"))
+        output.line(output.paint(f"✗ error: {output.clean(colourless(result.error))}", "error"))
     elif not (result.messages or result.spawns or result.assignments or result.output):
         output.note("no messages and no output")
     for outgoing in result.messages:
@@ -258,7 +262,7 @@ def _show_result(result: Result, name_of: NameOf) -> None:
         output.line(f"spawn {output.clean(spawn.module)}")
     for assign in result.assignments:
         output.line(f"assign {assign.message} → {', '.join(map(name_of, assign.processes))}")
-    for text in result.output.splitlines():
+    for text in colourless(result.output).splitlines():
         output.line(output.clean(text), "| ", "|   ")
 
 
@@ -289,7 +293,7 @@ def inbox(
             output.print_json([view.message_json(each, name_of) for each in shown])
             return
         if not messages:
-            output.note(f"{party} has no messages")
+            output.note(_no_messages(network, party))
             return
         if len(messages) > limit:
             output.note(
@@ -299,6 +303,16 @@ def inbox(
             ["Time", "From", "Action", "Tags", "Data"],
             [_mail_row(each, name_of) for each in shown],
         )
+
+
+def _no_messages(network: Network, party: str) -> str:
+    info = network.store.process(network.resolve(party))
+    if info is not None and network.registry.is_data(info.module):
+        return (
+            f"{party} keeps its inbox to itself; of aos, its owner sees it with: benchpool dryrun"
+            f" --target {party} --action Eval --data Inbox"
+        )
+    return f"{party} has no messages"
 
 
 def _mail_row(message: Message, name_of: NameOf) -> list[str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TextIO
 
+from benchpool.ao.colours import COLOUR, colourless
 from benchpool.cli import layout
 
 if TYPE_CHECKING:
@@ -46,6 +47,27 @@ def clean(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def tinted(text: str, stream: TextIO | None = None) -> str:
+    """Make lines of unknown origin fit for a terminal, but let them have their colours.
+
+    Of all that a terminal takes for a command, colours alone pass, where colour may go; they end
+    with the text.
+    """
+    coloured = in_colour(stream or sys.stdout)
+    parts = COLOUR.split(text)
+    shown = []
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            shown.append("\n".join(clean(each) for each in _lines(part)))
+        elif coloured:
+            shown.append(part)
+    return "".join(shown) + ("\x1b[0m" if coloured and len(parts) > 1 else "")
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").expandtabs(4).split("\n")
 
 
 def one_line(text: str, width: int) -> str:
@@ -128,8 +150,9 @@ def raw(data: bytes) -> None:
 
 
 def note(text: str) -> None:
-    """Tell people something beside the data."""
-    _write(sys.stderr, "\n".join(_fitted(clean(text), sys.stderr)) + "\n")
+    """Tell people something beside the data, in one line or more."""
+    lines = [each for part in text.split("\n") for each in _fitted(clean(part), sys.stderr)]
+    _write(sys.stderr, "\n".join(lines) + "\n")
 
 
 def complain(text: str) -> None:
@@ -138,6 +161,12 @@ def complain(text: str) -> None:
     lines[0] = f"{paint('error:', 'error', sys.stderr)} {lines[0]}"
     fitted = [line for each in lines for line in _fitted(each, sys.stderr)]
     _write(sys.stderr, "\n".join(fitted) + "\n")
+
+
+def wrong(text: str) -> None:
+    """Report, in its own words, what a process says against something."""
+    lines = [clean(each) for each in _lines(colourless(text).strip("\r\n"))]
+    _write(sys.stderr, "\n".join(paint(each, "error", sys.stderr) for each in lines) + "\n")
 
 
 def print_json(value: object) -> None:

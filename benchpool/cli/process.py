@@ -1,12 +1,14 @@
-"""benchpool spawn, processes, inspect, log, modules: processes and what they are made of."""
+"""benchpool spawn, processes, inspect, log: processes."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchpool.ao.colours import colourless
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import (
     DataFileOption,
@@ -17,6 +19,7 @@ from benchpool.cli.options import (
     TagOption,
     read_content,
 )
+from benchpool.errors import HandlerError
 
 if TYPE_CHECKING:
     from benchpool.ao.message import Message, Result
@@ -36,7 +39,7 @@ def spawn(
     module: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE", help="See: benchpool modules.", autocompletion=completion.modules
+            metavar="MODULE", help="See: benchpool module list.", autocompletion=completion.modules
         ),
     ],
     *,
@@ -46,6 +49,27 @@ def spawn(
     tag: TagOption = None,
     data: DataOption = None,
     data_file: DataFileOption = None,
+    load: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--load",
+            metavar="FILE",
+            help="Lua that it evaluates then, with the files beside it that this requires.",
+        ),
+    ] = None,
+    package: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--package",
+            metavar="P",
+            help="A package that it can require.",
+            autocompletion=completion.packages,
+        ),
+    ] = None,
+    given_id: Annotated[
+        str | None,
+        typer.Option("--as", metavar="ID", help="Its id, for sources that name it; unsigned only."),
+    ] = None,
     sender: FromOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -54,46 +78,35 @@ def spawn(
 
     Example: benchpool spawn WrappedAR --name WrappedAR --tag Ticker=wAR
     """
+    from benchpool.client.lua_bundle import as_module, bundle
+    from benchpool.client.naming import named_ids
+    from benchpool.client.writer import send
+
     content = read_content(tag, data, data_file)
+    loads = [(str(file), bundle(file)) for file in load or ()]
     with session.writing(home, new=True) as (network, writer):
         owner = session.signer(network, writer, sender)
+        packages = [(each, as_module(each, network.package(each))) for each in package or ()]
         with session.working(network, writer):
             process = writer.spawn(
                 module,
-                session.named_ids(network, content.tags),
+                named_ids(network, content.tags),
                 name=name,
                 data=content.data,
                 sender=owner,
+                given_id=given_id,
             )
+            for what, source in (*packages, *loads):
+                sent = send(writer, process, "Eval", data=source, sender=owner)
+                if sent.error:
+                    raise HandlerError(
+                        f"{name or process} was spawned, and {what} failed in it:"
+                        f" {colourless(sent.error)}"
+                    )
     if as_json:
         output.print_json({"id": process, "name": name})
     else:
         output.line(process if name is None else f"{process}  {name}")
-
-
-def modules(as_json: JsonOption = False) -> None:
-    """List the modules that can be spawned, with what each is for.
-
-    Example: benchpool modules
-    """
-    from benchpool.process.registry import Registry
-
-    registry = Registry()
-    rows = [(name, _purpose(registry, name)) for name in registry.names()]
-    if as_json:
-        output.print_json([{"name": name, "purpose": purpose} for name, purpose in rows])
-    elif rows:
-        output.table(["Module", "Purpose"], rows)
-    else:
-        output.note("no package offers modules (entry point group benchpool.modules)")
-
-
-def _purpose(registry: Any, name: str) -> str:
-    try:
-        module = registry.find(name)
-    except Exception as error:
-        return f"cannot be imported: {error}"
-    return (module.__doc__ or "").strip().split("\n")[0]
 
 
 def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -129,7 +142,7 @@ def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:
             [
                 (
                     given.get(info.id, ""),
-                    info.module,
+                    network.registry.name(info.module),
                     name_of(info.owner),
                     view.moment(info.created_ms),
                     info.id,
@@ -163,6 +176,8 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         "id": info.id,
         "name": network.name_of(info.id) if network.name_of(info.id) != info.id else None,
         "module": info.module,
+        "module_name": network.registry.name(info.module),
+        "kind": "data" if network.registry.is_data(info.module) else "code",
         "owner": info.owner,
         "created": info.created_ms,
         "tags": tags_json(info.tags),
@@ -186,19 +201,22 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
     pairs: list[tuple[str, object]] = [
         ("Id", shown["id"]),
         ("Name", shown["name"] or ""),
-        ("Module", shown["module"]),
+        ("Module", name_and_id(shown["module_name"], shown["module"])),
         ("Owner", name_of(shown["owner"])),
         ("Spawned", view.moment(shown["created"])),
         ("Extensions", ", ".join(shown["extensions"]) or "none"),
         ("Inbox", f"{output.count(shown['inbox'], 'message')} that no handler took"),
     ]
+    if shown["kind"] == "data":  # it keeps its inbox and its handlers to itself
+        pairs[-1] = ("Memory", "its own; what it says of it: benchpool dryrun --action Eval")
     pairs += [(str(name), value) for name, value in shown["description"].items()]
     output.fields(pairs)
     output.heading("Tags")
     for tag in shown["tags"]:
         value = output.one_line(name_of(tag["value"]), 160)
         output.line(f"{output.clean(tag['name'])}={value}", "  ", "    ")
-    output.heading("Handlers")
+    if shown["handlers"]:
+        output.heading("Handlers")
     for row in shown["handlers"]:
         runs = "" if row["max_runs"] is None else f"  (at most {row['max_runs']} more times)"
         said = f"{output.clean(row['name'])}: {output.clean(row['pattern'])}{runs}"
@@ -217,6 +235,11 @@ def _print_description(shown: dict[str, Any], name_of: NameOf) -> None:
         output.line(output.one_line(text.lstrip(), _STATE_WIDTH), margin, f"{margin}  ")
     if len(lines) > most:
         output.line(f"  … {output.count(len(lines) - most, 'more line')}; all of it with --json")
+
+
+def name_and_id(name: str, identity: str) -> str:
+    """Write a name beside the id that it stands for, if it is not the id itself."""
+    return identity if name == identity else f"{name}  {identity}"
 
 
 def log(
@@ -287,7 +310,7 @@ def _outcome(result: Result | None) -> str:
     if result is None:
         return ""
     if result.error:
-        return f"✗ {output.one_line(result.error, 60)}"
+        return f"✗ {output.one_line(colourless(result.error), 60)}"
     actions = [outgoing.tags.get("Action") or "(no Action)" for outgoing in result.messages]
     actions += [f"spawn {spawn.module}" for spawn in result.spawns]
     counted = {name: actions.count(name) for name in dict.fromkeys(actions)}

@@ -72,6 +72,9 @@ def writing(
                 with working(network):
                     network.run()
             yield network, writer
+            for process, why in network.messenger.stranded.reasons().items():
+                name, then = network.name_of(process), "the next command goes on with them"
+                output.note(f"messages of {name} wait: {why or then}")
     except KeyboardInterrupt:
         output.note(f"interrupted; {_left_to_server(writer) or _left_at_home(advise)}")
         raise Interrupted from None
@@ -151,25 +154,6 @@ def signer(network: Network, writer: Writer, name: str | None) -> Wallet:
         return signing(network, writer, name)
     except UnknownProcess as error:
         raise UnknownProcess(f"{error}; make it with: benchpool wallet new {name}") from None
-
-
-def named_ids(network: Network, tags: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Put ids in place of tag values like `@alice`; `@@alice` is the text `@alice`.
-
-    In `Recipient` a bare name does as well: tokens sent to the text "alice" would be lost.
-
-    Raises: UnknownProcess.
-    """
-    known = network.names()
-
-    def identify(name: str, value: str) -> str:
-        if value.startswith("@@"):
-            return value[1:]
-        if value.startswith("@"):
-            return network.resolve(value[1:])
-        return known.get(value, value) if name.lower() == "recipient" else value
-
-    return [(name, identify(name, value)) for name, value in tags]
 
 
 def asker(network: Network, name: str | None = None) -> Wallet:

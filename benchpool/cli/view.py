@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchpool.ao import shapes
 from benchpool.ao.clock import format_moment
+from benchpool.ao.colours import colourless
 from benchpool.cli import output
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ def _details(node: Trace) -> list[str]:
     lines = [data_text(node.message.data)] if node.message.data else []
     if node.result is not None:
         lines += [
-            f"| {output.one_line(each, _DATA_WIDTH)}" for each in node.result.output.splitlines()
+            f"| {output.one_line(each, _DATA_WIDTH)}"
+            for each in colourless(node.result.output).splitlines()
         ]
         if node.result.error:
-            lines.append(_painted(f"✗ error: {output.one_line(node.result.error, 300)}", "error"))
+            error = output.one_line(colourless(node.result.error), 300)
+            lines.append(_painted(f"✗ error: {error}", "error"))
     return lines
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from benchpool import errors
+from benchpool.ao.ids import is_id
 from benchpool.ao.message import Data, Message
 from benchpool.ao.tags import Tags, TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
@@ -27,6 +28,7 @@ from benchpool.errors import (
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import Network, Party, Sent
 from benchpool.store.server_file import ServerFile, find_server
+from benchpool.store.shelf import AddedModule, AddedPackage
 from benchpool.units.limits import check_text
 from benchpool.units.pushing import root_of
 
@@ -87,13 +89,45 @@ class ServedWriter:
         name: str | None = None,
         data: Data = "",
         sender: Party | None = None,
+        given_id: str | None = None,
     ) -> str:
         """See `Writer`."""
         owner = signing(self._network, self, sender)
-        said = _said(owner, tags, data) | {"module": module, "name": name}
+        said = _said(owner, tags, data) | {"module": module, "name": name, "given_id": given_id}
         process: str = self._ask("processes", said)["id"]
         self._network.refresh()
         return process
+
+    def add_module(
+        self,
+        module: Path | str | bytes,
+        *,
+        name: str,
+        ids: Sequence[str] = (),
+        compute_limit: int | None = None,
+        memory_limit: int | None = None,
+    ) -> AddedModule:
+        """See `Writer`. The server reads the bytes from the data of the home."""
+        network = self._network
+        if isinstance(module, bytes):
+            network.modules.check_size(len(module))
+            data_id = network.data.put(module)
+        elif isinstance(module, str) and is_id(module):
+            data_id = module
+        else:
+            network.modules.check_size(Path(module).stat().st_size)
+            data_id = network.data.put_file(Path(module))
+        said = {"data": data_id, "name": name, "ids": list(ids)}
+        bounds = {"compute_limit": compute_limit, "memory_limit": memory_limit}
+        added = self._ask("modules", said | bounds)
+        network.refresh()
+        return msgspec.convert(added, AddedModule)
+
+    def add_package(self, name: str, source: str) -> AddedPackage:
+        """See `Writer`."""
+        added = self._ask("packages", {"name": name, "source": source})
+        self._network.refresh()
+        return msgspec.convert(added, AddedPackage)
 
     def post(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from benchpool.ao.message import Data, Message
@@ -10,6 +11,7 @@ from benchpool.ao.tags import TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import DEFAULT_WALLET, Network, Party, Sent
+from benchpool.store.shelf import AddedModule, AddedPackage
 
 
 class Writer(Protocol):
@@ -29,8 +31,23 @@ class Writer(Protocol):
         name: str | None = None,
         data: Data = "",
         sender: Party | None = None,
+        given_id: str | None = None,
     ) -> str:
         """Create a process."""
+
+    def add_module(
+        self,
+        module: Path | str | bytes,
+        *,
+        name: str,
+        ids: Sequence[str] = (),
+        compute_limit: int | None = None,
+        memory_limit: int | None = None,
+    ) -> AddedModule:
+        """Take a WASM module in."""
+
+    def add_package(self, name: str, source: str) -> AddedPackage:
+        """Keep a Lua package."""
 
     def post(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +17,9 @@ T = TypeVar("T")
 
 class Extension:
     """Base of the extensions. By default an extension has nothing to undo or to keep."""
+
+    timeless: ClassVar[bool] = False
+    """Whether a process that has it is all in its memory, and can be shown as it was."""
 
     def begin(self) -> None:
         """A message's evaluation starts."""
@@ -53,12 +57,15 @@ class Recorder:
         self._given: deque[bytes] | None = None
         self._taken: list[bytes] = []
         self._timekeeper: Timekeeper | None = None
+        self.given = b""
+        """What a WASM module answered, see `Result.given`."""
 
     def start(self, recorded: Sequence[bytes] | None, timekeeper: Timekeeper | None = None) -> None:
         """Begin an evaluation: live if `recorded` is None. Waiting for an answer is not counted."""
         self._timekeeper = timekeeper
         self._given = None if recorded is None else deque(recorded)
         self._taken = []
+        self.given = b""
 
     def ask(self, question: Callable[[], Any], *, failure: type[BenchpoolError]) -> Any:
         """Get an answer (anything that MessagePack holds), live or recorded.
@@ -101,6 +108,24 @@ class Recorder:
             why = reason(error)
             self._taken.append(encode_fact(Absence(what, why)))
             raise failure(why) from error  # a failure of the machine is known by its cause
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the answers are those of an earlier evaluation."""
+        return self._given is not None
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Stop counting the time in a block that is bounded otherwise. Raises: as the time does."""
+        timekeeper, self._timekeeper = self._timekeeper, None
+        if timekeeper is not None:
+            timekeeper.pause()
+        try:
+            yield
+        finally:
+            self._timekeeper = timekeeper
+            if timekeeper is not None:
+                timekeeper.resume()
 
     def finish(self) -> tuple[bytes, ...]:
         """End the evaluation and return its answers."""

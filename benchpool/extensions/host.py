@@ -8,12 +8,13 @@ from benchpool.errors import PrerequisiteError
 from benchpool.extensions.base import Extension, Recorder
 from benchpool.extensions.llama import EngineHost, Llama
 from benchpool.extensions.modules import Modules
+from benchpool.extensions.sandbox import FUEL, MEMORY_BYTES, Sandbox
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.inference.engines import EngineFactory, Engines, MadeEngines
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore
 
-EXTENSIONS = ("Database", "Llama", "Modules", "WeaveDrive")
+EXTENSIONS = ("Database", "Llama", "Modules", "Sandbox", "WeaveDrive")
 
 
 class ExtensionHost:
@@ -28,6 +29,8 @@ class ExtensionHost:
         registry: Registry | None = None,
         read_only: bool = False,
         inference_seconds: float = 0,
+        wasm_fuel: int = FUEL,
+        wasm_memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self.data = data
         self._registry = registry
@@ -40,6 +43,7 @@ class ExtensionHost:
         self.engines = EngineHost(data, self.backend)
         self._folder = folder
         self._read_only = read_only
+        self._wasm = (wasm_fuel, wasm_memory_bytes)
 
     def close(self) -> None:
         """End the engines for good."""
@@ -69,8 +73,13 @@ class ExtensionHost:
             return WeaveDrive(self.data, recorder)
         if name == "Llama":
             return Llama(process, self.engines, recorder, self._inference_seconds)
+        if name == "Sandbox":
+            return Sandbox(recorder, *self._wasm)
         if name == "Modules":
             return Modules(self._registry, recorder)
+        return self._database(process, kept=kept)
+
+    def _database(self, process: str, *, kept: bool) -> Extension:
         from benchpool.extensions.database import Database  # noqa: PLC0415 - slow to import
 
         if not kept or self._folder is None:

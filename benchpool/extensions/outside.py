@@ -30,7 +30,13 @@ class OutOfTime(msgspec.Struct, frozen=True, array_like=True, tag="out of time")
     seconds: float
 
 
-Fact = Absence | OutOfTime
+class OutOfFuel(msgspec.Struct, frozen=True, array_like=True, tag="out of fuel"):
+    """A module of WebAssembly used up what it may."""
+
+    fuel: int
+
+
+Fact = Absence | OutOfTime | OutOfFuel
 
 encode_fact = msgspec.msgpack.Encoder().encode
 _decode: Any = msgspec.msgpack.Decoder(Fact).decode

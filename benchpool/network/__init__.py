@@ -15,6 +15,7 @@
     dispatch.py     how does what a wallet of this network says become a message?
     reception.py    may a data item from outside come in?
     logs.py         what do the logs say?
+    supplies.py     what models, modules and packages are there to be used?
     timeline.py     what time is it, and which cron ticks are due?
     live_mode.py    how do heavy processes run beside everything else?
     asking.py       what does a process answer to a question?

@@ -28,6 +28,7 @@ from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick
 from benchpool.units.limits import Limits, find_limits
 from benchpool.units.messenger import MessengerUnit
+from benchpool.units.modules import ModuleShelf
 from benchpool.units.pace import Pace
 from benchpool.units.scheduler import SchedulerUnit
 
@@ -61,7 +62,6 @@ class Parts:
     ) -> None:
         self.home = None if home is None else Home(Path(home))
         self.limits = limits or find_limits(None if self.home is None else self.home.folder)
-        self.registry = registry or Registry()
         self._read_only = read_only
         self._lock = RLock()
         self.store = open_checked(self.home, read_only=read_only)
@@ -69,6 +69,9 @@ class Parts:
             if not read_only:
                 note_old_positions(self.store)
             self._make_registers(clock, seed, signed=signed)
+            self.modules = ModuleShelf(self.store, self.data, self.limits, read_only=read_only)
+            """Modules that are data of this network."""
+            self.registry = (registry or Registry()).with_data(self.modules)
             self._make_compute(engine_factory, threads)
             self._make_exchange()
             self._begin()
@@ -99,6 +102,8 @@ class Parts:
             registry=self.registry,
             read_only=self._read_only,
             inference_seconds=self.limits.inference_seconds,
+            wasm_fuel=self.limits.wasm_fuel_per_message,
+            wasm_memory_bytes=self.limits.wasm_memory_bytes,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits
@@ -133,7 +138,6 @@ class Parts:
             store=store,
             logs=self.logs,
             messenger=self.messenger,
-            compute=self.compute,
             directory=self._directory,
             limits=self.limits,
             wire=keys.wire,

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from benchpool.ao.dataitem import DataItem
+from benchpool.ao.ids import decode_id, encode_id, is_id
 from benchpool.ao.message import Data, Item, Message, ProcessInfo
 from benchpool.ao.signers import Signer
 from benchpool.ao.tags import Pair, Tags, TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.ao.wire import PROCESS, Wire, head_of
-from benchpool.errors import DuplicateMessage
+from benchpool.errors import ConfigError, DuplicateMessage
 from benchpool.network.directory import Directory
 from benchpool.store import Store
+from benchpool.store.shelf import GIVEN_IDS, encode_fact, given_ids
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import parse_cron
 from benchpool.units.limits import Limits
@@ -80,7 +82,7 @@ class Dispatch:
 
         Raises: as `message`; UnknownModule; ConfigError for a bad name, or one that is taken.
         """
-        self._compute.check_module(module)
+        module = self._compute.check_module(module)
         pairs: list[Pair] = [("Module", module), *Tags(tags).pairs]
         if name is not None:
             self._directory.check_free(name)
@@ -120,18 +122,50 @@ class Dispatch:
         self._store.add_item(made.id, head_of(made))
         return message
 
-    def spawn(self, item: Item, wallet: Wallet, name: str | None) -> ProcessInfo:
-        """Create a process, see `post`, and give it its name."""
+    def spawn(
+        self, item: Item, wallet: Wallet, name: str | None, given_id: str | None = None
+    ) -> ProcessInfo:
+        """Create a process, see `post`, and give it its name.
+
+        Raises: as `check_given` for an id that it shall have in place of its own.
+        """
+        if given_id is not None:
+            self.check_given(given_id, wallet)
         numbered = self._number(item)
         made = self._sign(numbered, wallet)
         if made is None:
-            info = self._messenger.spawn(numbered)
+            info = self._messenger.spawn(numbered, given_id)
+            if given_id is not None:
+                given = given_ids(self._store) | {given_id: numbered.id()}
+                self._store.set_fact(GIVEN_IDS, encode_fact(given))
         else:
             info = self._messenger.spawn(self._wire.read(made), made.id)
             self._store.add_item(made.id, head_of(made))
         if name is not None:
             self._directory.name_newborn(name, info.id)
         return info
+
+    def check_given(self, given_id: str, wallet: Wallet) -> None:
+        """Accept an id that a process shall have, such as it has on AO's main network.
+
+        Raises: ConfigError in a signed network, where an id is that of a signature, and for an id
+            that is none or that anything else has here.
+        """
+        if self._signed or wallet.kind != ED25519:
+            raise ConfigError(
+                "no process can be given an id where what makes it is signed: its id is the hash"
+                " of the signature; do it in an unsigned network, with an Ed25519 wallet"
+            )
+        if not is_id(given_id) or encode_id(decode_id(given_id)) != given_id:
+            raise ConfigError(f"not an id: {given_id[:80]!r}; it has 43 base64url characters")
+        taken = (
+            self._store.find(given_id) is not None
+            or self._store.last_position(given_id) >= 0
+            or given_id in self._directory.names().values()
+            or given_id in (self._wire.messenger, self._wire.scheduler)
+        )
+        if taken:
+            raise ConfigError(f"id {given_id} is that of something else here")
 
     def _number(self, item: Item) -> Item:
         self.count += 1

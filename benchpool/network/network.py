@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchpool.ao.clock import Clock, parse_duration
 from benchpool.ao.dataitem import DataItem
@@ -11,16 +10,15 @@ from benchpool.ao.message import Data, Item, Message, ProcessInfo, Result
 from benchpool.ao.tags import TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, UnknownProcess
-from benchpool.extensions.llama import InferenceProgress
-from benchpool.network.build import Parts
 from benchpool.network.directory import DEFAULT_WALLET, Party
 from benchpool.network.sent import Sent
+from benchpool.network.supplies import Supplies
 from benchpool.process.module import ModuleProcess
 from benchpool.units.cron import Tick
 from benchpool.units.scheduler import SchedulerUnit
 
 
-class Network(Parts):
+class Network(Supplies):
     """An AO network in one program.
 
     Here is what most programs need. The rest is reached through the parts: `logs` (what was said
@@ -106,29 +104,33 @@ class Network(Parts):
         name: str | None = None,
         data: Data = "",
         sender: Party | None = None,
+        given_id: str | None = None,
     ) -> str:
         """Create a process and run until nothing is pending.
 
         The process tries its first message before: one that refuses it is never created.
 
         Args:
-            module: the name of a module.
+            module: the name or id of a module.
             tags: what the module wants to know, and `Cron-Interval`, `Cron-Tag-*`.
             name: a name by which the process can be addressed in this network.
             data: kept as the data of the process's first message.
             sender: the owner; by default the default wallet.
+            given_id: what its id shall be, for sources that name it; in an unsigned network.
 
         Returns: the process's id.
 
         Raises:
             UnknownModule: no such module.
-            ConfigError: a bad name or cron tag, or a name that is taken.
+            ConfigError: a bad name, id or cron tag, or a name or id that is taken.
             HandlerError: the process refused its first message: its tags are not what it needs.
         """
         with self._lock:
             owner = self.wallet(sender or DEFAULT_WALLET)
             with self.dispatch.rehearsed(module, tags, name, data, owner) as hand_over:
-                process = self.post_spawn(module, tags, name=name, data=data, sender=owner)
+                process = self.post_spawn(
+                    module, tags, name=name, data=data, sender=owner, given_id=given_id
+                )
                 hand_over(process)
             self.run()
         error = self.result(process, process).error
@@ -137,7 +139,14 @@ class Network(Parts):
         return process
 
     def post_spawn(
-        self, module: str, tags: TagsInput, *, name: str | None, data: Data, sender: Party
+        self,
+        module: str,
+        tags: TagsInput,
+        *,
+        name: str | None,
+        data: Data,
+        sender: Party,
+        given_id: str | None = None,
     ) -> str:
         """Create a process and leave its first message pending for `run`; return its id.
 
@@ -147,7 +156,7 @@ class Network(Parts):
             self._finish_interrupted()
             wallet = self.wallet(sender or DEFAULT_WALLET)
             item = self.dispatch.process(module, tags, name, data, wallet)
-            return self.dispatch.spawn(item, wallet, name).id
+            return self.dispatch.spawn(item, wallet, name, given_id).id
 
     def post(
         self,
@@ -382,17 +391,3 @@ class Network(Parts):
         if self.store.process(identity) is not None:
             return list(self.process(identity).inbox)
         return [entry.message for entry in self.store.entries(identity)]
-
-    def add_model(self, path: Path) -> str:
-        """Try a GGUF file in a process of its own, then keep it as data; return its data id.
-
-        Raises:
-            InferenceError: it is no model that computes numbers; nothing is kept of it.
-            OSError: it cannot be read.
-        """
-        self.host.backend.admit(path)
-        return self.data.put_file(path)
-
-    def on_inference(self, listener: InferenceProgress) -> Callable[[], None]:
-        """Tell a listener (process id, answered, asked) from any thread; return what ends that."""
-        return self.host.engines.on_progress(listener)

@@ -18,7 +18,6 @@ from benchpool.errors import DuplicateMessage, ItemRefused, UnknownProcess
 from benchpool.network.directory import Directory
 from benchpool.network.logs import Logs
 from benchpool.store import Store
-from benchpool.units.compute import ComputeUnit
 from benchpool.units.limits import Limits
 from benchpool.units.messenger import MessengerUnit
 
@@ -32,7 +31,6 @@ class Reception:
         store: Store,
         logs: Logs,
         messenger: MessengerUnit,
-        compute: ComputeUnit,
         directory: Directory,
         limits: Limits,
         wire: Wire,
@@ -40,7 +38,6 @@ class Reception:
         self._store = store
         self._logs = logs
         self._messenger = messenger
-        self._compute = compute
         self._directory = directory
         self._limits = limits
         self._wire = wire
@@ -79,7 +76,6 @@ class Reception:
         if mark and (self._store.marked(mark) is not None or self._was_pushed(said, mark)):
             raise DuplicateMessage("a message with the same content was scheduled before")
         if said.type == PROCESS:
-            self._compute.check_module(said.tags.get("Module"))
             self._messenger.spawn(said, item.id)
             entry = self._store.find(item.id, item.id)
             assert entry is not None

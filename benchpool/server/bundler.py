@@ -25,6 +25,7 @@ from benchpool.server.context import Context
 from benchpool.server.messenger import ITEM_BODY
 from benchpool.server.reserves import FULL
 from benchpool.store.uploads import Incoming, Upload
+from benchpool.units.modules import is_module
 
 BLOCK_BYTES = 1 << 20
 """What is hashed and written at a time, on a thread."""
@@ -91,6 +92,9 @@ def routes(context: Context) -> APIRouter:
                     if incoming.starts_with(MAGIC):
                         async with one_trial:
                             await aside(context.network.host.backend.admit, incoming.path)
+                    if is_module(Tags(item.tags)):
+                        async with one_trial:  # to compile it takes long, and is done once
+                            await aside(context.network.modules.try_upload, incoming.path)
                     now_ms = await context.bus.read(context.network.clock.now)
                     kept = await aside(data.put_item, incoming, now_ms)
                     return answer(receipt(context, kept))

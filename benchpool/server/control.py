@@ -34,6 +34,7 @@ class Said(msgspec.Struct):
     action: str = ""
     module: str = ""
     name: str | None = None
+    given_id: str | None = None
     tags: list[tuple[str, str]] = []
     text: str = ""
     base64: str | None = None
@@ -51,6 +52,23 @@ class Said(msgspec.Struct):
             return base64.b64decode(self.base64, validate=True)
         except binascii.Error:
             raise ConfigError("'base64': is none") from None
+
+
+class WantedModule(msgspec.Struct):
+    """Data of the home that is a module."""
+
+    data: str
+    name: str
+    ids: list[str] = []
+    compute_limit: int | None = None
+    memory_limit: int | None = None
+
+
+class WantedPackage(msgspec.Struct):
+    """A Lua package."""
+
+    name: str
+    source: str
 
 
 class WantedWallet(msgspec.Struct):
@@ -111,7 +129,12 @@ def routes(context: Context) -> APIRouter:
 
             def work() -> str:
                 process = network.post_spawn(
-                    said.module, said.tags, name=said.name, data=said.data, sender=owner
+                    said.module,
+                    said.tags,
+                    name=said.name,
+                    data=said.data,
+                    sender=owner,
+                    given_id=said.given_id,
                 )
                 hand_over(process)
                 return process
@@ -135,6 +158,26 @@ def routes(context: Context) -> APIRouter:
             lambda: network.post_assignment(said.message, said.processes, exclude=said.exclude)
         )
         return answer({})
+
+    @router.post("/modules", responses=documented(400))
+    async def add_module(request: Request) -> Response:
+        """Take a module in."""
+        wanted: WantedModule = await read(request, WantedModule)
+        bounds = {"compute_limit": wanted.compute_limit, "memory_limit": wanted.memory_limit}
+        # Compiled beside the network's own thread first, which takes long; then it is known.
+        code = network.data.path(wanted.data)
+        await get_running_loop().run_in_executor(context.threads, network.modules.describe, code)
+        added = await bus.write(
+            lambda: network.add_module(code, name=wanted.name, ids=wanted.ids, **bounds)
+        )
+        return answer(msgspec.to_builtins(added))
+
+    @router.post("/packages", responses=documented(400))
+    async def add_package(request: Request) -> Response:
+        """Keep a Lua package."""
+        wanted: WantedPackage = await read(request, WantedPackage)
+        added = await bus.write(lambda: network.add_package(wanted.name, wanted.source))
+        return answer(msgspec.to_builtins(added))
 
     @router.post("/wallets", responses=documented(400))
     async def new_wallet(request: Request) -> Response:

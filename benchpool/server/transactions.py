@@ -24,13 +24,17 @@ from benchpool.errors import BenchpoolError, DataCorrupt, DataItemError
 from benchpool.server.assignments import message_tags
 from benchpool.server.lookups import View
 from benchpool.store import Search
+from benchpool.store.shelf import AddedModule, modules_of
 from benchpool.store.uploads import Upload
+from benchpool.units.modules import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from benchpool.server.context import Context
 
 FORMAT = "python-benchpool"
 """The Module-Format of modules that are Python classes."""
+BEGUN_MS = 1_735_689_600_000
+"""The time of what was there before everything else."""
 LOCATION_TTL_MS = 24 * 3600 * 1000
 OCTETS = "application/octet-stream"
 _IMPLIED = ("Data-Protocol", "Variant", "Type", "From-Process", "Reference", "Pushed-For")
@@ -142,7 +146,7 @@ class Transactions:
         identity = module_id(module)
         size = len(self.source(identity))
         owner = self.context.assignments.address
-        return Transaction(identity, owner, "", tags, 1, 1_735_689_600_000, data_size=size)
+        return Transaction(identity, owner, "", tags, 1, BEGUN_MS, data_size=size)
 
 
 class Moment:
@@ -171,7 +175,11 @@ class Moment:
                 return self._of_message(entry.message)
         except _DAMAGED as error:
             raise DataCorrupt(f"what is kept of {transaction_id} was changed: {error}") from None
-        known = self._all.modules.get(transaction_id) or self._locations.get(transaction_id)
+        known = (
+            self._all.modules.get(transaction_id)
+            or self._locations.get(transaction_id)
+            or self._of_added(transaction_id)
+        )
         if known is not None:
             return known
         upload = self._uploads.find(transaction_id)
@@ -229,6 +237,7 @@ class Moment:
     def _known(self, wanted: Wanted) -> Iterator[Transaction]:
         if wanted.may_be("Module"):
             yield from self._all.modules.values()
+            yield from filter(None, map(self._of_added, self._added))
         if wanted.may_be("Scheduler-Location"):
             for each in self._locations.values():
                 if not wanted.owners or each.owner in wanted.owners:
@@ -249,10 +258,7 @@ class Moment:
             each: encode_id(sha256(f"benchpool location {each}".encode()).digest())
             for each in known
         }
-        return {
-            ids[each]: Transaction(ids[each], each, "", tags, 1, 1_735_689_600_000)
-            for each in known
-        }
+        return {ids[each]: Transaction(ids[each], each, "", tags, 1, BEGUN_MS) for each in known}
 
     def _of_uploads(self) -> Iterator[Transaction]:
         return map(self._of_upload, self._uploads.all(self._all.context.damage.note))
@@ -275,10 +281,26 @@ class Moment:
             return data_of(entry.message), content_type(entry.message.tags)
         if transaction_id in self._all.modules:
             return self._all.source(transaction_id), "text/x-python"
+        if transaction_id in self._added:
+            return self._added[transaction_id].id, CONTENT_TYPE
         upload = self._uploads.find(transaction_id)
         if upload is None and self._all.data.size(transaction_id) is None:
             return None
         return transaction_id, OCTETS if upload is None else content_type(Tags(upload.item.tags))
+
+    @cached_property
+    def _added(self) -> dict[str, AddedModule]:
+        """The modules that are data of the network, by each of their ids."""
+        records = modules_of(self._view.store)
+        return {name: each for each in records for name in (each.id, *each.ids)}
+
+    def _of_added(self, name: str) -> Transaction | None:
+        added, context = self._added.get(name), self._all.context
+        if added is None:
+            return None
+        tags = context.network.modules.tags(added).pairs
+        owner = context.assignments.address
+        return Transaction(name, owner, "", tags, 1, BEGUN_MS, data_size=added.size)
 
     def _of_upload(self, upload: Upload) -> Transaction:
         time_ms, size = upload.record.timestamp, upload.record.size

@@ -34,7 +34,7 @@ class FaultyRegistry(Registry):
 
     def find(self, name: str) -> Module:
         """See `Registry`. Faults go into classes alone."""
-        if name not in self._added:
+        if name not in self._added and not self.is_data(self.pin(name)):
             found = self._modules.find(name)
             is_class = isinstance(found, type) and issubclass(found, Process)
             self.add(_with_faults(name, found, self._faults) if is_class else found, name)

@@ -54,9 +54,9 @@ class DataStore:
         return self._folder
 
     def put(self, data: bytes) -> str:
-        """Keep bytes; return their id. The same bytes are kept once."""
+        """Keep bytes; return their id. The same bytes are kept once, and again if they changed."""
         data_id = encode_id(hashlib.sha256(data).digest())
-        if not self._path(data_id).exists():
+        if not self._is_whole(data_id):
             self._keep(data_id, data)
         return data_id
 
@@ -67,7 +67,7 @@ class DataStore:
         """
         self._check_room(source)
         data_id = file_id(source)
-        if not self._path(data_id).exists():
+        if not self._is_whole(data_id):
             self._keep(data_id, source)
         return data_id
 
@@ -130,6 +130,13 @@ class DataStore:
         """
         upload = None if self._is_here(data_id) else self.uploads.find(data_id)
         return data_id if upload is None else upload.record.data
+
+    def _is_whole(self, data_id: str) -> bool:
+        """Tell whether the bytes of a hash are here as they were."""
+        try:
+            return self._is_here(data_id) and self.path(data_id).exists()
+        except DataCorrupt:
+            return False
 
     def _is_here(self, data_id: str) -> bool:
         return is_id(data_id) and self._path(data_id).exists()

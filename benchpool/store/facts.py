@@ -17,6 +17,14 @@ import msgspec
 from benchpool.ao.ids import is_id
 from benchpool.errors import StoreError
 from benchpool.store.base import Store
+from benchpool.store.shelf import (
+    GIVEN_IDS,
+    MODULES,
+    PACKAGES,
+    read_given_ids,
+    read_modules,
+    read_packages,
+)
 
 SEALS: Final = "seals"
 LOG_END: Final = "log_end"
@@ -62,7 +70,7 @@ def _json(kind: Any) -> Callable[[str], None]:
     return check
 
 
-_FORMS: Final[dict[str, Callable[[str], None]]] = {
+_FORMS: Final[dict[str, Callable[[str], object]]] = {
     "clock": _number,
     "sent": _number,
     "signed": _number,
@@ -76,6 +84,9 @@ _FORMS: Final[dict[str, Callable[[str], None]]] = {
     DATABASES: _json(list[str]),
     "pushed": _json(tuple[dict[str, int], dict[str, int]]),
     "outside_facts_untyped": _json(dict[str, int]),
+    MODULES: read_modules,
+    PACKAGES: read_packages,
+    GIVEN_IDS: read_given_ids,
     SEALS: _json(dict[str, str]),
 }
 """By fact, what accepts its value. Raises: ValueError."""

@@ -12,16 +12,23 @@ from msgspec.structs import replace
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS
-from benchpool.errors import HandlerError, LimitExceeded, UnknownModule, UnknownProcess
+from benchpool.errors import (
+    HandlerError,
+    LimitExceeded,
+    PrerequisiteError,
+    StoreError,
+    UnknownModule,
+    UnknownProcess,
+)
 from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.kept_states import note_databases
-from benchpool.extensions.outside import old_positions
+from benchpool.extensions.outside import OutOfTime, old_positions
 from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
-from benchpool.units.folding import Instance, fold, out_of_time
+from benchpool.units.folding import Instance, ended, fold
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.taking_up import fold_log, save_database, take_up
 
@@ -80,13 +87,24 @@ class ComputeUnit:
         """Return a process with its position, loading it if need be. Raises: UnknownProcess."""
         return self._instances.get(process_id) or self._load(process_id)
 
-    def check_module(self, name: str) -> None:
-        """Make sure that a module can be spawned. Raises: UnknownModule, PrerequisiteError."""
-        module = self._registry.find(name)
+    def check_module(self, name: str) -> str:
+        """Make sure that a module can be spawned.
+
+        Returns: what a process keeps of it, see `Registry.pin`.
+
+        Raises: UnknownModule, also of one whose bytes are not here any more; PrerequisiteError.
+        """
+        name = self._registry.pin(name)
+        try:
+            module = self._registry.find(name)
+        except StoreError as error:
+            raise UnknownModule(str(error)) from error
         if module in self._checked:
-            return
+            return name
         try:
             process = module(_trial(name))
+        except PrerequisiteError:
+            raise
         except Exception as error:
             raise UnknownModule(f"module {name!r} has no usable first state: {error}") from error
         if not isinstance(process, ModuleProcess):
@@ -94,6 +112,21 @@ class ComputeUnit:
         for extension in process.extensions:
             self._host.check(extension)
         self._checked.add(module)
+        return name
+
+    def why_missing(self, process_id: str) -> str:
+        """Say why a process cannot be loaded: its module was data, which is not here any more.
+
+        Empty if it can. Messages that it has are not evaluated then, and wait.
+        """
+        if process_id in self._instances:
+            return ""
+        info = self._store.process(process_id)
+        return "" if info is None else self._registry.why_missing(info.module)
+
+    def is_data(self, module: str) -> bool:
+        """Tell whether a module is data of this network, and no code."""
+        return self._registry.is_data(module)
 
     def past(self, process_id: str, position: int) -> Instance:
         """Make a process anew as it was behind a position of its log; it is not kept.
@@ -101,7 +134,8 @@ class ComputeUnit:
         Raises: UnknownProcess; LimitExceeded if it uses an extension, which cannot be taken back to
             that time, or if more than `PAST_MESSAGES` would have to be folded again.
         """
-        if self.instance(process_id).extensions:
+        extensions = self.instance(process_id).extensions
+        if extensions and not any(each.timeless for each in extensions):
             raise LimitExceeded(
                 f"process {process_id} uses extensions; it is shown as it stands now only"
             )
@@ -196,7 +230,7 @@ class ComputeUnit:
                 if not result.error:
                     fold(instance, earlier, recorded=result.recorded)
                 self._note(instance, earlier, result)
-        result = out_of_time(message, self._budget.seconds)
+        result = ended(message, OutOfTime(self._budget.seconds))
         self._note(instance, message, result)
         return result
 
@@ -217,10 +251,12 @@ class ComputeUnit:
         """
         self._store.failure.check()
         if position is None:
-            instance = self.instance(message.process)
-        else:
-            instance = self.past(message.process, position)
-        return self._try(instance, message)
+            return self._try(self.instance(message.process), message)
+        instance = self.past(message.process, position)
+        try:
+            return self._try(instance, message)
+        finally:
+            instance.close()
 
     @contextmanager
     def rehearsed(self, info: ProcessInfo, first: Message) -> Iterator[Callable[[str], None]]:
@@ -239,8 +275,7 @@ class ComputeUnit:
                 raise HandlerError(f"{info.module} refused its tags, and was not spawned: {error}")
             yield partial(engines.pass_on, info.id)
         finally:
-            for extension in instance.extensions:
-                extension.close()
+            instance.close()
             engines.pass_on(info.id, None)
 
     def _try(self, instance: Instance, message: Message) -> Result:
@@ -252,7 +287,7 @@ class ComputeUnit:
             if watch is not None:
                 watch.settle()
             self._let_go(message.process)
-            return out_of_time(message, self._budget.seconds)
+            return ended(message, OutOfTime(self._budget.seconds))
         finally:
             self._budget.leave(watch)
 
@@ -317,19 +352,23 @@ class ComputeUnit:
     def catch_up(self) -> None:
         """Bring the processes in memory to the end of their logs, which another program writes.
 
-        Those with a private database, and all if they are many, are loaded again when they are
-        asked for.
+        Those with a private database or a checkpoint ahead, and all if they are many, are loaded
+        again when they are asked for.
         """
         self.forget_databases()
         if len(self._instances) > MOST_FOLLOWED:
             self.forget_all()
-        for instance in self._instances.values():
-            fold_log(self._store, instance)
+        ahead = self._store.checkpointed()
+        for process, instance in list(self._instances.items()):
+            if ahead.get(process, -1) > instance.position:
+                self._let_go(process)
+            else:
+                fold_log(self._store, instance)
 
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
-        for extension in instance.extensions if instance is not None else ():
-            extension.close()
+        if instance is not None:
+            instance.close()
 
     def stop_engines(self) -> None:
         """End the engines for good, so that whoever waits for their answers is let go."""

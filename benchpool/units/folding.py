@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
-from benchpool.errors import BenchpoolError, ReplayDivergence, StoreError
+from benchpool.errors import (
+    BenchpoolError,
+    FuelExhausted,
+    ModuleError,
+    ReplayDivergence,
+    StoreError,
+)
 from benchpool.extensions.base import Extension, Recorder
-from benchpool.extensions.outside import OutOfTime, encode_fact
+from benchpool.extensions.outside import OutOfFuel, OutOfTime, encode_fact
 from benchpool.process.module import ModuleProcess
 from benchpool.process.outbox import PutOut
 from benchpool.units.budget import TimeBudgetExceeded, Watch
@@ -45,6 +51,11 @@ class Instance:
     """Results since the last save of its database, by position."""
     adopted: dict[int, bytes] = field(default_factory=dict)
     """Results that its database has and the log has not: a crash came between the two commits."""
+
+    def close(self) -> None:
+        """Let go of what the process holds beside its memory."""
+        for extension in self.extensions:
+            extension.close()
 
 
 def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a branch does not
@@ -84,6 +95,8 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
             messages, spawns, assigns, output = _handle_in_time(process, message, most, watch)
         if limits is not None and (messages or spawns or assigns or output):
             limits.check_outbox(messages, spawns, assigns, output)
+        if limits is not None and extensions:
+            limits.check_given(instance.recorder.given)
         for extension in extensions:
             if keep:
                 extension.commit()
@@ -96,22 +109,30 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
         _take_back(instance)
         if is_outage(error):
             raise StoreError(f"{process.id} cannot be written: {explain(error)}") from error
-        return Result(error=explain(error), recorded=instance.recorder.finish())
+        if isinstance(error, FuelExhausted):
+            return ended(message, OutOfFuel(error.fuel))
+        recorded = instance.recorder.finish()
+        given = instance.recorder.given if isinstance(error, ModuleError) else b""
+        return Result(error=explain(error), recorded=recorded, given=given)
     if keep:
         process.commit()
     else:
         process.undo()
     if extensions:
-        return Result(messages, spawns, assigns, output, "", instance.recorder.finish())
+        recorder = instance.recorder
+        return Result(messages, spawns, assigns, output, "", recorder.finish(), recorder.given)
     if messages or spawns or assigns or output:
         return Result(messages, spawns, assigns, output)
     return EMPTY_RESULT
 
 
-def out_of_time(message: Message, seconds: float) -> Result:
-    """Make the result of a handler that its time budget ended."""
-    error = f"{message.action or 'a handler'} exceeded its time budget of {seconds:g} s"
-    return Result(error=error, recorded=(encode_fact(OutOfTime(seconds)),))
+def ended(message: Message, fact: OutOfTime | OutOfFuel) -> Result:
+    """Make the result of an evaluation that a bound ended, which is a fact from outside."""
+    if isinstance(fact, OutOfTime):
+        error = f"{message.action or 'a handler'} exceeded its time budget of {fact.seconds:g} s"
+    else:
+        error = _printable(FuelExhausted(message.action, fact.fuel))
+    return Result(error=error, recorded=(encode_fact(fact),))
 
 
 def _handle_in_time(process: ModuleProcess, message: Message, most: int, watch: Watch) -> PutOut:

@@ -51,6 +51,8 @@ class Limits:
     """One signed item that is uploaded into the data store."""
     uploads_bytes: int = 0
     """All uploads together; 0: half of the disk that they lie on."""
+    module_bytes: int = 16 * _MIB
+    """One WASM module; to compile a large one takes long."""
     disk_reserve_bytes: int = 0
     """What a server leaves free on its disk, uploads twice as much; 0: 5 %, from 16 to 512 MiB."""
     tags: int = 256
@@ -81,6 +83,10 @@ class Limits:
     """Messages that may wait for one process."""
     evaluation_seconds: float = 60
     """Time of the wall in one handler, without waiting for a model; 0 is without end."""
+    wasm_fuel_per_message: int = 50_000_000_000
+    """Fuel of a WASM module for one message, whatever its Compute-Limit: some ten seconds."""
+    wasm_memory_bytes: int = 2048 * _MIB
+    """Memory of one process of a WASM module, whatever its Memory-Limit."""
     inference_seconds: float = 3600
     """Time that a model may compute on one batch of requests; 0 is without end."""
     worker_memory_bytes: int = 0
@@ -145,6 +151,11 @@ class Limits:
             raise _too_much("this evaluation sends", len(messages), self, "outbox_messages")
         if total > self.outbox_bytes:
             raise _too_much("this evaluation puts out", total, self, "outbox_bytes")
+
+    def check_given(self, given: bytes) -> None:
+        """Accept what a WASM module answered, pushed or not. Raises: LimitExceeded."""
+        if len(given) > self.outbox_bytes:
+            raise _too_much("the module's answer has", len(given), self, "outbox_bytes")
 
     def _check_requests(
         self, spawns: Sequence[SpawnRequest], assignments: Sequence[AssignRequest]

@@ -12,15 +12,7 @@ from time import perf_counter
 from msgspec.structs import replace
 
 from benchpool.ao.clock import Clock
-from benchpool.ao.message import (
-    AssignRequest,
-    Item,
-    Message,
-    Outgoing,
-    ProcessInfo,
-    Result,
-    SpawnRequest,
-)
+from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, Result, SpawnRequest
 from benchpool.ao.signers import Signer
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 from benchpool.errors import (
@@ -45,6 +37,7 @@ from benchpool.units.pushing import (
     spawned_notice,
 )
 from benchpool.units.scheduler import SchedulerUnit
+from benchpool.units.stranded import Stranded
 
 PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
@@ -91,6 +84,7 @@ class MessengerUnit:
         """How many messages were evaluated since checkpoints were looked at."""
         self._processes = {info.id: info for info in store.processes()}
         self._families = Families(self._processes.values())
+        self.stranded = Stranded(compute, self._processes.values())
         self.lanes: Lanes | None = None
         """Where heavy processes are evaluated in a live network; None: in the rounds."""
         self._listeners: list[Observe] = []
@@ -126,6 +120,7 @@ class MessengerUnit:
         return self._deliver(item, message_id or item.id(), item.target, depth=0)
 
     def _check_waiting(self, target: str) -> None:
+        self.stranded.check(target)
         most = self._limits.pending_per_process
         if self._waiting.get(target, 0) >= most:
             raise LimitExceeded(
@@ -136,15 +131,16 @@ class MessengerUnit:
     def spawn(self, item: Item, process_id: str | None = None, *, depth: int = 0) -> ProcessInfo:
         """Create the process that an item of type Process describes and schedule its first message.
 
-        Raises: ConfigError for bad cron tags; LimitExceeded for too many.
+        Raises: ConfigError for bad cron tags; LimitExceeded for too many; as `check_module`.
         """
+        module = self._compute.check_module(item.tags.get("Module"))
         self._limits.check_crons(len(parse_cron(item.tags)))
         process_id = process_id or item.id()
         first = replace(item, target=process_id)
         message = self._scheduler.schedule(first, process_id, process_id, depth=depth)
         info = ProcessInfo(
             id=process_id,
-            module=item.tags.get("Module"),
+            module=module,
             owner=item.sender,
             tags=item.tags,
             created_ms=message.timestamp,  # a wall clock has gone on since it was last asked
@@ -153,6 +149,7 @@ class MessengerUnit:
         )
         self._processes[process_id] = info
         self._families.add(info)
+        self.stranded.add(info)
         self._store.add_process(info)
         self._wait(message)
         self._on_spawn(info)
@@ -244,11 +241,13 @@ class MessengerUnit:
     def _round(self) -> None:
         batch, self._pending = self._pending, []
         waiting, self._waiting = self._waiting, {}
+        batch = self.stranded.divert(batch)
         busy: frozenset[str] = frozenset()
         if self.lanes is not None:
             batch = self.lanes.divert(batch)
             self._waiting = self.lanes.counts()
             busy = self.lanes.busy()
+        self.stranded.count_into(self._waiting)
         started = perf_counter()
         try:
             results, careful = self._evaluate(batch)
@@ -307,7 +306,9 @@ class MessengerUnit:
                 signed, message_id = self._sign(item, MESSAGE)
                 self._deliver(signed, message_id, outgoing.target, depth=depth)
         for assign in result.assignments:
-            self._push_assignment(assign, depth)
+            entry = self._store.find(assign.message)
+            if entry is not None:
+                self.assign(entry.message, assign.processes, depth=depth)
 
     def push_again(self, message: Message, outgoing: Outgoing) -> Message | None:
         """Push a message of a result that a limit kept back, at the head of a chain of its own.
@@ -365,11 +366,6 @@ class MessengerUnit:
         mark = mark_of(kind, item.sender, item.reference)
         self._store.add_item(made.id, head_of(made), mark)
         return self._wire.read(made), made.id
-
-    def _push_assignment(self, assign: AssignRequest, depth: int) -> None:
-        entry = self._store.find(assign.message)
-        if entry is not None:
-            self.assign(entry.message, assign.processes, depth=depth)
 
     def assign(
         self,

@@ -154,7 +154,9 @@ class SchedulerUnit:
     def preview_spawn(self, item: Item) -> tuple[ProcessInfo, Message]:
         """Make the process of an item and its first message; neither takes a place anywhere."""
         process_id = item.id()
-        first = replace(self.preview(replace(item, target=process_id), process_id), type=item.type)
+        preview = self.preview(replace(item, target=process_id), process_id)
+        # aos boots only by the message whose id is the process's own.
+        first = replace(preview, id=process_id, type=item.type)
         info = ProcessInfo(
             id=process_id,
             module=item.tags.get("Module"),

@@ -61,9 +61,9 @@ def served(made: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A real browser."""
+    """A real browser, for one module: while it is there, no test can run a loop of its own."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -42,7 +42,7 @@ def test_the_commands_of_the_page_sell_a_lamp(installed, tmp_path):
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    assert "Auction" in CliRunner().invoke(app, ["modules"]).stdout
+    assert "Auction" in CliRunner().invoke(app, ["module", "list"]).stdout
     run("spawn WrappedAR --name WrappedAR")
     run(spawn)
     run("wallet new ana")

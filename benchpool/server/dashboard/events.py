@@ -20,6 +20,8 @@ TICK_S: Final = 0.5
 """The shortest time between two looks."""
 SHARE: Final = 20
 """Looking, and the views that are made because of it, take one part of so many."""
+LONGEST_S: Final = 30.0
+"""The longest time between two looks, whatever they take."""
 MOST_FOLLOWERS: Final = 128
 """Pages that are told at a time; more are refused, and go on without."""
 NOT_SEEN: Final = object()
@@ -108,7 +110,7 @@ class Events:
                 with suppress(BenchpoolError):  # it is looked again, and the page says why
                     await self._tell()
             await asyncio.sleep(TICK_S)
-            await asyncio.sleep(SHARE * (self._reader.spent_s - before_s))
+            await asyncio.sleep(min(SHARE * (self._reader.spent_s - before_s), LONGEST_S))
 
     async def _tell(self) -> None:
         places = {each.place.url: each.place for each in self._followers}

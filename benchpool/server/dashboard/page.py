@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.routing import compile_path
@@ -43,16 +43,24 @@ class Asked(NamedTuple):
         return text
 
 
-View = Callable[[Network, Asked], msgspec.Struct]
-"""Makes what a page shows. It is called on the reader's thread, and its struct is the page's JSON:
-amounts are decimal strings of winston, times milliseconds since 1970."""
-Follow = Callable[[Network, Asked], Hashable]
+View = Callable[[Any, Asked], msgspec.Struct]
+"""Makes what a page shows of a network, or of what else its gallery looks at.
+
+It is called on the reader's thread. Its struct is the page's JSON: amounts are decimal strings of
+winston, times milliseconds since 1970.
+"""
+Follow = Callable[[Any, Asked], Hashable]
 """Says what the view changes with, in less time than the view takes; called as `View` is."""
 
 
 def end_of_logs(network: Network, _asked: Asked) -> Hashable:
     """Follow every message."""
     return network.store.end()
+
+
+def nothing(_content: object, _asked: Asked) -> Hashable:
+    """Follow nothing: the view never changes."""
+    return 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,12 +12,21 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from benchpool.errors import AmbiguousId, BenchpoolError, PoolError, Unavailable, UnknownProcess
+from benchpool.errors import (
+    AmbiguousId,
+    BenchpoolError,
+    DatasetError,
+    PoolError,
+    Unavailable,
+    UnknownProcess,
+)
 from benchpool.server.answers import answer, without_folders
 from benchpool.server.dashboard.acting import routes as acting
 from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.dashboard.page import NoPage
 from benchpool.server.dashboard.pages.finding import find_pool
+from benchpool.server.dashboard.rendering import Asset, Renderer
+from benchpool.server.dashboard.shown import Gallery
 
 if TYPE_CHECKING:
     from benchpool.server.context import Context
@@ -36,7 +45,10 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """Nothing is loaded from elsewhere, and no script or style stands in a page."""
-_STATUS: Final = ((Unavailable, 503), ((NoPage, PoolError, UnknownProcess, AmbiguousId), 404))
+_STATUS: Final = (
+    (Unavailable, 503),
+    ((NoPage, PoolError, UnknownProcess, AmbiguousId, DatasetError), 404),
+)
 
 
 class Refused(msgspec.Struct):
@@ -73,11 +85,7 @@ def _routes(dashboard: Dashboard) -> APIRouter:
     @router.get("/ui/assets/{name}")
     async def asset(name: str) -> Response:
         """Give a file that pages load."""
-        found = dashboard.assets.get(name)
-        if found is None:
-            return answer({"error": f"no file {name[:80]}"}, 404, HEADERS)
-        kept = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(found.body, media_type=found.media_type, headers=HEADERS | kept)
+        return asset_of(dashboard.assets, name)
 
     @router.get("/ui/events")
     async def events(request: Request) -> Response:
@@ -87,7 +95,7 @@ def _routes(dashboard: Dashboard) -> APIRouter:
             stream = dashboard.events.follow(place, request.query_params.get("seen", ""))
             first = await anext(stream)
         except BenchpoolError as error:
-            return _refusal(request, error)
+            return refused(dashboard.renderer, request, error)
 
         async def lines() -> AsyncIterator[bytes]:
             yield first
@@ -105,39 +113,53 @@ def _routes(dashboard: Dashboard) -> APIRouter:
             )
             dashboard.audits.begin(found, end)
         except Exception as error:
-            return _refusal(request, error)
+            return refused(dashboard.renderer, request, error)
         return RedirectResponse(f"/ui/pools/{found}/audit", 303, HEADERS)
 
     @router.get("/ui/{path:path}")
     async def page(request: Request, path: str) -> Response:
         """Show a page, or its JSON."""
-        as_json = path.endswith(".json") or _wants_json(request)
-        try:
-            place = dashboard.gallery.find(
-                f"/{path.removesuffix('.json')}", request.query_params.multi_items()
-            )
-            body, tag = await dashboard.gallery.show(place, as_json=as_json)
-        except Exception as error:
-            return _refusal(request, error)
-        headers = HEADERS | _FRESH | {"ETag": tag, "Vary": "Accept"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        media_type = "application/json" if as_json else "text/html"
-        return Response(body, media_type=media_type, headers=headers)
-
-    def _refusal(request: Request, error: Exception) -> Response:
-        status = next((code for kinds, code in _STATUS if isinstance(error, kinds)), 500)
-        said = without_folders(str(error))
-        if not isinstance(error, BenchpoolError):
-            log.error("a page failed", exc_info=error)
-            said = f"{type(error).__name__}: {said}"
-        path = request.url.path
-        if path.endswith((".json", "/events")) or _wants_json(request):
-            return answer({"error": said}, status, HEADERS | _FRESH)
-        body = dashboard.renderer.page("refused.html", Refused(status, said), "")
-        return Response(body, status, HEADERS | _FRESH, media_type="text/html")
+        return await page_of(dashboard.gallery, dashboard.renderer, request, path)
 
     return router
+
+
+def asset_of(assets: Mapping[str, Asset], name: str) -> Response:
+    """Answer with a file that pages load."""
+    found = assets.get(name)
+    if found is None:
+        return answer({"error": f"no file {name[:80]}"}, 404, HEADERS)
+    kept = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(found.body, media_type=found.media_type, headers=HEADERS | kept)
+
+
+async def page_of(gallery: Gallery, renderer: Renderer, request: Request, path: str) -> Response:
+    """Answer with a page, or its JSON: `path` is below `/ui/`."""
+    as_json = path.endswith(".json") or _wants_json(request)
+    try:
+        asked = request.query_params.multi_items()
+        place = gallery.find(f"/{path.removesuffix('.json')}", asked)
+        body, tag = await gallery.show(place, as_json=as_json)
+    except Exception as error:
+        return refused(renderer, request, error)
+    headers = HEADERS | _FRESH | {"ETag": tag, "Vary": "Accept"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    media_type = "application/json" if as_json else "text/html"
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def refused(renderer: Renderer, request: Request, error: Exception) -> Response:
+    """Answer why there is nothing to show."""
+    status = next((code for kinds, code in _STATUS if isinstance(error, kinds)), 500)
+    said = without_folders(str(error))
+    if not isinstance(error, BenchpoolError):
+        log.error("a page failed", exc_info=error)
+        said = f"{type(error).__name__}: {said}"
+    if request.url.path.endswith((".json", "/events")) or _wants_json(request):
+        return answer({"error": said}, status, HEADERS | _FRESH)
+    body = renderer.page("refused.html", Refused(status, said), "")
+    return Response(body, status, HEADERS | _FRESH, media_type="text/html")
 
 
 _FRESH: Final = {"Cache-Control": "no-cache"}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from benchpool.network import Network
 from benchpool.server.dashboard.page import Asked, NoPage, Page
-from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.rendering import Renderer
+
+T = TypeVar("T")
 
 MOST_KEPT: Final = 128
 """Pages in memory."""
@@ -55,6 +55,19 @@ class Shown:
         return self.html
 
 
+class Looks(Protocol):
+    """Gives views what they show."""
+
+    @property
+    def moment(self) -> Hashable:
+        """What changes with everything that pages show."""
+        ...
+
+    async def look(self, work: Callable[[Any], T]) -> T:
+        """Have it looked at. Raises: what the work raises; Unavailable."""
+        ...
+
+
 class Gallery:
     """Shows pages. Many who look at one page cost little more than one.
 
@@ -64,7 +77,7 @@ class Gallery:
         pages: which there are.
     """
 
-    def __init__(self, reader: Reader, renderer: Renderer, pages: Sequence[Page]) -> None:
+    def __init__(self, reader: Looks, renderer: Renderer, pages: Sequence[Page]) -> None:
         self._reader = reader
         self._renderer = renderer
         self._pages = pages
@@ -90,22 +103,22 @@ class Gallery:
             body = kept.json if as_json else kept.html
             if body:
                 return body, _tag(body)
-        body = await self._reader.look(lambda network: self._make(network, place, as_json=as_json))
+        body = await self._reader.look(lambda content: self._make(content, place, as_json=as_json))
         return body, _tag(body)
 
-    def version(self, network: Network, place: Place) -> Hashable:
+    def version(self, content: Any, place: Place) -> Hashable:
         """Return what a page changes with; on the reader's thread."""
-        return place.page.follows(network, place.asked)
+        return place.page.follows(content, place.asked)
 
     def _is_good(self, kept: Shown) -> bool:
         return monotonic() - kept.made_s < KEPT_S
 
-    def _make(self, network: Network, place: Place, *, as_json: bool) -> bytes:
+    def _make(self, content: Any, place: Place, *, as_json: bool) -> bytes:
         moment = self._reader.moment
-        version = self.version(network, place)
+        version = self.version(content, place)
         kept = self._kept.get(place.url)
         if kept is None or kept.version != version or not self._is_good(kept):
-            view = place.page.view(network, place.asked)
+            view = place.page.view(content, place.asked)
             kept = Shown(version, moment, monotonic(), view)
             self._kept[place.url] = kept
         kept.moment = moment

@@ -34,8 +34,9 @@ def test_spawn_refuses(run: Any, greeter: str, args: list[str], code: int, text:
 
 
 def test_modules(run: Any, run_json: Any) -> None:
-    assert {"name": "Greeter", "purpose": "Greets whoever asks."} in run_json("modules")
-    assert "Greets whoever asks." in run("modules").stdout
+    row = {"name": "Greeter", "kind": "installed", "purpose": "Greets whoever asks."}
+    assert row in run_json("module", "list")
+    assert "Greets whoever asks." in run("module", "list").stdout
 
 
 def test_processes(run: Any, run_json: Any, greeter: str) -> None:

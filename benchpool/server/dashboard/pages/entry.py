@@ -78,7 +78,7 @@ def view(network: Network, asked: Asked) -> EntryView:
     other = next((each for each in others if each.id == beside), None)
     if beside and other is None:
         raise PoolError(f"no entry {beside[:60]!r} in the pool")
-    more = _differing(shelf_of_entry(client, pool, other.id), other.name) if other else {}
+    more = differing(shelf_of_entry(client, pool, other.id), other.name) if other else {}
     return EntryView(
         pool=_name(network, pool),
         model=model,
@@ -106,7 +106,8 @@ def _name(network: Network, pool: PoolFacts) -> PoolName:
     return PoolName(pool.id, pool.title, pool.text("protocol"), dataset)
 
 
-def _differing(other: Shelf, name: str) -> dict[str, tuple[str, Wanted]]:
+def differing(other: Shelf, name: str) -> dict[str, tuple[str, Wanted]]:
+    """Return the filter of what another model answered otherwise."""
     taken = {each.question: each.taken for each in other.outcomes if each.status == "done"}
 
     def differs(each: Any) -> bool:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from benchpool.ao.colours import colourless
 from benchpool.process.process import untaken_note
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def failure(
     if result is None:
         return None
     if result.error:
-        return f"{party} refused the message: {result.error}"
+        return f"{party} refused the message: {colourless(result.error)}"
     if said[1] and untaken_note(*said) in result.output.splitlines():
         return (
             f"no handler of {party} takes the action {said[1]!r}; {_known(network, party, said[1])}"

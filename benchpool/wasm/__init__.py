@@ -1,0 +1,1 @@
+"""Runs AO's process modules: WebAssembly that takes a message as JSON and answers with JSON."""
