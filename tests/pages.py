@@ -154,6 +154,14 @@ class Served:
             f"{entry}?q=nothing+is+like+this",
             f"/ui/pools/{home.paid}/entries/{home.good}",
             f"/ui/pools/{home.open}/compare?a={home.good}&b={home.bad}",
+            f"/ui/pools/{home.paid}/life",
+            "/ui/messages",
+            "/ui/messages?action=Nothing",
+            f"/ui/messages/{home.good}",
+            "/ui/processes",
+            "/ui/processes/Benchmark",
+            f"/ui/processes/{home.good}",
+            "/ui/models",
         ]
 
 

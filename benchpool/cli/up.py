@@ -59,6 +59,18 @@ def up(
             " is not.",
         ),
     ] = False,
+    virtual: Annotated[
+        bool,
+        typer.Option(
+            "--virtual",
+            help="Leave the home in virtual time, which stands still until it is moved on from the"
+            " dashboard.",
+        ),
+    ] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Let nobody act from the dashboard, token or not."),
+    ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the dashboard in the browser.")
     ] = False,
@@ -87,7 +99,7 @@ def up(
     folder = find_home(home)
     refuse_served(folder)
     fresh = not Home(folder).exists()
-    if not (fresh or go_live):
+    if not (fresh or go_live or virtual):
         _ask_to_go_live(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
 
@@ -105,7 +117,14 @@ def up(
             show_page(addresses.dashboard)
 
     options = Options(
-        host, port, mu_port, su_port, cu_port, tuple(allow_host or ()), tuple(allow_origin or ())
+        host,
+        port,
+        mu_port,
+        su_port,
+        cu_port,
+        tuple(allow_host or ()),
+        tuple(allow_origin or ()),
+        read_only,
     )
     hooks = Hooks(
         on_ready=ready,
@@ -114,7 +133,7 @@ def up(
         on_again=lambda: output.note("there is room again; going on"),
         on_request=None if quiet or as_json else _show_request,
     )
-    serve_home(Program(folder, options, hooks, ahead=ahead))
+    serve_home(Program(folder, options, hooks, ahead=ahead, virtual=virtual))
     output.note("stopped; what was pending is taken up at the next start")
 
 
@@ -190,6 +209,7 @@ def _show(addresses: Addresses) -> None:
             ("Scheduler", addresses.scheduler),
             ("Authority", addresses.messenger),
             ("Dashboard", addresses.dashboard),
+            *([("Token to act there", addresses.token)] if addresses.token else []),
         ]
     )
     output.line()

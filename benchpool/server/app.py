@@ -53,7 +53,7 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
         app.include_router(bundler.routes(context), prefix="/gateway", include_in_schema=False)
         app.include_router(bundler.routes(context))
         app.include_router(health.routes(context))
-        pages.dock(app, context.dashboard)
+        pages.dock(app, context)
         # Last, since it takes any path; clients ask for it at the root.
         app.include_router(gateway.routes(context), include_in_schema=False)
     else:

@@ -99,6 +99,11 @@ class Bus:
             await self.moves(left_s)
         return True
 
+    async def idle(self) -> None:
+        """Wait until nothing is pending, and no heavy process is at anything."""
+        while await self.read(self.network.live.unfinished):
+            await self.moves(LOOK_AGAIN_S)
+
     def stopped(self, message_id: str) -> PushLimitExceeded | None:
         """Say why the chain that a message began was stopped, if it was."""
         return self._stopped.get(message_id)

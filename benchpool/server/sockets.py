@@ -23,6 +23,8 @@ class Options:
     """Names to answer to, beside those of this machine; see `Access`."""
     allow_origins: tuple[str, ...] = ()
     """Pages that may write, beside those of this machine."""
+    read_only: bool = False
+    """Let nobody act from the dashboard."""
 
     def units(self) -> dict[str, int]:
         """Return the units that get ports of their own."""
@@ -47,6 +49,8 @@ class Addresses:
     """The address of the key that signs pushed messages: the Authority of processes here."""
     dashboard: str
     """Where the pages for people are."""
+    token: str
+    """What lets somebody act from them; empty if nobody may."""
 
 
 Sockets = dict[str, socket.socket]

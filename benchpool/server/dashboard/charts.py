@@ -254,3 +254,21 @@ def _band(
         f" {x},{top + size:.2f} Z"
     )
     return element("path", d=path, class_=f"stream {class_}".strip())
+
+
+def sparkline(values: Sequence[float], label: str) -> Markup:
+    """Draw how a number went, from 0 to its highest; nothing of less than two values."""
+    if len(values) < 2:
+        return Markup("")
+    top, last = max(*values, 1e-9), len(values) - 1
+    path = " ".join(f"{100 * i / last:.2f},{23 - 22 * v / top:.2f}" for i, v in enumerate(values))
+    line = element("polyline", points=path, class_="stroke line-1")
+    return element(
+        "svg",
+        line,
+        class_="sparkline",
+        viewBox="0 0 100 24",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=label,
+    )

@@ -9,12 +9,30 @@ from benchpool.server.bus import Bus
 from benchpool.server.dashboard.audits import Audits
 from benchpool.server.dashboard.events import Events
 from benchpool.server.dashboard.page import NoPage, Page
-from benchpool.server.dashboard.pages import audit, board, entry, pools
+from benchpool.server.dashboard.pages import (
+    audit,
+    board,
+    entry,
+    life,
+    message,
+    messages,
+    models,
+    pools,
+    process,
+)
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.rendering import Renderer, load_assets
 from benchpool.server.dashboard.shown import Gallery, Place
+from benchpool.server.progress import Progress
 
-PAGES: Final[tuple[Page, ...]] = (*pools.PAGES, *entry.PAGES)
+PAGES: Final[tuple[Page, ...]] = (
+    *pools.PAGES,
+    *entry.PAGES,
+    *life.PAGES,
+    *messages.PAGES,
+    *message.PAGES,
+    *process.PAGES,
+)
 """Every page that needs nothing but the network; the first that a path fits is meant."""
 
 
@@ -23,9 +41,10 @@ class Dashboard:
 
     Args:
         bus: of the served network, which has a home.
+        progress: how far its models are.
     """
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, progress: Progress) -> None:
         network = bus.network
         assert network.home is not None, "the context has looked"
         self.assets = load_assets()
@@ -35,13 +54,18 @@ class Dashboard:
             network.home.folder,
             registry=network.registry,
             limits=network.limits,
-            moment=lambda: (bus.commits, self.audits.changes),
+            moment=lambda: (bus.commits, self.audits.changes, progress.changes),
             now_ms=network.clock.now,
         )
         self.gallery = Gallery(
             self.reader,
             self.renderer,
-            (*PAGES, *board.pages(self.audits), *audit.pages(self.audits)),
+            (
+                *PAGES,
+                *board.pages(self.audits),
+                *audit.pages(self.audits),
+                *models.pages(progress),
+            ),
         )
         self.events = Events(self.reader, self.gallery)
 

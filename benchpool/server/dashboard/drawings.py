@@ -10,6 +10,8 @@ from benchpool.server.dashboard import charts
 from benchpool.server.dashboard.charts import MOST_LINES, Axis, Line, Stream
 from benchpool.server.dashboard.pages.board import BoardView, Entry
 from benchpool.server.dashboard.pages.entry import CompareView
+from benchpool.server.dashboard.pages.life import LifeView
+from benchpool.server.dashboard.sequence import sequence as draw_sequence
 from benchpool.winston import format_war
 
 _MOST_STREAMS: Final = 6
@@ -103,3 +105,16 @@ def _few(streams: list[Stream]) -> list[Stream]:
     kept, rest = streams[: _MOST_STREAMS - 1], streams[_MOST_STREAMS - 1 :]
     amount = sum(each.amount for each in rest)
     return [*kept, Stream(f"{len(rest)} more", format_war(amount), amount, rest[0].class_)]
+
+
+def speeds(name: str, values: list[float]) -> Markup:
+    """Draw tokens a second of a model's newest batches."""
+    if not values:
+        return Markup("")
+    ends = f"{min(values):,.0f} to {max(values):,.0f}, last {values[-1]:,.0f}"
+    return charts.sparkline(values, f"Tokens a second of {name}, newest batches: {ends}")
+
+
+def sequence(life: LifeView) -> Markup:
+    """See `sequence.sequence`."""
+    return draw_sequence(life)

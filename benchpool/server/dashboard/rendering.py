@@ -18,7 +18,13 @@ from benchpool.server.dashboard import drawings
 from benchpool.winston import format_war
 
 _HERE: Final = Path(__file__).parent
-NAVIGATION: Final = (("Pools", "/ui/pools"),)
+NAVIGATION: Final = (
+    ("Pools", "/ui/pools"),
+    ("Messages", "/ui/messages"),
+    ("Processes", "/ui/processes"),
+    ("Models", "/ui/models"),
+    ("Act", "/ui/act"),
+)
 """What stands in the head of every page."""
 _KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -68,7 +74,9 @@ class Renderer:
             "asset": lambda name: f"/ui/assets/{name}?v={assets[name].mark}",
         }
 
-    def page(self, template: str, view: msgspec.Struct, url: str, version: str = "") -> bytes:
+    def page(
+        self, template: str, view: msgspec.Struct, url: str, version: str = "", **more: object
+    ) -> bytes:
         """Write a page.
 
         Args:
@@ -76,6 +84,7 @@ class Renderer:
             view: what it shows.
             url: where it is, below `/ui`.
             version: changes with what it shows.
+            more: what else the template gets.
         """
         path, _, query = f"/ui{url}".partition("?")
         named = {
@@ -83,7 +92,7 @@ class Renderer:
             "version": version,
             "json_url": f"{path}.json" + (f"?{query}" if query else ""),
         }
-        text = self._environment.get_template(template).render(view=view, **named)
+        text = self._environment.get_template(template).render(view=view, **named, **more)
         return text.encode(errors="replace")
 
 
@@ -105,6 +114,11 @@ def moment(ms: int) -> str:
     return format_moment(ms)[:16].replace("T", " ") + " UTC"
 
 
+def clock(ms: int) -> str:
+    """Write a time for people: a day and a second, UTC."""
+    return format_moment(ms)[:19].replace("T", " ")
+
+
 def iso(ms: int) -> str:
     """Write a time for programs."""
     return format_moment(ms)
@@ -118,6 +132,11 @@ def short(identity: str) -> str:
 def number(value: int | float | None, digits: int = 0) -> str:
     """Write a number with its thousands apart; a dash if there is none."""
     return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def megabytes(size: int | None) -> str:
+    """Write a size in millions of bytes; a dash if it is not known."""
+    return "–" if size is None else f"{size / 1e6:,.0f}\N{NO-BREAK SPACE}MB"
 
 
 def span(length_ms: int) -> str:
@@ -135,5 +154,6 @@ def counted(count: int, noun: str) -> str:
 
 
 FILTERS: Final = {
-    each.__name__: each for each in (war, percent, moment, iso, short, number, span, counted)
+    each.__name__: each
+    for each in (war, percent, moment, clock, iso, short, number, megabytes, span, counted)
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -21,11 +21,15 @@ from benchpool.errors import (
     UnknownProcess,
 )
 from benchpool.server.answers import answer, without_folders
+from benchpool.server.dashboard.acting import routes as acting
 from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.dashboard.page import NoPage
 from benchpool.server.dashboard.pages.finding import find_pool
 from benchpool.server.dashboard.rendering import Asset, Renderer
 from benchpool.server.dashboard.shown import Gallery
+
+if TYPE_CHECKING:
+    from benchpool.server.context import Context
 
 log = logging.getLogger("benchpool.server")
 
@@ -62,10 +66,11 @@ class _ForBrowsers(Route):
         return super().matches(scope) if b"text/html" in accepts else (Match.NONE, {})
 
 
-def dock(app: FastAPI, dashboard: Dashboard) -> None:
+def dock(app: FastAPI, context: Context) -> None:
     """Put the pages in an application, below `/ui`, and at the root for browsers alone."""
     app.router.routes.append(_ForBrowsers("/", _home, methods=["GET"]))
-    app.include_router(_routes(dashboard))
+    app.include_router(acting.routes(context, HEADERS))
+    app.include_router(_routes(context.dashboard))
 
 
 async def _home(_request: Request) -> Response:
