@@ -27,7 +27,7 @@ from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
 from benchpool.units.folding import Instance, ended, fold
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.making import Maker
-from benchpool.units.taking_up import save_database
+from benchpool.units.taking_up import fold_log, save_database
 
 if TYPE_CHECKING:
     pass
