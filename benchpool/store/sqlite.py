@@ -1,4 +1,4 @@
-"""A store in a home folder: SQLAlchemy on SQLite in WAL mode.
+"""A store in a home folder: SQLite in WAL mode.
 
 Everything between two commits is one transaction. New log entries collect in memory, so that an
 entry that is scheduled and evaluated within one transaction is written once, by one insert.
@@ -9,10 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.exc import DBAPIError
+from typing import Final
 
 from benchpool.ao.ids import id_key, id_keys, is_id
 from benchpool.ao.message import (
@@ -25,12 +22,23 @@ from benchpool.ao.message import (
 )
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Placed, Search, ignore
+from benchpool.store.base import (
+    MAIL,
+    Durability,
+    Line,
+    LogEntry,
+    OnDamage,
+    Placed,
+    Search,
+    ignore,
+)
 from benchpool.store.registers import Registers
 from benchpool.store.search import part, search
 from benchpool.store.signed import SignedItems
 
-_PAGE = 1_000
+_PAGE: Final = 1_000
+_COLLECTED_BYTES: Final = 32 << 20
+"""How much of the log collects in memory: what goes beyond is written before the commit."""
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
     "INSERT INTO log (process, position, id_key, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
@@ -45,16 +53,22 @@ class SqliteStore(SignedItems, Registers):
         StoreError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, durability: Durability = "power"
+    ) -> None:
         # Tuples and bytes only: the garbage collector would visit lists again and again.
         self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
         self._fresh_results: dict[tuple[str, int], bytes] = {}
         self._fresh_ids: dict[str, tuple[tuple[str, int], ...]] = {}
         """Where each message is among the fresh ones, so that to look for it writes nothing."""
-        self._late: list[dict[str, Any]] = []
+        self._late: list[tuple[bytes, str, int]] = []
+        """Results of messages that were written before: each with its place."""
+        self._collected_bytes = 0
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
-        super().__init__(path, read_only=read_only)
+        self._end: int | None = None
+        """The sequence of the newest entry that is written, once it was asked for."""
+        super().__init__(path, read_only=read_only, durability=durability)
 
     @property
     def uncommitted(self) -> int:
@@ -65,13 +79,17 @@ class SqliteStore(SignedItems, Registers):
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
+        if self._collected_bytes > _COLLECTED_BYTES:
+            self._flush()
         place = (message.process, message.position)
         try:
-            self._fresh[place] = (*place, id_key(message.id), message.cron, encode(message))
+            encoded = encode(message)
+            self._fresh[place] = (*place, id_key(message.id), message.cron, encoded)
             self._fresh_ids[message.id] = (*self._fresh_ids.get(message.id, ()), place)
         except BaseException as error:
             self.failure.note(error)
             raise
+        self._collected_bytes += len(encoded)
         if mail:
             self._fresh_results[place] = MAIL
 
@@ -80,69 +98,72 @@ class SqliteStore(SignedItems, Registers):
         if self.failure.why:
             self.failure.check()
         place = (message.process, message.position)
+        encoded = encode_result(result)
+        self._collected_bytes += len(encoded)
         if place in self._fresh:
-            self._fresh_results[place] = encode_result(result)
+            self._fresh_results[place] = encoded
         else:
-            self._late.append({"p": place[0], "n": place[1], "r": encode_result(result)})
+            self._late.append((encoded, *place))
 
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
         self._flush()
         self._keep_facts(now_ms, self.end())
-        with self._writing() as connection:
-            connection.commit()
+        self._commit()
         self._flushed = 0
 
     def _flush(self) -> None:
         self.failure.check()
-        if self._fresh or self._late:
-            self._flushed += len(self._fresh) + len(self._late)
-            with self._writing() as connection:
-                if self._fresh:
-                    # The driver's own executemany: a third faster than Core's for plain rows.
-                    given, results = self._fresh.items(), self._fresh_results
-                    rows = [(*row, results.get(place)) for place, row in given]
-                    connection.exec_driver_sql(_INSERT, rows)
-                    self._fresh.clear()
-                    self._fresh_ids.clear()
-                    results.clear()
-                if self._late:
-                    connection.execute(_RECORD, self._late)
-                    self._late.clear()
+        self._flushed += len(self._fresh) + len(self._late)
+        self._collected_bytes = 0
+        if self._fresh:
+            results = self._fresh_results
+            end = self._written_end()
+            self._write(_INSERT, [(*row, results.get(at)) for at, row in self._fresh.items()])
+            self._end = end + len(self._fresh)
+            self._fresh.clear()
+            self._fresh_ids.clear()
+            results.clear()
+        if self._late:
+            self._write(_RECORD, self._late)
+            self._late.clear()
         super()._flush()
 
     def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
         """See `Store`."""
         self._flush()
-        before = [] if until is None else [schema.log.c.position <= until]
-        raw = self._connection.scalar(
-            select(schema.log.c.message)
-            .where(schema.log.c.process == process, schema.log.c.cron.is_(False), *before)
-            .order_by(schema.log.c.position.desc())
-            .limit(1)
+        before, values = (
+            ("", (process,)) if until is None else ("AND position <= ?", (process, until))
         )
-        return None if raw is None else decode_message(raw)
+        row = self._one(
+            f"SELECT message FROM log WHERE process = ? AND NOT cron {before}"  # noqa: S608 - own words
+            " ORDER BY position DESC LIMIT 1",
+            values,
+        )
+        return None if row is None else decode_message(row[0])
 
     def last_position(self, process: str) -> int:
         """See `Store`."""
         self._flush()
-        last = self._connection.scalar(
-            select(func.max(schema.log.c.position)).where(schema.log.c.process == process)
-        )
+        (last,) = self._one("SELECT max(position) FROM log WHERE process = ?", (process,))
         return -1 if last is None else int(last)
 
     def newest(self) -> Message | None:
         """See `Store`."""
         self._flush()
-        raw = self._connection.scalar(
-            select(schema.log.c.message).order_by(schema.log.c.sequence.desc()).limit(1)
-        )
-        return None if raw is None else decode_message(raw)
+        row = self._one("SELECT message FROM log ORDER BY sequence DESC LIMIT 1")
+        return None if row is None else decode_message(row[0])
 
     def end(self) -> int:
         """See `Store`."""
         self._flush()
-        return int(self._connection.scalar(select(func.max(schema.log.c.sequence))) or 0)
+        return self._written_end()
+
+    def _written_end(self) -> int:
+        if self._end is None:
+            (end,) = self._one("SELECT max(sequence) FROM log")
+            self._end = int(end or 0)
+        return self._end
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
@@ -151,12 +172,8 @@ class SqliteStore(SignedItems, Registers):
         self._flush()
         left = limit
         while left is None or left > 0:
-            page = self._connection.execute(
-                select(schema.log.c.message, schema.log.c.result)
-                .where(schema.log.c.process == process, schema.log.c.position > after)
-                .order_by(schema.log.c.position)
-                .limit(_PAGE if left is None else min(left, _PAGE))
-            ).all()
+            most = _PAGE if left is None else min(left, _PAGE)
+            page = self._all(_ENTRIES, (process, after, most))
             if not page:
                 return
             for message, result in page:
@@ -173,8 +190,8 @@ class SqliteStore(SignedItems, Registers):
             while page := rows.fetchmany(_PAGE):
                 yield from map(Line._make, page)
             rows.close()
-        except (DBAPIError, sqlite3.Error) as error:
-            raise StoreError(f"{self.path} is damaged: {getattr(error, 'orig', error)}") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} is damaged: {error}") from error
 
     def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """See `Store`."""
@@ -196,7 +213,7 @@ class SqliteStore(SignedItems, Registers):
         if self._late:  # a result of a message that is written
             self._flush()
         given = {"key": id_key(message_id), "process": process}
-        rows = self._rows(_FIND if process is None else _FIND_IN, given)
+        rows = self._all(_FIND if process is None else _FIND_IN, given)
         entries = (_entry(*row) for row in rows)
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
@@ -207,7 +224,7 @@ class SqliteStore(SignedItems, Registers):
             least, most = id_keys(text)
         except ValueError:
             return
-        for raw, _ in self._rows(_FIND_BEGINNING, {"least": least, "most": most}):
+        for raw, _ in self._all(_FIND_BEGINNING, {"least": least, "most": most}):
             message_id = decode_message(raw).id
             if message_id.startswith(text):
                 yield message_id
@@ -215,7 +232,7 @@ class SqliteStore(SignedItems, Registers):
     def search(self, wanted: Search, on_damage: OnDamage = ignore) -> Iterator[tuple[int, Message]]:
         """See `Store`."""
         self._flush()
-        return search(self._connection, wanted, on_damage)
+        return search(self._all, wanted, on_damage)
 
     def part(
         self,
@@ -227,32 +244,29 @@ class SqliteStore(SignedItems, Registers):
     ) -> list[Placed]:
         """See `Store`."""
         self._flush()
-        return part(self._connection, process, beyond=beyond, limit=limit, descending=descending)
+        return part(self._all, process, beyond=beyond, limit=limit, descending=descending)
 
     def pending(self) -> list[Message]:
         """See `Store`."""
         self._flush()
-        rows = self._connection.execute(
-            select(schema.log.c.message)
-            .where(schema.log.c.result.is_(None))
-            .order_by(schema.log.c.sequence)
-        )
+        rows = self._all("SELECT message FROM log WHERE result IS NULL ORDER BY sequence")
         return [decode_message(raw) for (raw,) in rows]
 
     def count(self) -> int:
         """See `Store`."""
         self._flush()
-        return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
+        (count,) = self._one("SELECT count(*) FROM log")
+        return int(count)
 
     def refresh(self) -> None:
         """See `Store`."""
-        self._connection.rollback()
+        super().refresh()
+        self._end = None
 
 
-_RECORD = (
-    update(schema.log)
-    .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
-    .values(result=bindparam("r"))
+_RECORD = "UPDATE log SET result = ? WHERE process = ? AND position = ?"
+_ENTRIES = (
+    "SELECT message, result FROM log WHERE process = ? AND position > ? ORDER BY position LIMIT ?"
 )
 _FIND = (
     "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's

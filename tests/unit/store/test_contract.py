@@ -1,9 +1,10 @@
 """What every store must do, in memory and on disk."""
 
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import event
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
@@ -335,7 +336,10 @@ def test_an_id_is_found_in_every_stretch_of_the_log_by_the_index(tmp_path):
     for place in range(4):
         store.append(message(position=place), mail=False)
     store.commit(1)
-    store._connection.exec_driver_sql("UPDATE log SET sequence = position * 65536 + 7")
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as edited:
+        edited.execute("UPDATE log SET sequence = position * 65536 + 7")
+        edited.commit()
+    store.refresh()
     for place in range(4):
         assert store.find(an_id(f"p{place}")).message.position == place
         assert store.find(an_id(f"p{place}"), "p").message.position == place
@@ -457,13 +461,11 @@ def test_a_part_of_all_logs_or_of_one(store):
 def test_a_part_is_read_by_an_index_alone(tmp_path):
     store = SqliteStore(tmp_path / "s.sqlite")
     seen = []
-    event.listen(store._engine, "before_cursor_execute", lambda *said: seen.append(said[2:4]))
+    store._driver.set_trace_callback(seen.append)
     for process in (None, "p"):
         store.part(process, beyond=5, limit=10, descending=True)
-    plans = [
-        store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
-        for text, values in [each for each in seen if each[0].startswith("SELECT")]
-    ]
+    store._driver.set_trace_callback(None)
+    plans = [store._all(f"EXPLAIN QUERY PLAN {text}") for text in seen if text.startswith("SELECT")]
     said = [row[3] for plan in plans for row in plan]
     assert said[0] == "SEARCH log USING INTEGER PRIMARY KEY (rowid<?)"
     assert said[1] == "SEARCH log USING INDEX log_place (process=? AND position<?)"
