@@ -202,32 +202,36 @@ class SqliteFile:
     def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """Read rows one after the other, see `_all`."""
         self.failure.check()
-        with self._reading():
+        try:
             if not self._driver.in_transaction:
                 self._driver.execute("BEGIN")
             return self._driver.execute(query, values)
+        except sqlite3.Error as error:
+            self._tell_damage(error)
+            raise
 
     def _all(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
         """Read all rows that a query gives.
 
         Raises: StoreError if a write has failed, or the file is damaged; sqlite3.Error.
         """
-        with self._reading():
+        try:
             return self._rows(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._tell_damage(error)
+            raise
 
     def _one(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Any:
         """Read the first row that a query gives, None if there is none. Raises: as `_all`."""
-        with self._reading():
-            return self._rows(query, values).fetchone()
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
         try:
-            yield
+            return self._rows(query, values).fetchone()
         except sqlite3.Error as error:
-            if is_damage(error):
-                raise StoreError(damaged(self.path, error)) from error
+            self._tell_damage(error)
             raise
+
+    def _tell_damage(self, error: sqlite3.Error) -> None:
+        if is_damage(error):
+            raise StoreError(damaged(self.path, error)) from error
 
     def interrupt_when(self, over: Callable[[], bool]) -> None:
         """See `Store`."""

@@ -21,7 +21,6 @@ from benchpool.ao.message import (
     encode_result,
 )
 from benchpool.errors import StoreError
-from benchpool.store import schema
 from benchpool.store.base import (
     MAIL,
     Durability,
@@ -32,6 +31,7 @@ from benchpool.store.base import (
     Search,
     ignore,
 )
+from benchpool.store.id_index import IdIndex
 from benchpool.store.registers import Registers
 from benchpool.store.search import part, search
 from benchpool.store.signed import SignedItems
@@ -45,7 +45,7 @@ _INSERT = (
 )
 
 
-class SqliteStore(SignedItems, Registers):
+class SqliteStore(SignedItems, Registers, IdIndex):
     """A home's log and registers.
 
     Raises:
@@ -66,8 +66,6 @@ class SqliteStore(SignedItems, Registers):
         self._collected_bytes = 0
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
-        self._end: int | None = None
-        """The sequence of the newest entry that is written, once it was asked for."""
         super().__init__(path, read_only=read_only, durability=durability)
 
     @property
@@ -108,7 +106,8 @@ class SqliteStore(SignedItems, Registers):
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
         self._flush()
-        self._keep_facts(now_ms, self.end())
+        self._keep_filters()
+        self._keep_facts(now_ms, self._written_end())
         self._commit()
         self._flushed = 0
 
@@ -159,12 +158,6 @@ class SqliteStore(SignedItems, Registers):
         self._flush()
         return self._written_end()
 
-    def _written_end(self) -> int:
-        if self._end is None:
-            (end,) = self._one("SELECT max(sequence) FROM log")
-            self._end = int(end or 0)
-        return self._end
-
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
     ) -> Iterator[LogEntry]:
@@ -212,9 +205,7 @@ class SqliteStore(SignedItems, Registers):
     def _find_written(self, message_id: str, process: str | None) -> LogEntry | None:
         if self._late:  # a result of a message that is written
             self._flush()
-        given = {"key": id_key(message_id), "process": process}
-        rows = self._all(_FIND if process is None else _FIND_IN, given)
-        entries = (_entry(*row) for row in rows)
+        entries = (_entry(*row) for row in self._written(id_key(message_id), process))
         return next((entry for entry in entries if entry.message.id == message_id), None)
 
     def beginning(self, text: str) -> Iterator[str]:
@@ -224,7 +215,7 @@ class SqliteStore(SignedItems, Registers):
             least, most = id_keys(text)
         except ValueError:
             return
-        for raw, _ in self._all(_FIND_BEGINNING, {"least": least, "most": most}):
+        for (raw,) in self._beginning(least, most):
             message_id = decode_message(raw).id
             if message_id.startswith(text):
                 yield message_id
@@ -268,14 +259,6 @@ _RECORD = "UPDATE log SET result = ? WHERE process = ? AND position = ?"
 _ENTRIES = (
     "SELECT message, result FROM log WHERE process = ? AND position > ? ORDER BY position LIMIT ?"
 )
-_FIND = (
-    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's
-    f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
-    " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
-    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
-)
-_FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
-_FIND_BEGINNING = _FIND.replace("= :key", "BETWEEN :least AND :most")
 
 
 def _entry(message: bytes, result: bytes | None) -> LogEntry:
