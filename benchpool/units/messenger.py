@@ -12,7 +12,15 @@ from time import perf_counter
 from msgspec.structs import replace
 
 from benchpool.ao.clock import Clock
-from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, Result, SpawnRequest
+from benchpool.ao.message import (
+    EMPTY_RESULT,
+    Item,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+)
 from benchpool.ao.signers import Signer
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 from benchpool.errors import (
@@ -265,7 +273,8 @@ class MessengerUnit:
         try:
             for message, result in zip(batch, results, strict=True):
                 self._store.record(message, result)
-                self._push(message, result)
+                if result is not EMPTY_RESULT:
+                    self._push(message, result)
             if careful:
                 self._compute.save_databases(busy)
             self._evaluated += len(batch)

@@ -47,16 +47,13 @@ def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: st
         address: the messenger, which signs it.
         root: the message that it is pushed for.
     """
-    return Item(
+    target, tags, data, reference = (
         outgoing.target,
-        address,
-        emitter.id,
         outgoing.tags,
         outgoing.data,
-        reference=str(outgoing.reference),
-        pushed_for=root,
-        from_module=emitter.module,
+        outgoing.reference,
     )
+    return Item(target, address, emitter.id, tags, data, "", str(reference), root, emitter.module)
 
 
 def spawn_item(spawn: SpawnRequest, emitter: ProcessInfo, address: str, root: str) -> Item:
