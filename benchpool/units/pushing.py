@@ -47,13 +47,17 @@ def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: st
         address: the messenger, which signs it.
         root: the message that it is pushed for.
     """
-    target, tags, data, reference = (
+    return Item(  # by position, which is faster: this runs for every message that is pushed
         outgoing.target,
+        address,
+        emitter.id,
         outgoing.tags,
         outgoing.data,
-        outgoing.reference,
+        "",
+        str(outgoing.reference),
+        root,
+        emitter.module,
     )
-    return Item(target, address, emitter.id, tags, data, "", str(reference), root, emitter.module)
 
 
 def spawn_item(spawn: SpawnRequest, emitter: ProcessInfo, address: str, root: str) -> Item:
