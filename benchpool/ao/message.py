@@ -252,7 +252,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 def content_digest(said: Item | Message, target: str) -> bytes:
     """Hash what a sender says, which makes the id: 32 bytes."""
     data = said.data
-    if data.__class__ is str:
+    if type(data) is str:
         data = data.encode()
     canonical = bytearray(_COMMON_BYTES)
     _canonical.encode_into(
@@ -346,5 +346,5 @@ def decode_result(data: bytes) -> Result:
 
 
 def _check_data(data: object) -> None:
-    if data.__class__ is not str and data.__class__ is not bytes:
+    if type(data) is not str and type(data) is not bytes:
         raise TypeError("its Data is neither text nor bytes")

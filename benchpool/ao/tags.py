@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Final, Self
 
 Pair = tuple[str, str]
 TagsInput = Mapping[str, Any] | Iterable[Pair]
 
 
-@lru_cache(maxsize=65536)
+_KNOWN_NAMES: Final = 65_536
+_NORMAL: Final[set[str]] = set()
+"""Names that are written as aos writes them: where all are, a table of tags is a plain dict."""
+
+
+@lru_cache(maxsize=_KNOWN_NAMES)
 def normalise_name(name: str) -> str:
     """Write a tag name as aos does: ``x-foo_bar`` and ``X-FOO-BAR`` are both ``X-Foo-Bar``.
 
     Source: aos process 2.0.4, ao.normalize.
     """
-    return "-".join(
+    normal = "-".join(
         part[:1].upper() + part[1:].lower() for part in name.replace("_", "-").split("-")
     )
+    if normal == name and len(_NORMAL) < _KNOWN_NAMES:
+        _NORMAL.add(name)
+    return normal
 
 
 def as_pairs(tags: TagsInput) -> Iterable[Pair]:
     """Return the (name, value) pairs of tags in either form."""
     # Asking an abstract class costs more than all the rest, so lists and tuples go first.
-    if tags.__class__ is list or tags.__class__ is tuple or not isinstance(tags, Mapping):
+    if type(tags) is list or type(tags) is tuple or not isinstance(tags, Mapping):
         return tags
     return tags.items()
 
@@ -50,31 +58,36 @@ class Tags:
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tuple(as_pairs(tags))
         for name, value in pairs:
-            if value.__class__ is not str or name.__class__ is not str:
+            if type(value) is not str or type(name) is not str:
                 pairs = tuple((_name(name), str(value)) for name, value in pairs)
                 break
-        self._fill(pairs)
-
-    @classmethod
-    def of(cls, pairs: tuple[Pair, ...]) -> Self:
-        """Make tags of pairs that are known to be text."""
-        tags = cls.__new__(cls)
-        tags._fill(pairs)
-        return tags
-
-    def _fill(self, pairs: tuple[Pair, ...]) -> None:
         text = "".join(chain.from_iterable(pairs))
         self.pairs = pairs
         self.characters = len(text)
         self.ascii = text.isascii()
         self._first = None
 
+    @classmethod
+    def of(cls, pairs: tuple[Pair, ...]) -> Self:
+        """Make tags of pairs that are known to be text."""
+        tags = cls.__new__(cls)
+        text = "".join(chain.from_iterable(pairs))
+        tags.pairs = pairs
+        tags.characters = len(text)
+        tags.ascii = text.isascii()
+        tags._first = None
+        return tags
+
     def _index(self) -> dict[str, str]:
         # Made when a name is first looked up: the tags of what is kept and shown are never asked.
-        self._last = first = {normalise_name(name): value for name, value in self.pairs}
-        if len(first) != len(self.pairs):
-            first = {normalise_name(name): value for name, value in reversed(self.pairs)}
-        self._first = first
+        pairs = self.pairs
+        last = dict(pairs)
+        if not _NORMAL.issuperset(last):
+            last = {normalise_name(name): value for name, value in pairs}
+        first = last
+        if len(last) != len(pairs):
+            first = {normalise_name(name): value for name, value in reversed(pairs)}
+        self._first, self._last = first, last
         return first
 
     def get(self, name: str, default: str = "") -> str:

@@ -155,7 +155,7 @@ class HandlerTable:
         for handler in self.candidates(message):
             pattern = handler.pattern
             # A handler for an action is a candidate only where that action matches already.
-            verdict = handler.then if pattern.__class__ is str else judge(handler, message)
+            verdict = handler.then if type(pattern) is str else judge(handler, message)
             if verdict is _SKIP:
                 continue
             handler.handle(message)

@@ -71,7 +71,7 @@ class Outbox:
         pairs = as_pairs(tags)
         if action:
             pairs = (("Action", action), *pairs)
-        if data.__class__ is not str and not isinstance(data, str | bytes):
+        if type(data) is not str and not isinstance(data, str | bytes):
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
             pairs = (*pairs, ("Content-Type", "application/json"))
         reference = self._reference + 1
