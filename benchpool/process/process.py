@@ -209,7 +209,9 @@ class Process(Outbox):
         """Evaluate a message as aos does: trust, its own first message, JSON, handlers, inbox."""
         self.outbox_limit = most
         self._reference_before = self._reference
-        refused = self.refusal(message)
+        owner = message.owner
+        plain = message.target == self.id and (owner == message.sender or owner in self.authorities)
+        refused = None if plain else self.refusal(message)
         if refused is not None:
             self.log(refused)
             if refused.startswith("Assignment") and message.sender != self.id:
@@ -219,7 +221,7 @@ class Process(Outbox):
                 raise HandlerError(f"On-Boot cannot be run: {_NO_LUA}")
             self.on_spawn(message)
         else:
-            if message.tags._first.get("Content-Type") == "application/json":
+            if message.tags.get("Content-Type") == "application/json":
                 message.json()  # as aos, which decodes it before any handler sees it
             self.handlers.evaluate(message, self.keep_in_inbox)
         return self.take_outbox()

@@ -47,15 +47,16 @@ def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: st
         address: the messenger, which signs it.
         root: the message that it is pushed for.
     """
-    return Item(
+    return Item(  # by position, which is faster: this runs for every message that is pushed
         outgoing.target,
         address,
         emitter.id,
         outgoing.tags,
         outgoing.data,
-        reference=str(outgoing.reference),
-        pushed_for=root,
-        from_module=emitter.module,
+        "",
+        str(outgoing.reference),
+        root,
+        emitter.module,
     )
 
 
