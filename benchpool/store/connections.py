@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -239,7 +239,7 @@ class SqliteFile:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    def _write(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement with the values of each row. A write that fails is the last.
 
         Raises: StoreError.

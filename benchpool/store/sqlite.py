@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchpool.ao.ids import id_key, id_keys, is_id
 from benchpool.ao.message import (
@@ -37,12 +37,15 @@ from benchpool.store.search import part, search
 from benchpool.store.signed import SignedItems
 
 _PAGE: Final = 1_000
-_COLLECTED_BYTES: Final = 32 << 20
+_COLLECTED_BYTES: Final = 64 << 20
 """How much of the log collects in memory: what goes beyond is written before the commit."""
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
     "INSERT INTO log (process, position, id_key, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
 )
+
+_Row = list[Any]
+"""The columns of the log in the order of `_INSERT`; the result is None until it is known."""
 
 
 class SqliteStore(SignedItems, Registers, IdIndex):
@@ -56,11 +59,10 @@ class SqliteStore(SignedItems, Registers, IdIndex):
     def __init__(
         self, path: Path, *, read_only: bool = False, durability: Durability = "power"
     ) -> None:
-        # Tuples and bytes only: the garbage collector would visit lists again and again.
-        self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
-        self._fresh_results: dict[tuple[str, int], bytes] = {}
-        self._fresh_ids: dict[str, tuple[tuple[str, int], ...]] = {}
-        """Where each message is among the fresh ones, so that to look for it writes nothing."""
+        self._fresh: dict[tuple[str, int], _Row] = {}
+        """What is to be written, by its place."""
+        self._fresh_ids: dict[str, tuple[_Row, ...]] = {}
+        """The same by the ids of the messages, so that to look for one writes nothing."""
         self._late: list[tuple[bytes, str, int]] = []
         """Results of messages that were written before: each with its place."""
         self._collected_bytes = 0
@@ -79,29 +81,29 @@ class SqliteStore(SignedItems, Registers, IdIndex):
             self.failure.check()
         if self._collected_bytes > _COLLECTED_BYTES:
             self._flush()
-        place = (message.process, message.position)
+        process, position, message_id = message.process, message.position, message.id
         try:
             encoded = encode(message)
-            self._fresh[place] = (*place, id_key(message.id), message.cron, encoded)
-            self._fresh_ids[message.id] = (*self._fresh_ids.get(message.id, ()), place)
+            key = id_key(message_id)
         except BaseException as error:
             self.failure.note(error)
             raise
+        row: _Row = [process, position, key, message.cron, encoded, MAIL if mail else None]
+        self._fresh[process, position] = row
+        self._fresh_ids[message_id] = (*self._fresh_ids.get(message_id, ()), row)
         self._collected_bytes += len(encoded)
-        if mail:
-            self._fresh_results[place] = MAIL
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
-        place = (message.process, message.position)
         encoded = encode_result(result)
         self._collected_bytes += len(encoded)
-        if place in self._fresh:
-            self._fresh_results[place] = encoded
+        row = self._fresh.get((message.process, message.position))
+        if row is None:
+            self._late.append((encoded, message.process, message.position))
         else:
-            self._late.append((encoded, *place))
+            row[-1] = encoded
 
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
@@ -116,13 +118,11 @@ class SqliteStore(SignedItems, Registers, IdIndex):
         self._flushed += len(self._fresh) + len(self._late)
         self._collected_bytes = 0
         if self._fresh:
-            results = self._fresh_results
             end = self._written_end()
-            self._write(_INSERT, [(*row, results.get(at)) for at, row in self._fresh.items()])
+            self._write(_INSERT, self._fresh.values())
             self._end = end + len(self._fresh)
             self._fresh.clear()
             self._fresh_ids.clear()
-            results.clear()
         if self._late:
             self._write(_RECORD, self._late)
             self._late.clear()
@@ -197,9 +197,9 @@ class SqliteStore(SignedItems, Registers, IdIndex):
         return self._find_written(message_id, process) or fresh
 
     def _find_fresh(self, message_id: str, process: str | None) -> LogEntry | None:
-        for place in self._fresh_ids.get(message_id, ()):
-            if process in (None, place[0]):
-                return _entry(self._fresh[place][-1], self._fresh_results.get(place))
+        for row in self._fresh_ids.get(message_id, ()):
+            if process in (None, row[0]):
+                return _entry(*row[-2:])
         return None
 
     def _find_written(self, message_id: str, process: str | None) -> LogEntry | None:
