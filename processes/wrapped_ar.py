@@ -5,7 +5,7 @@ and the supply is always the sum of the balances.
 
 Source: aos blueprints/token.lua.
 Answers to Info, Balance and Balances have no Action, so that two tokens that ask each other stop.
-Deviates: the owner may mint too, and for somebody else; Burn is there; Balances can be had in parts.
+Deviates: the owner may mint too, and for somebody else; there is Burn; Balances come in parts too.
 """
 
 from __future__ import annotations
