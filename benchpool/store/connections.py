@@ -239,6 +239,9 @@ class SqliteFile:
 
     # -- writing -----------------------------------------------------------------------------
 
+    def _flush(self) -> None:
+        """Write what collected in memory."""
+
     def _write(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement with the values of each row. A write that fails is the last.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,9 @@ from benchpool.errors import StoreError
 from benchpool.store.base import Checkpoint, Durability
 from benchpool.store.connections import SqliteFile
 from benchpool.store.facts import LOG_END, NAMES, SEALS, digest_names, seal
+
+_COLLECTED_BYTES: Final = 16 << 20
+"""Of checkpoints that wait to be written together."""
 
 
 class Registers(SqliteFile):
@@ -28,7 +31,20 @@ class Registers(SqliteFile):
         """Whether the names may not be those of the last commit."""
         self._facts: dict[str, str] | None = None
         """The facts as they stand, once they were read."""
+        self._checkpoints: dict[str, tuple[int, bytes]] = {}
+        """Those that wait to be written."""
+        self._checkpoint_bytes = 0
         super().__init__(path, read_only=read_only, durability=durability)
+
+    def _flush(self) -> None:
+        """Write what collected in memory."""
+        if self._checkpoints:
+            # By id, as the index has them: a hundred thousand at random places take far longer.
+            made = sorted(self._checkpoints.items())
+            self._write(_ADD_CHECKPOINT, [(process, *rest) for process, rest in made])
+            self._checkpoints.clear()
+            self._checkpoint_bytes = 0
+        super()._flush()
 
     def add_process(self, info: ProcessInfo) -> None:
         """See `Store`."""
@@ -102,15 +118,20 @@ class Registers(SqliteFile):
 
     def add_checkpoint(self, process: str, checkpoint: Checkpoint) -> None:
         """See `Store`."""
-        self._write(_ADD_CHECKPOINT, [(process, checkpoint.position, checkpoint.memory)])
+        self._checkpoints[process] = (checkpoint.position, checkpoint.memory)
+        self._checkpoint_bytes += len(checkpoint.memory)
+        if self._checkpoint_bytes > _COLLECTED_BYTES:
+            self._flush()
 
     def checkpoint(self, process: str) -> Checkpoint | None:
         """See `Store`."""
+        self._flush()
         row = self._one("SELECT position, memory FROM checkpoints WHERE process = ?", (process,))
         return None if row is None else Checkpoint(*row)
 
     def checkpointed(self) -> dict[str, int]:
         """See `Store`."""
+        self._flush()
         return dict(self._all("SELECT process, position FROM checkpoints"))
 
     def _keep_facts(self, now_ms: int, log_end: int) -> None:

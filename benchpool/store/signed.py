@@ -35,6 +35,7 @@ class SignedItems(SqliteFile):
         if self._assignments:
             self._write(_INSERT_ASSIGNMENT, self._assignments)
             self._assignments.clear()
+        super()._flush()
 
     def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
         """See `Store`."""
