@@ -57,11 +57,15 @@ class Tags:
 
     def __init__(self, tags: TagsInput = ()) -> None:
         pairs = tags if type(tags) is tuple else tuple(as_pairs(tags))
-        for name, value in pairs:
-            if type(value) is not str or type(name) is not str:
-                pairs = tuple((_name(name), str(value)) for name, value in pairs)
+        for _, value in pairs:
+            if type(value) is not str:
+                pairs = tuple((name, str(value)) for name, value in pairs)
                 break
-        text = "".join(chain.from_iterable(pairs))
+        try:
+            text = "".join(chain.from_iterable(pairs))
+        except TypeError:
+            _check_names(pairs)
+            raise
         self.pairs = pairs
         self.characters = len(text)
         self.ascii = text.isascii()
@@ -134,10 +138,10 @@ class Tags:
         return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
 
 
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a tag is text, not {type(name).__name__}")
-    return name
+def _check_names(pairs: Iterable[tuple[object, str]]) -> None:
+    for name, _ in pairs:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a tag is text, not {type(name).__name__}") from None
 
 
 NO_TAGS = Tags()
