@@ -56,12 +56,16 @@ class Tags:
     pairs: tuple[Pair, ...]
 
     def __init__(self, tags: TagsInput = ()) -> None:
-        pairs = tuple(as_pairs(tags))
-        for name, value in pairs:
-            if type(value) is not str or type(name) is not str:
-                pairs = tuple((_name(name), str(value)) for name, value in pairs)
+        pairs = tags if type(tags) is tuple else tuple(as_pairs(tags))
+        for _, value in pairs:
+            if type(value) is not str:
+                pairs = tuple((name, str(value)) for name, value in pairs)
                 break
-        text = "".join(chain.from_iterable(pairs))
+        try:
+            text = "".join(chain.from_iterable(pairs))
+        except TypeError:
+            _check_names(pairs)
+            raise
         self.pairs = pairs
         self.characters = len(text)
         self.ascii = text.isascii()
@@ -95,16 +99,13 @@ class Tags:
         first = self._first
         if first is None:
             first = self._index()
-        # Names are mostly asked for as the table has them.
-        value = first.get(name)
-        return first.get(normalise_name(name), default) if value is None else value
+        return first.get(name if name in _NORMAL else normalise_name(name), default)
 
     def last(self, name: str, default: str = "") -> str:
         """Return the last value of a tag, or the default."""
         if self._first is None:
             self._index()
-        value = self._last.get(name)
-        return self._last.get(normalise_name(name), default) if value is None else value
+        return self._last.get(name if name in _NORMAL else normalise_name(name), default)
 
     def __getitem__(self, name: str) -> str:
         return (self._first or self._index())[normalise_name(name)]
@@ -137,10 +138,10 @@ class Tags:
         return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
 
 
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a tag is text, not {type(name).__name__}")
-    return name
+def _check_names(pairs: Iterable[tuple[object, str]]) -> None:
+    for name, _ in pairs:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a tag is text, not {type(name).__name__}") from None
 
 
 NO_TAGS = Tags()

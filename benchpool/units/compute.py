@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
@@ -153,7 +154,7 @@ class ComputeUnit:
         self._store.failure.check()
         heavy: dict[str, list[Message]] = {
             process: []
-            for process in dict.fromkeys(message.process for message in batch)
+            for process in dict.fromkeys(map(attrgetter("process"), batch))
             if self.instance(process).process.heavy
         }
         if not heavy:

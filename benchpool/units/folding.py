@@ -93,15 +93,11 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
             messages, spawns, assigns, output = process.handle(message, most)
         else:
             messages, spawns, assigns, output = _handle_in_time(process, message, most, watch)
-        if limits is not None and (messages or spawns or assigns or output):
+        quiet = not (messages or spawns or assigns or output)
+        if limits is not None and not quiet:
             limits.check_outbox(messages, spawns, assigns, output)
-        if limits is not None and extensions:
-            limits.check_given(instance.recorder.given)
-        for extension in extensions:
-            if keep:
-                extension.commit()
-            else:
-                extension.rollback()
+        if extensions:
+            _settle(instance, limits, keep=keep)
     except (ReplayDivergence, KeyboardInterrupt, SystemExit):
         _take_back(instance)
         raise  # a record at fault, or somebody who wants to stop: not the message's error
@@ -121,9 +117,7 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     if extensions:
         recorder = instance.recorder
         return Result(messages, spawns, assigns, output, "", recorder.finish(), recorder.given)
-    if messages or spawns or assigns or output:
-        return Result(messages, spawns, assigns, output)
-    return EMPTY_RESULT
+    return EMPTY_RESULT if quiet else Result(messages, spawns, assigns, output)
 
 
 def ended(message: Message, fact: OutOfTime | OutOfFuel) -> Result:
@@ -144,6 +138,17 @@ def _handle_in_time(process: ModuleProcess, message: Message, most: int, watch: 
         watch.inside = False
         if watch.alarm and watch.settle():
             raise TimeBudgetExceeded
+
+
+def _settle(instance: Instance, limits: Limits | None, *, keep: bool) -> None:
+    """Let what the extensions did stand, or take it back. Raises: LimitExceeded."""
+    if limits is not None:
+        limits.check_given(instance.recorder.given)
+    for extension in instance.extensions:
+        if keep:
+            extension.commit()
+        else:
+            extension.rollback()
 
 
 def _take_back(instance: Instance) -> None:

@@ -142,7 +142,8 @@ class Limits:
     ) -> None:
         """Accept what an evaluation put out. Raises: LimitExceeded."""
         total = len(output)
-        check_text(output)
+        if output:
+            check_text(output)
         plain, most_tags = self._plain, self.tags
         for message in messages:
             tags, length = message.tags, len(message.data)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from time import perf_counter
 
 from msgspec.structs import replace
@@ -289,7 +290,7 @@ class MessengerUnit:
         # log first, or a crash would leave an effect without its cause.
         careful = any(
             self._compute.uses_database(process) or self._compute.process(process).heavy
-            for process in dict.fromkeys(message.process for message in batch)
+            for process in dict.fromkeys(map(attrgetter("process"), batch))
         )
         if careful and self._store.uncommitted:
             self._commit()

@@ -101,19 +101,18 @@ class SchedulerUnit:
             depth,
             position,
         )
-        signed = None
-        if self._signer is not None:
+        if self._signer is None:
+            self._store.append(message, mail=mail)
+            head.assignment = assignment_digest(message, chain, self._moment)
+        else:
             made = assignment_item(message, self._signer, exclude)
             signed = SignedAssignment(made.signature, tuple(exclude))
-        self._store.append(message, mail=mail)
-        if signed is not None:
+            self._store.append(message, mail=mail)
             self._store.add_signed_assignment(process, position, signed)
+            head.assignment = signed.id
         head.nonce = nonce
         head.position = position
         head.chain = chain
-        head.assignment = (
-            assignment_digest(message, chain, self._moment) if signed is None else signed.id
-        )
         return message
 
     def tick(self, item: Item, message_id: str, process: str, due_ms: int) -> Message:
