@@ -7,7 +7,7 @@ entry that is scheduled and evaluated within one transaction is written once, by
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,8 +61,10 @@ class SqliteStore(SignedItems, Registers, IdIndex):
     ) -> None:
         self._fresh: dict[tuple[str, int], _Row] = {}
         """What is to be written, by its place."""
-        self._fresh_ids: dict[str, tuple[_Row, ...]] = {}
-        """The same by the ids of the messages, so that to look for one writes nothing."""
+        self._by_key: dict[int, list[_Row]] = {}
+        """The same by what the index has for their ids, so that to look for one writes nothing."""
+        self._unsorted: list[_Row] = []
+        """Those that are not in there yet: most are written before anybody looks for one."""
         self._late: list[tuple[bytes, str, int]] = []
         """Results of messages that were written before: each with its place."""
         self._collected_bytes = 0
@@ -81,16 +83,16 @@ class SqliteStore(SignedItems, Registers, IdIndex):
             self.failure.check()
         if self._collected_bytes > _COLLECTED_BYTES:
             self._flush()
-        process, position, message_id = message.process, message.position, message.id
+        process, position = message.process, message.position
         try:
             encoded = encode(message)
-            key = id_key(message_id)
+            key = id_key(message.id)
         except BaseException as error:
             self.failure.note(error)
             raise
         row: _Row = [process, position, key, message.cron, encoded, MAIL if mail else None]
         self._fresh[process, position] = row
-        self._fresh_ids[message_id] = (*self._fresh_ids.get(message_id, ()), row)
+        self._unsorted.append(row)
         self._collected_bytes += len(encoded)
 
     def record(self, message: Message, result: Result) -> None:
@@ -122,7 +124,8 @@ class SqliteStore(SignedItems, Registers, IdIndex):
             self._write(_INSERT, self._fresh.values())
             self._end = end + len(self._fresh)
             self._fresh.clear()
-            self._fresh_ids.clear()
+            self._by_key.clear()
+            self._unsorted.clear()
         if self._late:
             self._write(_RECORD, self._late)
             self._late.clear()
@@ -197,16 +200,18 @@ class SqliteStore(SignedItems, Registers, IdIndex):
         return self._find_written(message_id, process) or fresh
 
     def _find_fresh(self, message_id: str, process: str | None) -> LogEntry | None:
-        for row in self._fresh_ids.get(message_id, ()):
-            if process in (None, row[0]):
-                return _entry(*row[-2:])
-        return None
+        for row in self._unsorted:
+            self._by_key.setdefault(row[2], []).append(row)
+        self._unsorted.clear()
+        rows = self._by_key.get(id_key(message_id), ())
+        entries = (_entry(*row[-2:]) for row in rows if process in (None, row[0]))
+        return _first(entries, message_id)
 
     def _find_written(self, message_id: str, process: str | None) -> LogEntry | None:
         if self._late:  # a result of a message that is written
             self._flush()
         entries = (_entry(*row) for row in self._written(id_key(message_id), process))
-        return next((entry for entry in entries if entry.message.id == message_id), None)
+        return _first(entries, message_id)
 
     def beginning(self, text: str) -> Iterator[str]:
         """See `Store`."""
@@ -263,3 +268,8 @@ _ENTRIES = (
 
 def _entry(message: bytes, result: bytes | None) -> LogEntry:
     return LogEntry(decode_message(message), decode_result(result) if result else None)
+
+
+def _first(entries: Iterable[LogEntry], message_id: str) -> LogEntry | None:
+    """Return the first entry with an id, of those that have what an index has for it."""
+    return next((entry for entry in entries if entry.message.id == message_id), None)
