@@ -1,4 +1,4 @@
-"""What is written collects until the commit, within bounds of memory, and is written in few goes."""
+"""What is written collects until the commit, within bounds, and is written in few goes."""
 
 import sqlite3
 from collections.abc import Iterator
