@@ -178,21 +178,23 @@ class HandlerTable:
         return index.get(action) or index.get(action.lower(), self._others)
 
     def _build_index(self) -> dict[str, tuple[Handler, ...]]:
-        def action(handler: Handler) -> str | None:
-            return handler.pattern.lower() if isinstance(handler.pattern, str) else None
-
-        self._others = tuple(h for h in self._handlers if action(h) is None)
-        index: dict[str, tuple[Handler, ...]] = {}
+        others: list[Handler] = []
+        by_action: dict[str, list[Handler]] = {}
         for handler in self._handlers:
-            name = action(handler)
-            if name is not None and name not in index:
-                index[name] = tuple(h for h in self._handlers if action(h) in {None, name})
-            if isinstance(handler.pattern, str) and name is not None:
-                index[handler.pattern] = index[name]
-        for name, (only, *others) in index.items():
-            if not others and only.then is _BREAK and only.max_runs is None:
-                self._direct[name] = only.handle
-        self._by_action = index
+            if isinstance(handler.pattern, str):
+                by_action.setdefault(handler.pattern.lower(), [*others]).append(handler)
+            else:
+                others.append(handler)
+                for candidates in by_action.values():
+                    candidates.append(handler)
+        index = {action: tuple(candidates) for action, candidates in by_action.items()}
+        for handler in self._handlers:
+            if isinstance(handler.pattern, str):
+                index[handler.pattern] = index[handler.pattern.lower()]
+        for action, (only, *more) in index.items():
+            if not more and only.then is _BREAK and only.max_runs is None:
+                self._direct[action] = only.handle
+        self._others, self._by_action = tuple(others), index
         return index
 
     def _unindex(self) -> None:

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS, Tags
@@ -29,9 +28,6 @@ from benchpool.units.folding import Instance, ended, fold
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.making import Maker
 from benchpool.units.taking_up import fold_log, save_database
-
-if TYPE_CHECKING:
-    pass
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
@@ -63,6 +59,8 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
+        self._moved: dict[str, None] = {}
+        """Processes that may be due for a checkpoint: the others stand as they stood before."""
         self._maker = Maker(store, registry, host, self._instances)
         self._checked: set[Module] = set()
         """Modules that are known to make processes."""
@@ -152,10 +150,10 @@ class ComputeUnit:
         Returns: results in the order of the batch, whatever was completed first.
         """
         self._store.failure.check()
+        processes = dict.fromkeys(map(attrgetter("process"), batch))
+        self._moved.update(processes)
         heavy: dict[str, list[Message]] = {
-            process: []
-            for process in dict.fromkeys(map(attrgetter("process"), batch))
-            if self.instance(process).process.heavy
+            process: [] for process in processes if self.instance(process).process.heavy
         }
         if not heavy:
             return self._evaluate_in_turn(batch)
@@ -175,6 +173,7 @@ class ComputeUnit:
     def evaluate_heavy(self, messages: list[Message]) -> list[Result]:
         """Evaluate messages of one heavy process, which sees them all at once before."""
         instance = self.instance(messages[0].process)
+        self._moved[instance.process.id] = None
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
             instance.process.look_ahead(messages)
         return self._evaluate_in_turn(messages)
@@ -305,15 +304,15 @@ class ComputeUnit:
 
         Those that are busy evaluating are left for later.
         """
-        for process_id, instance in list(self._instances.items()):
+        for process_id in list(self._instances if all_processes else self._moved):
             if process_id in busy:
                 continue
+            self._moved.pop(process_id, None)
+            instance = self._instances.get(process_id)
+            if instance is None or instance.database is not None:
+                continue
             behind = instance.position - instance.saved_position
-            if (
-                instance.database is None
-                and behind > 0
-                and (all_processes or _checkpoint_due(instance, behind))
-            ):
+            if behind > 0 and (all_processes or _checkpoint_due(instance, behind)):
                 memory = instance.process.dump()
                 self._store.add_checkpoint(process_id, Checkpoint(instance.position, memory))
                 instance.saved_position = instance.position
@@ -378,6 +377,7 @@ class ComputeUnit:
 
     def _load_from_log(self, process_id: str) -> Instance:
         instance = self._instances[process_id] = self._maker.newest(process_id)
+        self._moved[process_id] = None
         return instance
 
     def fresh_instance(self, process_id: str) -> Instance:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
+from benchpool.ao.tags import Tags
 from benchpool.errors import (
     BenchpoolError,
     FuelExhausted,
@@ -163,6 +164,10 @@ def explain(error: Exception) -> str:
         return _printable(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    if isinstance(error, AttributeError) and isinstance(error.obj, Tags):
+        # Said here, since a `__getattr__` of tags would make all their attributes slow.
+        name = error.name
+        error = AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
     return f"{type(error).__name__}: {_printable(error)}{place}"
 
 
