@@ -1,7 +1,8 @@
 """Events: pages left open are told that what they show has changed, so that they ask for it again.
 
-One task looks for all of them, at most twice a second and the less often the longer looking takes:
-who follows costs the network a twentieth of its time at most.
+One task looks for all of them, at most twice a second and the less often the longer looking takes,
+which is by the clock: the more others want the interpreter, the longer. A page that changed is made
+once, however many have it open, and lies ready when they are told and ask for it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from contextlib import suppress
 from typing import Final
 
 from benchpool.errors import BenchpoolError, Unavailable
-from benchpool.network import Network
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.shown import Gallery, Place, mark_of
 
 TICK_S: Final = 0.5
 """The shortest time between two looks."""
-SHARE: Final = 20
-"""Looking, and the views that are made because of it, take one part of so many."""
+SHARE: Final = 40
+"""Looking, and making and giving the pages that changed, take one part of so many."""
+GIVEN_S: Final = 0.002
+"""What it takes to give somebody a page that is made."""
 LONGEST_S: Final = 30.0
 """The longest time between two looks, whatever they take."""
 MOST_FOLLOWERS: Final = 128
 """Pages that are told at a time; more are refused, and go on without."""
-NOT_SEEN: Final = object()
-"""The version of a page that was not looked at yet."""
 ALIVE_S: Final = 15.0
 """How often a page is sent something even if nothing changed."""
 
@@ -35,7 +35,8 @@ class Follower:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.version: Hashable = NOT_SEEN
+        self.mark: str | None = None
+        """Of what it was told of, or shows; None before that is known."""
         self.changed = asyncio.Event()
 
 
@@ -44,7 +45,7 @@ class Events:
 
     Args:
         reader: looks.
-        gallery: knows what a page changes with.
+        gallery: makes pages.
     """
 
     def __init__(self, reader: Reader, gallery: Gallery) -> None:
@@ -70,11 +71,8 @@ class Events:
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         try:
-            versions = await self._reader.look(
-                lambda network: self._versions(network, {place.url: place})
-            )
-            follower.version = versions[place.url]
-            if mark_of(follower.version) != seen:
+            follower.mark = await self._gallery.renew(place)
+            if follower.mark != seen:
                 follower.changed.set()
             yield b"retry: 2000\n\n"
             while not self._ended:
@@ -104,28 +102,30 @@ class Events:
     async def _look(self) -> None:
         seen: Hashable = None
         while not self._ended:
-            before_s = self._reader.spent_s
+            before_s, told = self._reader.spent_s, 0
             if self._followers and self._reader.moment != seen:
                 seen = self._reader.moment
-                with suppress(BenchpoolError):  # it is looked again, and the page says why
-                    await self._tell()
+                try:
+                    told = await self._tell()
+                except Unavailable:
+                    seen = None  # it is looked again
             await asyncio.sleep(TICK_S)
-            await asyncio.sleep(min(SHARE * (self._reader.spent_s - before_s), LONGEST_S))
+            spent_s = self._reader.spent_s - before_s + told * GIVEN_S
+            await asyncio.sleep(min(SHARE * spent_s, LONGEST_S))
 
-    async def _tell(self) -> None:
-        places = {each.place.url: each.place for each in self._followers}
-        versions = await self._reader.look(lambda network: self._versions(network, places))
-        for each in self._followers:
-            if each.place.url in versions and each.version is not NOT_SEEN:
-                if versions[each.place.url] != each.version:
-                    each.changed.set()
-                each.version = versions[each.place.url]
-
-    def _versions(self, network: Network, places: dict[str, Place]) -> dict[str, Hashable]:
-        found: dict[str, Hashable] = {}
-        for url, place in places.items():
+    async def _tell(self) -> int:
+        """Tell those whose page changed; return how many. Raises: Unavailable."""
+        told = 0
+        for url, place in {each.place.url: each.place for each in self._followers}.items():
             try:
-                found[url] = self._gallery.version(network, place)
+                mark = await self._gallery.renew(place)
+            except Unavailable:
+                raise
             except BenchpoolError as error:
-                found[url] = str(error)
-        return found
+                mark = mark_of(str(error))
+            for each in self._followers:
+                if each.place.url == url and each.mark not in (mark, None):
+                    each.mark = mark
+                    each.changed.set()
+                    told += 1
+        return told

@@ -43,6 +43,15 @@ class Asked(NamedTuple):
         return text
 
 
+class Seen(NamedTuple):
+    """A moment at which something was looked at."""
+
+    moment: Hashable
+    """Changes with everything that pages show."""
+    since_s: float
+    """Of `time.monotonic`: whatever was before that is seen."""
+
+
 View = Callable[[Any, Asked], msgspec.Struct]
 """Makes what a page shows of a network, or of what else its gallery looks at.
 
@@ -72,12 +81,14 @@ class Page:
         template: shows the view, which it gets as `view`, beside what `Pages` gives to all.
         view: see `View`.
         follows: see `Follow`.
+        follows_asked: whether it changes with the logs of the processes that the view asked, too.
     """
 
     path: str
     template: str
     view: View
     follows: Follow = end_of_logs
+    follows_asked: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return the parts of a path that is this page's; None if it is another's."""

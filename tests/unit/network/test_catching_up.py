@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchpool.network import Network
-from benchpool.units import compute
+from benchpool.units import following
 
 
 def test_processes_in_memory_are_brought_to_the_end_of_their_logs(
@@ -26,7 +26,7 @@ def test_processes_in_memory_are_brought_to_the_end_of_their_logs(
                 looking.refresh()
                 assert looking.compute.instance(token) is instance
                 assert instance.position == writer.store.last_position(token)
-            monkeypatch.setattr(compute, "MOST_FOLLOWED", 0)
+            monkeypatch.setattr(following, "MOST_FOLLOWED", 0)
             looking.refresh()
             assert looking.compute.instance(token) is not instance
 
@@ -45,7 +45,7 @@ def test_a_process_with_a_database_is_loaded_again(
             )
             looking.refresh()
             assert looking.compute.instance(dataset) is not instance
-            looking.compute.forget_databases()
+            looking.compute.following.forget_databases()
             assert dataset not in looking.compute._instances
 
 
