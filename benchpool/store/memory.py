@@ -187,7 +187,7 @@ class MemoryStore:
     ) -> Sifted:
         """See `Store`."""
         looked = self.part(process, beyond=beyond, limit=limit, descending=descending)
-        any_of = [[text.encode(errors="replace") for text in each] for each in texts]
+        any_of = [[text.encode() for text in each] for each in texts]
         found = []
         for place, message in looked:
             raw = self._messages[message.process][message.position]

@@ -95,5 +95,5 @@ def holding(texts: Sequence[frozenset[str]]) -> tuple[str, tuple[bytes, ...]]:
     """Say in SQL that of each set one text at least stands in a message; and with which values."""
     clauses = [f"({' OR '.join(['instr(message, ?)'] * len(each)) or '0'})" for each in texts]
     return " AND ".join(clauses) or "1", tuple(
-        text.encode(errors="replace") for each in texts for text in sorted(each)
+        text.encode() for each in texts for text in sorted(each)
     )

@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     def number(self, name: str, default: int) -> int:
         """Return a whole number of the query. Raises: NoPage if it is none."""
         text = self.text(name) or str(default)
-        if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20):
+        if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 19):
             raise NoPage(f"{name} is a whole number, not {text[:40]!r}")
         return int(text)
 

@@ -109,16 +109,17 @@ def view(network: Network, asked: Asked) -> MessagesView:
 
     store = network.store
     look = Look(store, process, wanted, [frozenset({each}) for each in (action, sender) if each])
-    beyond_end = None if until_ms is None else place_behind(store, process, until_ms)
+    begin = None if since_ms is None else place_behind(store, process, since_ms - 1)
+    end = None if until_ms is None else place_behind(store, process, until_ms)
     if asked.text("after"):
         after = asked.number("after", 0)
-        found = look.newer(after, beyond_end)
+        found = look.newer(after if begin is None else max(after, begin - 1), end)
         entries = found.entries[::-1]
         shown.newer, shown.older = found.last, after + 1
     else:
         before = asked.number("before", 0) if asked.text("before") else None
-        begin = None if since_ms is None else place_behind(store, process, since_ms - 1)
-        found = look.older(beyond_end if before is None else before, begin)
+        beyond = [each for each in (before, end) if each is not None]
+        found = look.older(min(beyond, default=None), begin)
         entries = found.entries
         shown.older, shown.newer = found.last, None if before is None else before - 1
     shown.messages = [_row(names, place, entry) for place, entry in entries]
