@@ -17,6 +17,9 @@ from serving import Client
 
 from benchpool.network import Network
 from benchpool.server.dashboard import events, reader
+from benchpool.server.dashboard.page import Asked
+from benchpool.server.dashboard.pages import messages
+from benchpool.server.dashboard.shown import Place
 from benchpool.units import following as followed
 from benchpool.units import taking_up
 
@@ -159,6 +162,59 @@ def test_who_was_not_told_sees_what_was_acknowledged(serve: Callable[..., Served
     assert told.decode() == before  # what lay ready
     assert served.html(path) != before
     assert served.get(path, Accept="text/html", X_Told="1")[2] != told  # never one that is older
+
+
+class Still:
+    """A reader and a gallery whose pages take the time that is said."""
+
+    def __init__(self, look_s: float) -> None:
+        self.look_s = look_s
+        self.spent_s = 0.0
+        self.moment = 0
+        self.renewed: list[str] = []
+
+    async def renew(self, place: Place) -> str:
+        self.spent_s += self.look_s
+        self.renewed.append(place.url)
+        return f"{place.url} at {self.moment}"
+
+
+def followed_pages(still: Still, *, places: int, each: int = 1) -> events.Events:
+    """Have pages open whose marks are known."""
+    found = events.Events(still, still)  # type: ignore[arg-type]
+    for number in range(places * each):
+        place = Place(messages.PAGES[0], Asked({}, {}), str(number % places))
+        follower = events.Follower(place)
+        follower.mark = f"{place.url} at 0"
+        found._followers.add(follower)
+    return found
+
+
+@pytest.mark.parametrize(("places", "each"), [(1, 1), (1, 100), (128, 1), (3, 40)])
+@pytest.mark.parametrize("look_s", [0.001, 0.05, 0.5])
+def test_looking_takes_its_share_however_many_pages_are_open(
+    places: int, each: int, look_s: float
+) -> None:
+    still = Still(look_s)
+    open_pages = followed_pages(still, places=places, each=each)
+    rested_s = 0.0
+    for _ in range(200):
+        still.moment += 1
+        rest_s = asyncio.run(open_pages.turn())
+        assert events.TICK_S <= rest_s <= events.LONGEST_S
+        rested_s += rest_s
+    assert still.spent_s <= 1.7 * rested_s / events.SHARE  # the last look may go beyond its time
+    counts = Counter(still.renewed)
+    assert len(counts) == places
+    assert max(counts.values()) - min(counts.values()) <= 1  # all in turn
+
+
+def test_nothing_is_looked_at_while_nothing_is_committed() -> None:
+    still = Still(0.1)
+    open_pages = followed_pages(still, places=3, each=2)
+    asyncio.run(open_pages.turn())
+    assert asyncio.run(open_pages.turn()) == events.TICK_S
+    assert sorted(still.renewed) == ["0", "1", "2"]
 
 
 # -- nothing is folded twice -------------------------------------------------------------------

@@ -37,6 +37,8 @@ class Follower:
         self.place = place
         self.mark: str | None = None
         """Of what it was told of, or shows; None before that is known."""
+        self.looked = 0
+        """Which of all looks was the last at it."""
         self.changed = asyncio.Event()
 
 
@@ -54,6 +56,10 @@ class Events:
         self._followers: set[Follower] = set()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._seen: Hashable = None
+        self._looks = 0
+        self._due: dict[str, Place] = {}
+        """Pages that may have changed since they were looked at, those that wait longest first."""
 
     async def follow(self, place: Place, seen: str) -> AsyncIterator[bytes]:
         """Give the lines of an event stream, until the client leaves or the server stops.
@@ -100,32 +106,45 @@ class Events:
                 await self._task
 
     async def _look(self) -> None:
-        seen: Hashable = None
         while not self._ended:
-            before_s, told = self._reader.spent_s, 0
-            if self._followers and self._reader.moment != seen:
-                seen = self._reader.moment
-                try:
-                    told = await self._tell()
-                except Unavailable:
-                    seen = None  # it is looked again
-            await asyncio.sleep(TICK_S)
-            spent_s = self._reader.spent_s - before_s + told * GIVEN_S
-            await asyncio.sleep(min(SHARE * spent_s, LONGEST_S))
+            await asyncio.sleep(await self.turn())
 
-    async def _tell(self) -> int:
-        """Tell those whose page changed; return how many. Raises: Unavailable."""
-        told = 0
-        for url, place in {each.place.url: each.place for each in self._followers}.items():
+    async def turn(self) -> float:
+        """Look for a while at the pages that may have changed; return how long to rest, in s.
+
+        What is not looked at in that time comes first the next time.
+        """
+        if self._reader.moment != self._seen:
+            self._seen = self._reader.moment
+            longest_ago = sorted(self._followers, key=lambda each: each.looked)
+            self._due |= {each.place.url: each.place for each in longest_ago}
+        began_s, told = self._reader.spent_s, 0
+        while self._due and self._reader.spent_s - began_s < LONGEST_S / SHARE:
+            url = next(iter(self._due))
             try:
-                mark = await self._gallery.renew(place)
+                told += await self._tell(self._due[url])
             except Unavailable:
-                raise
-            except BenchpoolError as error:
-                mark = mark_of(str(error))
-            for each in self._followers:
-                if each.place.url == url and each.mark not in (mark, None):
-                    each.mark = mark
-                    each.changed.set()
-                    told += 1
-        return told
+                break
+            del self._due[url]
+        spent_s = self._reader.spent_s - began_s + told * GIVEN_S
+        return min(max(TICK_S, SHARE * spent_s), LONGEST_S)
+
+    async def _tell(self, place: Place) -> int:
+        """Tell those whose page changed; return how many. Raises: Unavailable."""
+        following = [each for each in self._followers if each.place.url == place.url]
+        if not following:
+            return 0
+        try:
+            mark = await self._gallery.renew(place)
+        except Unavailable:
+            raise
+        except BenchpoolError as error:
+            mark = mark_of(str(error))
+        self._looks += 1
+        for each in following:
+            each.looked = self._looks
+        behind = [each for each in following if each.mark not in (mark, None)]
+        for each in behind:
+            each.mark = mark
+            each.changed.set()
+        return len(behind)
