@@ -18,7 +18,7 @@ MOST_FOLLOWED = 256
 """Processes that are kept in memory, at most, by who looks at what another program writes."""
 FEW: Final = 32
 """Messages that are folded again rather than that a memory is written for them."""
-_MESSAGE_BYTES: Final = 1_000
+MESSAGE_BYTES: Final = 1_000
 """So many bytes of a memory are written and read in the time in which a message is folded."""
 
 
@@ -121,7 +121,7 @@ class Following:
             instance = self._instances.get(process)
             if instance is None or instance.database is not None or instance.process.heavy:
                 continue
-            if instance.position - position > max(FEW, instance.memory_bytes // _MESSAGE_BYTES):
+            if instance.position - position > max(FEW, instance.memory_bytes // MESSAGE_BYTES):
                 memory = instance.process.dump()
                 instance.memory_bytes = len(memory)
                 found[process] = Checkpoint(instance.position, memory)
