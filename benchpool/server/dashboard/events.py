@@ -20,8 +20,8 @@ TICK_S: Final = 0.5
 """The shortest time between two looks."""
 SHARE: Final = 40
 """Looking, and making and giving the pages that changed, take one part of so many."""
-GIVEN_S: Final = 0.002
-"""What it takes to give somebody a page that is made."""
+GIVEN_S: Final = 0.004
+"""What it takes to give somebody a page that is made, with a connection of its own."""
 LONGEST_S: Final = 30.0
 """The longest time between two looks, whatever they take."""
 MOST_FOLLOWERS: Final = 128
