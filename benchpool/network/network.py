@@ -362,7 +362,7 @@ class Network(Supplies):
         self.timeline.refresh()
         self._directory.refresh()
         self.scheduler = SchedulerUnit(self.store, self.clock)
-        self.compute.catch_up()
+        self.compute.following.catch_up()
 
     # -- looking -----------------------------------------------------------------------------
 
