@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from operator import attrgetter
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS, Tags
@@ -56,6 +57,8 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
+        self._moved: dict[str, None] = {}
+        """Processes that may be due for a checkpoint: the others stand as they stood before."""
         self._maker = Maker(store, registry, host, self._instances)
         self.following = Following(store, self._maker, self._instances)
         """What it has in memory, where another program writes, or reads, the same logs."""
@@ -147,10 +150,10 @@ class ComputeUnit:
         Returns: results in the order of the batch, whatever was completed first.
         """
         self._store.failure.check()
+        processes = dict.fromkeys(map(attrgetter("process"), batch))
+        self._moved.update(processes)
         heavy: dict[str, list[Message]] = {
-            process: []
-            for process in dict.fromkeys(message.process for message in batch)
-            if self.instance(process).process.heavy
+            process: [] for process in processes if self.instance(process).process.heavy
         }
         if not heavy:
             return self._evaluate_in_turn(batch)
@@ -170,6 +173,7 @@ class ComputeUnit:
     def evaluate_heavy(self, messages: list[Message]) -> list[Result]:
         """Evaluate messages of one heavy process, which sees them all at once before."""
         instance = self.instance(messages[0].process)
+        self._moved[instance.process.id] = None
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
             instance.process.look_ahead(messages)
         return self._evaluate_in_turn(messages)
@@ -300,15 +304,15 @@ class ComputeUnit:
 
         Those that are busy evaluating are left for later.
         """
-        for process_id, instance in list(self._instances.items()):
+        for process_id in list(self._instances if all_processes else self._moved):
             if process_id in busy:
                 continue
+            self._moved.pop(process_id, None)
+            instance = self._instances.get(process_id)
+            if instance is None or instance.database is not None:
+                continue
             behind = instance.position - instance.saved_position
-            if (
-                instance.database is None
-                and behind > 0
-                and (all_processes or _checkpoint_due(instance, behind))
-            ):
+            if behind > 0 and (all_processes or _checkpoint_due(instance, behind)):
                 memory = instance.process.dump()
                 self._store.add_checkpoint(process_id, Checkpoint(instance.position, memory))
                 instance.saved_position = instance.position
@@ -338,7 +342,11 @@ class ComputeUnit:
 
     def _load(self, process_id: str) -> Instance:
         with self.guard:
-            return self._instances.get(process_id) or self.following.take_up(process_id)
+            instance = self._instances.get(process_id)
+            if instance is None:
+                instance = self.following.take_up(process_id)
+                self._moved[process_id] = None
+            return instance
 
     def fresh_instance(self, process_id: str) -> Instance:
         """Make a process as it was before its first message, see `Maker.fresh`."""

@@ -131,19 +131,19 @@ class Limits:
     ) -> None:
         """Accept what an evaluation put out. Raises: LimitExceeded."""
         total = len(output)
-        check_text(output)
+        if output:
+            check_text(output)
         plain, most_tags = self._plain, self.tags
         for message in messages:
-            pairs = message.tags.pairs
+            tags, length = message.tags, len(message.data)
             # In one go first: nearly all messages are plain, and far below every limit.
-            text = "".join(chain(*pairs))
-            size = len(text) + len(message.target)
-            if size > plain or len(message.data) > plain or len(pairs) > most_tags:
-                what = f"an outgoing message {message.tags.get('Action')[:_SHOWN]}"
-                self._check(what, message.target, message.tags, message.data)
-            if not text.isascii():
-                check_text(text)
-            total += size + len(message.data)
+            size = tags.characters + len(message.target)
+            if size > plain or length > plain or len(tags.pairs) > most_tags:
+                what = f"an outgoing message {tags.get('Action')[:_SHOWN]}"
+                self._check(what, message.target, tags, message.data)
+            if not tags.ascii:
+                check_text("".join(chain.from_iterable(tags.pairs)))
+            total += size + length
         if spawns or assignments:
             self._check_requests(spawns, assignments)
             total += sum(len(spawn.data) for spawn in spawns)
