@@ -64,7 +64,8 @@ class Parts:
         self.limits = limits or find_limits(None if self.home is None else self.home.folder)
         self._read_only = read_only
         self._lock = RLock()
-        self.store = open_checked(self.home, read_only=read_only)
+        durability = self.limits.durability
+        self.store = open_checked(self.home, read_only=read_only, durability=durability)
         try:
             if not read_only:
                 note_old_positions(self.store)
@@ -104,6 +105,7 @@ class Parts:
             inference_seconds=self.limits.inference_seconds,
             wasm_fuel=self.limits.wasm_fuel_per_message,
             wasm_memory_bytes=self.limits.wasm_memory_bytes,
+            durability=self.limits.durability,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.wallet import Wallet
@@ -13,6 +13,8 @@ from benchpool.errors import StoreError
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
 
+Durability = Literal["power", "process"]
+"""What a commit survives: the loss of power too, or the end of this program alone."""
 
 OnDamage = Callable[[str, Exception], None]
 """Is told what is damaged, and how."""

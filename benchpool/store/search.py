@@ -6,11 +6,10 @@ hundredth of the time of reading each message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
 
 from benchpool.ao.message import Message, decode_message
 from benchpool.store.base import OnDamage, Placed, Search
@@ -18,21 +17,22 @@ from benchpool.store.base import OnDamage, Placed, Search
 _PAGE = 200
 _BEHIND_ALL = (1 << 63) - 1
 
+Read = Callable[[str, tuple[object, ...]], list[Any]]
+"""Returns the rows that a query gives with these values."""
 
-def search(
-    connection: Connection, wanted: Search, on_damage: OnDamage
-) -> Iterator[tuple[int, Message]]:
+
+def search(read: Read, wanted: Search, on_damage: OnDamage) -> Iterator[tuple[int, Message]]:
     """Go through the messages that are wanted, see `Store`."""
     where, values = _where(wanted)
     order, beyond = ("DESC", "<") if wanted.descending else ("ASC", ">")
     after = wanted.after
     while True:
         bound, given = ("", ()) if after is None else (f"AND sequence {beyond} ?", (after,))
-        rows: Sequence[Any] = connection.exec_driver_sql(
+        rows = read(
             "SELECT sequence, process, message FROM log WHERE NOT cron"  # noqa: S608 - own words
             f" {where} {bound} ORDER BY sequence {order} LIMIT {_PAGE}",
             (*values, *given),
-        ).all()
+        )
         for sequence, process, raw in rows:
             try:
                 message = decode_message(raw)
@@ -59,7 +59,7 @@ def _where(wanted: Search) -> tuple[str, tuple[object, ...]]:
 
 
 def part(
-    connection: Connection,
+    read: Read,
     process: str | None,
     *,
     beyond: int | None,
@@ -68,7 +68,7 @@ def part(
 ) -> list[Placed]:
     """Return neighbours in a log, see `Store`."""
     column, rest, values = neighbours(process, beyond, descending=descending)
-    rows = connection.exec_driver_sql(f"SELECT {column}, message {rest}", (*values, limit))
+    rows = read(f"SELECT {column}, message {rest}", (*values, limit))
     return [Placed(place, decode_message(raw)) for place, raw in rows]
 
 

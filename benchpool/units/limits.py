@@ -1,5 +1,7 @@
 """Limits: all bounds that a network keeps, in one place.
 
+Beside them stands what a commit survives, since it is set in the same place.
+
 They come from `Network(limits=...)`, else from the file that `$BENCHPOOL_LIMITS` names, else from
 `limits.toml` in the home, else they are the defaults below. The file says `tags = 100`, one key a
 line, by the names of the fields.
@@ -16,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from benchpool.ao.message import AssignRequest, Data, Item, Outgoing, SpawnRequest
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, LimitExceeded, MessageError
+from benchpool.store.base import Durability
 
 LIMITS_FILE: Final = "limits.toml"
 LIMITS_VARIABLE: Final = "BENCHPOOL_LIMITS"
@@ -39,6 +42,7 @@ _NONE_IS_A_DEFAULT: Final = (
     "models_memory_bytes",
 )
 _MOST_BYTES_A_CHARACTER: Final = 4
+_DURABILITIES: Final = get_args(Durability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,18 @@ class Limits:
     """Child processes that compute at a time, for all models; 0: one a core."""
     models_memory_bytes: int = 0
     """Memory of all loaded models, with their files; 0: half of what the machine has."""
+    durability: Durability = "power"
+    """What is committed survives the loss of power too, or the end of the program alone."""
 
     _plain: int = field(init=False, repr=False, compare=False, default=0)
     """Tags with no more characters than this are within the limits for sure."""
 
     def __post_init__(self) -> None:
+        if self.durability not in _DURABILITIES:
+            raise ConfigError(
+                f"durability must be {' or '.join(map(repr, _DURABILITIES))}, not"
+                f" {ascii(self.durability)[:_SHOWN]}"
+            )
         least = min(self.tag_name_bytes, self.tag_value_bytes, self.data_bytes)
         object.__setattr__(self, "_plain", least // _MOST_BYTES_A_CHARACTER)
 
@@ -215,8 +226,12 @@ def read_limits(path: Path) -> Limits:
         if key not in known:
             names = ", ".join(sorted(known))
             raise ConfigError(f"{path}: there is no limit {key[:_SHOWN]!a}; there are: {names}")
-        _check_value(path, key, value)
-    return Limits(**given)
+        if key != "durability":
+            _check_value(path, key, value)
+    try:
+        return Limits(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:

@@ -1,5 +1,7 @@
 """What every store must do, in memory and on disk."""
 
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 
 import pytest
@@ -334,7 +336,10 @@ def test_an_id_is_found_in_every_stretch_of_the_log_by_the_index(tmp_path):
     for place in range(4):
         store.append(message(position=place), mail=False)
     store.commit(1)
-    store._connection.exec_driver_sql("UPDATE log SET sequence = position * 65536 + 7")
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as edited:
+        edited.execute("UPDATE log SET sequence = position * 65536 + 7")
+        edited.commit()
+    store.refresh()
     for place in range(4):
         assert store.find(an_id(f"p{place}")).message.position == place
         assert store.find(an_id(f"p{place}"), "p").message.position == place
@@ -501,15 +506,13 @@ def test_what_is_sifted_is_bounded_in_bytes(tmp_path, monkeypatch):
 def test_neighbours_are_read_by_an_index_alone(tmp_path, beyond, descending):
     store = SqliteStore(tmp_path / "s.sqlite")
     seen = []
-    store._opened.connection.driver_connection.set_trace_callback(seen.append)
+    store._driver.set_trace_callback(seen.append)
     for process in (None, "p"):
         bounds = {"beyond": beyond, "limit": 10, "descending": descending}
         store.part(process, **bounds)
         store.sift([frozenset({"text"})], process, **bounds)
-    plans = [
-        store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
-        for text in [each for each in seen if each.startswith("SELECT")]
-    ]
+    store._driver.set_trace_callback(None)
+    plans = [store._all(f"EXPLAIN QUERY PLAN {text}") for text in seen if text.startswith("SELECT")]
     sign = "<" if descending else ">"
     assert [row[3] for plan in plans for row in plan] == [
         *[f"SEARCH log USING INTEGER PRIMARY KEY (rowid{sign}?)"] * 2,
