@@ -168,6 +168,9 @@ Precision = Literal["stored", "bf16"]
 LayoutName = Literal["canonical-1", "canonical-2"]
 """How requests meet in one evaluation; see docs/inference.md. Each has numbers of its own."""
 
+RemoteLayout = Literal["remote-choices", "remote-text"]
+"""What stands in its place where a model server answers: whether it can score choices too."""
+
 
 class Runtime(msgspec.Struct, frozen=True):
     """What besides model and request decides the bits of an answer.
@@ -180,11 +183,14 @@ class Runtime(msgspec.Struct, frozen=True):
     cpu: str
     """The instruction sets that llama.cpp was built for and found."""
     precision: Precision
-    layout: LayoutName
+    layout: LayoutName | RemoteLayout
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of its SHA-256, as answers bear it: equal ids give equal bits."""
+        """16 hexadecimal digits of its SHA-256, as answers bear it.
+
+        Equal ids give equal bits, but for a model server's: nobody can promise what it answers.
+        """
         return sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 

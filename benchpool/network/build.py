@@ -14,6 +14,8 @@ from benchpool.extensions.kept_states import open_checked
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
+from benchpool.inference.files.catalogue import default_cache
+from benchpool.inference.remote import RemoteEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode
@@ -33,15 +35,16 @@ from benchpool.units.pace import Pace
 from benchpool.units.scheduler import SchedulerUnit
 
 
-def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
+def engines(limits: Limits, answers: Path | None = None) -> Engines:
     """Return engines within limits; without a folder for answers, each is computed anew."""
-    return EnginePool(
+    local = EnginePool(
         answers=answers,
         workers=limits.workers or None,
         models_memory_bytes=limits.models_memory_bytes or None,
         child_memory_bytes=limits.worker_memory_bytes or None,
         seconds=limits.inference_seconds,
     )
+    return RemoteEngines(local, default_cache(), seconds=limits.inference_seconds)
 
 
 class Parts:
