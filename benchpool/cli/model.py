@@ -80,21 +80,88 @@ def pull(
 
 @app.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|SERVER", help="A GGUF file, or a server: openai+http://HOST/v1."
+        ),
+    ],
+    *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Default: made from the file's.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="What a server calls the model.")
+    ] = None,
+    key_from: Annotated[
+        str | None,
+        typer.Option(
+            "--key-from", metavar="VARIABLE", help="The environment variable of a server's key."
+        ),
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens-total",
+            min=0,
+            metavar="N",
+            help="Tokens that asking a server may ever take; 0: any; default 10,000,000.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, max=256, metavar="N", help="Requests at a time; default 4."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, metavar="S", help="Seconds for a request; default 120."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a GGUF file into the models of this machine.
+    """Copy a GGUF file into the models of this machine, or add one that a server runs.
 
-    Example: benchpool model add ~/Downloads/tiny.gguf --name tiny
+    A server is asked at once what it can do. Its key never leaves the environment.
+
+    Example: benchpool model add openai+http://127.0.0.1:8080/v1 --model qwen3
     """
     from benchpool.inference.files.catalogue import Catalogue
+    from benchpool.inference.remote_models import SCHEME, RemoteTerms
 
-    if not file.is_file():
-        raise typer.BadParameter(f"{file} is no file")
-    _show_one(Catalogue().add(file, name), as_json=as_json)
+    asked = {
+        "key_variable": key_from,
+        "max_tokens_total": max_tokens_total,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+    }
+    given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if not file.startswith(SCHEME):
+        path = Path(file)
+        if not path.is_file():
+            raise typer.BadParameter(f"{file} is no file")
+        if given or model is not None:
+            raise typer.BadParameter(f"all options but --name and --json are for {SCHEME}URL")
+        _show_one(Catalogue().add(path, name), as_json=as_json)
+        return
+    if model is None:
+        raise typer.BadParameter("--model is required: what the server calls the model")
+    catalogue = Catalogue()
+    added = catalogue.add_server(file, model, name, RemoteTerms(**given))
+    terms = catalogue.servers.read(added.name).terms
+    _show_one(added, as_json=as_json)
+    able = [
+        text
+        for text, can in (
+            ("texts", terms.raw),
+            ("turns", terms.chat),
+            ("choices", terms.choices),
+        )
+        if can
+    ]
+    output.note(output.clean(f"answers {', '.join(able)}; not reproducible"))
+    if not terms.choices:
+        output.note(output.clean(f"cannot be asked cloze: {terms.why_no_choices}"))
 
 
 @app.command("list")
@@ -114,9 +181,9 @@ def list_models(as_json: JsonOption = False) -> None:
             [
                 (
                     model.name,
-                    _millions(model.card.parameters),
+                    _millions(model.card.parameters) if model.card.parameters else "at a server",
                     model.card.quantization,
-                    model.card.context_tokens,
+                    model.card.context_tokens or "",
                     _megabytes(model.card.size_bytes),
                     model.licence,
                 )

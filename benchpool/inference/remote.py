@@ -63,7 +63,7 @@ class RemoteEngines(Engines):
     def __init__(
         self, local: Engines, folder: Path, *, seconds: float = 0, pause_s: float = 1.0
     ) -> None:
-        self._local = local
+        self.local = local
         self._list = ServerList(folder)
         self._spending = Spending(folder)
         self._seconds = seconds
@@ -82,7 +82,7 @@ class RemoteEngines(Engines):
         """
         described = read_description(path)
         if described is None:
-            return self._local.open(path, precision)
+            return self.local.open(path, precision)
         server = self._server(path, described)
         if precision != "stored":
             raise InferenceError(
@@ -104,7 +104,7 @@ class RemoteEngines(Engines):
         """
         described = read_description(path)
         if described is None:
-            self._local.admit(path)
+            self.local.admit(path)
             return
         server = self._server(path, described)
         found, before = probe(server, Flight(self._seconds)).terms, server.listed.terms
@@ -119,7 +119,7 @@ class RemoteEngines(Engines):
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
         stats = EngineStats()
-        stats.add(self._local.stats())
+        stats.add(self.local.stats())
         with self._lock:
             stats.add(self._stats)
         return stats
@@ -131,7 +131,7 @@ class RemoteEngines(Engines):
             engines, self._open = self._open, set()
         for engine in engines:
             engine.close()
-        self._local.close()
+        self.local.close()
 
     def _server(self, path: Path, described: RemoteModel) -> ModelServer:
         listed = self._list.find(path, described)

@@ -51,11 +51,7 @@ class HopelessError(InferenceError):
 
 
 class _Again(Exception):
-    """It may be tried again, after a pause of so many seconds."""
-
-    def __init__(self, why: str, pause_s: float = 0.0) -> None:
-        super().__init__(why)
-        self.pause_s = pause_s
+    """It may be tried again, after a pause."""
 
 
 class Flight:
@@ -170,18 +166,19 @@ class ModelServer:
         for attempt in range(ATTEMPTS):
             try:
                 with _Slot(self._slots, flight):
-                    self._wait(self._not_before - time.monotonic(), flight)
                     return self._attempt(path, body, tokens, used, flight)
             except _Again as again:
                 why = str(again)
-                self._not_before = max(self._not_before, time.monotonic() + again.pause_s)
                 if attempt + 1 < ATTEMPTS:
-                    self._wait(max(again.pause_s, self._pause(attempt)), flight)
+                    self._wait(self._pause(attempt), flight)
         raise InferenceError(f"{self._who}: {why}, {ATTEMPTS} times")
 
     def _attempt(self, path: str, body: bytes, tokens: int, used: Used, flight: Flight) -> bytes:
         """Send once, and account for it. Raises: _Again if it may be sent another time."""
         model, terms = self.listed.described.sha256, self.listed.terms
+        while (pause_s := self._not_before - time.monotonic()) > 0:
+            self._wait(pause_s, flight)
+        flight.check()
         try:
             self._spending.reserve(model, tokens, terms.max_tokens_total)
         except InferenceError as error:
@@ -259,7 +256,8 @@ class ModelServer:
         pause_s = _retry_after(response.getheader("Retry-After"))
         if pause_s > LONGEST_PAUSE_S:
             raise HopelessError(f"{self._who}: {told}; it asks to wait for {pause_s:,.0f} s")
-        raise _Again(told, pause_s)
+        self._not_before = max(self._not_before, time.monotonic() + pause_s)
+        raise _Again(told)
 
     def check_key(self, text: str) -> None:
         """Check that an answer does not repeat the key, which nobody may read. Raises."""
@@ -277,8 +275,7 @@ class ModelServer:
         return self._lot.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, self._pause_s * 2.0**attempt)
 
     def _wait(self, seconds: float, flight: Flight) -> None:
-        if seconds > 0:
-            flight.ended.wait(seconds)
+        flight.ended.wait(seconds)
         flight.check()
 
 

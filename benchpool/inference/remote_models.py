@@ -32,7 +32,7 @@ MARK: Final = b'{"benchpool":"model server"'
 _MOST_BYTES: Final = 4096
 _DESCRIBED: Final = ".server.json"
 _TERMS: Final = ".server-terms.json"
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 
 
@@ -134,7 +134,7 @@ class Listed(msgspec.Struct, frozen=True):
         return key
 
 
-def describe(address: str, model: str, *, salt: str | None = None) -> RemoteModel:
+def describe_server(address: str, model: str, *, salt: str | None = None) -> RemoteModel:
     """Make the description of a remote model.
 
     Args:
@@ -172,7 +172,7 @@ def check_terms(described: RemoteModel, terms: RemoteTerms) -> None:
     if terms.key_variable:
         if not _VARIABLE.fullmatch(terms.key_variable):
             raise ConfigError(
-                "--key-from takes the name of an environment variable, not the key itself"
+                "--key-from takes the name of an environment variable, in capitals, not the key"
             )
         parts = urlsplit(described.url)
         if parts.scheme == "http" and not _is_here(parts):
