@@ -13,9 +13,7 @@ from typing import Any
 
 from benchpool.inference.remote_probe import KNOWN
 
-WORDS = tuple(
-    ["", "red", "green", "blue", "one", "two", "the", "a", "of", "cat", "dog", "and", "sun"]
-)[1:]
+WORDS = ("red", "green", "blue", "one", "two", "the", "a", "of", "cat", "dog", "and", "sun")
 _KNOWN = {prompt: right for prompt, right, _ in KNOWN}
 
 
