@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -62,6 +63,8 @@ class WorkerState(State):
     """SHA-256 of the file's chat template in hexadecimal digits; empty if it has none."""
     runtimes: dict[str, Computing] = Field(default_factory=dict)
     """By precision, from the first request in it on."""
+    remote: str = Field(default="", exclude_if=operator.not_)
+    """What its model server can be asked for, "choices" or "text"; empty if none runs it."""
 
 
 class LlamaWorker(Discreet):
@@ -181,9 +184,10 @@ class LlamaWorker(Discreet):
             raise HandlerError(f"not the data id of a model: {data_id[:60]!a}")
         card = self.llama.load(data_id)
         state = self.state
-        state.runtimes = {}
+        state.runtimes, state.remote = {}, ""
         if card.runtime is not None:
             state.runtimes["stored"] = _computing(card.runtime)
+            state.remote = card.runtime.remote
         state.chat_template = card.chat_template_sha256 or ""
         state.weights = card.weights or data_id
         state.name = name or card.name
@@ -205,6 +209,8 @@ class LlamaWorker(Discreet):
         if not (state.router and state.weights):
             return
         tags = {"Model": self.id, "Weights": state.weights, "Name": state.name}
+        if state.remote:
+            tags["Remote"] = state.remote
         owner = {"Owner": self.owner} if self.edition > 1 else {}
         if helper:
             self.send(state.router, "Register-Worker", tags | {"Worker": helper})
@@ -226,6 +232,7 @@ class LlamaWorker(Discreet):
             "Quantization": state.quantization,
             "Context": state.context,
             "Chat-Template": state.chat_template,
+            **({"Remote": state.remote} if state.remote else {}),
             **{
                 f"Runtime-{precision}": f"{each.id}: {each.build}; {each.layout}; {each.cpu}"
                 for precision, each in state.runtimes.items()

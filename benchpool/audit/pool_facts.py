@@ -151,6 +151,12 @@ class RecountedPool:
         """Tell whether models may still come."""
         return self.takes_part(now_ms) and now_ms < (self.join_until_ms or self.end_ms)
 
+    def admits_server(self, able: str) -> bool:
+        """Tell whether a model may come that a server runs, of which `able` says what it can do."""
+        allowed = bool(self.binding.get("Remote"))
+        likelihoods = self.protocol.partition("/")[0] == "cloze"
+        return not able or (allowed and not (likelihoods and able == "text"))
+
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and money may still come."""
         return self.status == "open" and now_ms < self.end_ms

@@ -27,6 +27,7 @@ _BOUND: Final = (
     "Join-Until",
     "Bond",
     "Controls",
+    "Remote",
     "Eligible",
     "Near-Copies",
     "Ties",
@@ -68,6 +69,8 @@ def _bind(pool: RecountedPool, registration: KnownDataset, tags: Tags) -> Recoun
     has_questions = registration.samples != "0"
     if not registration.router or bool(pool.sealed) is has_questions:
         return None
+    if tags.get("X-Remote") not in ("", "allow"):
+        return None
     if pinned and (pool.sealed or pinned != registration.samples_hash):
         return None
     pool.router = registration.router
@@ -93,6 +96,7 @@ def _bind(pool: RecountedPool, registration: KnownDataset, tags: Tags) -> Recoun
         "Sealed": pool.sealed,
         "Join-Until": str(pool.join_until_ms),
         "Bond": str(pool.bond or ""),
+        "Remote": tags.get("X-Remote"),
         "Controls": ",".join(filter(None, map(str.strip, tags.get("X-Controls").split(",")))),
         **{name[2:]: value for name, value in pool.tags.items() if name != "X-Allocation"},
     }

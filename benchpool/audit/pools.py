@@ -262,6 +262,7 @@ class BenchmarkRecount:
             not pool.admits(message.timestamp)
             or entry.model in pool.entries
             or entry.bond != pool.bond
+            or not pool.admits_server(message.tags.get("Remote"))
         ):
             return False
         if self.info.edition == 1:

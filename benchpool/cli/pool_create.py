@@ -100,6 +100,14 @@ def create(
             help=" ".join(f"{name}: {text}" for name, text in CONTROLS.items()),
         ),
     ] = None,
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            "--remote",
+            metavar="allow",
+            help="allow: models may enter that a server runs, whose answers nobody can recompute.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
@@ -141,6 +149,7 @@ def create(
             "X-Data": data,
             "X-Sealed": sealed,
             "X-Controls": controls,
+            "X-Remote": remote,
             "X-Title": title,
             **payout_tags(
                 allocation=allocation,

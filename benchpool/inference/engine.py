@@ -186,6 +186,12 @@ class Runtime(msgspec.Struct, frozen=True):
     layout: LayoutName | RemoteLayout
 
     @property
+    def remote(self) -> str:
+        """What a model server can be asked for, "choices" or "text"; empty for this machine."""
+        prefix, _, able = self.layout.partition("-")
+        return able if prefix == "remote" else ""
+
+    @property
     def id(self) -> str:
         """16 hexadecimal digits of its SHA-256, as answers bear it.
 

@@ -6,12 +6,13 @@ import re
 from typing import Final
 
 from benchpool.errors import BenchpoolError, HandlerError, PoolError
+from benchpool.evaluation.protocol import Protocol
 from benchpool.pools.commitment import commitment
 from benchpool.process import Message, handler
 from processes.pool.base import BenchmarkBase
 from processes.pool.join_request import Join, Wish, read_join, read_paid_join
 from processes.pool.payments import Payment
-from processes.pool.pool import Entry, Pool, Since
+from processes.pool.pool import REMOTE_ALLOWED, Entry, Pool, Since
 from processes.pool.terms import LONGEST_TITLE
 from processes.tag_values import ROUTER, is_module
 
@@ -73,6 +74,7 @@ class Joining(BenchmarkBase):
             held = committed.nonce if committed else message.nonce
             self._check_join(wish, weights, message.timestamp, bond=join.bond, held=held)
             self._check_owner(join, tags.get("Owner"))
+            self._check_remote(join, tags.get("Remote"))
             self._check_router(message)
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
@@ -159,6 +161,20 @@ class Joining(BenchmarkBase):
             raise PoolError(
                 f"model {join.model} {said}, and only its owner can enter it, not"
                 f" {join.participant}"
+            )
+
+    def _check_remote(self, join: Join, remote: str) -> None:
+        """Check that a model that a server runs may enter. Raises: PoolError."""
+        pool = self.state.pools[join.pool]
+        if remote and not pool.remote:
+            raise PoolError(
+                f"model {join.model} is run by a model server, whose answers nobody can recompute,"
+                f" and pool {pool.id} was not made with X-Remote={REMOTE_ALLOWED}"
+            )
+        if remote == "text" and Protocol.parse(pool.protocol).method == "cloze":
+            raise PoolError(
+                f"model {join.model} is run by a model server that gives no likelihoods of choices,"
+                f" and pool {pool.id} asks {pool.protocol}"
             )
 
     def _check_router(self, message: Message) -> None:

@@ -24,6 +24,8 @@ from benchpool.process import State
 from benchpool.winston import Winston
 from processes.counts import Counts, decimal, read_answers
 
+REMOTE_ALLOWED: Final = "allow"
+"""What `X-Remote` says where models may enter that a server runs."""
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a pool of the first edition asks for the final scores that are missing."""
 LARGEST_SIZE: Final = 10_000
@@ -156,6 +158,8 @@ class Pool(State):
     join_until: int = Field(default=0, exclude_if=operator.not_)
     controls: list[str] = Field(default_factory=list, exclude_if=operator.not_)
     """How each question is asked beside the way that counts."""
+    remote: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether models may enter that a server runs, whose answers nobody can recompute."""
     allocation: str
     protocol: str
     chance: str
@@ -314,6 +318,7 @@ class Pool(State):
             "Join-Until": str(self.join_until),
             "Bond": str(self.bond or ""),
             "Controls": ",".join(self.controls),
+            "Remote": REMOTE_ALLOWED if self.remote else "",
             **{name[2:]: value for name, value in self.payout.items() if name != "X-Allocation"},
         }
         return {name: value for name, value in tags.items() if value}

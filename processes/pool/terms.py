@@ -20,6 +20,7 @@ from benchpool.pools.allocation import find_rule
 from benchpool.pools.terms import PayoutTerms
 from benchpool.process import State
 from benchpool.winston import parse_quantity
+from processes.pool.pool import REMOTE_ALLOWED
 
 DEFAULT_PROTOCOL: Final = "cloze"
 DEFAULT_DURATION: Final = "30d"
@@ -148,6 +149,7 @@ def _conditions(
         "bond": bond,
         "join_until": _join_until(tags.get("X-Join-Until"), start_time, end_time),
         "controls": _controls(tags, registration),
+        "remote": _remote(tags.get("X-Remote")),
     }
 
 
@@ -165,6 +167,12 @@ def _controls(tags: Tags, registration: Registration) -> list[str]:
         if each == REORDERED and method != "letters":
             raise PoolError(f"X-Controls: {REORDERED} goes with letters; {method} shows no order")
     return named
+
+
+def _remote(word: str) -> bool:
+    if word not in ("", REMOTE_ALLOWED):
+        raise PoolError(f"X-Remote is {REMOTE_ALLOWED} or left out, not {word[:40]!r}")
+    return bool(word)
 
 
 def _join_until(text: str, start_time: int, end_time: int) -> int:

@@ -61,6 +61,8 @@ class ServedModel(State):
     """What waits for a worker, next first."""
     owner: str = Field(default="", exclude_if=operator.not_)
     """Who may enter it in a pool: the owner of the model process."""
+    remote: str = Field(default="", exclude_if=operator.not_)
+    """What the model server that runs it can be asked for; empty if none does."""
     vouched: list[str] = Field(default_factory=list, exclude_if=operator.not_)
     """Helpers that the model process vouches for; each works once it has registered too."""
     deserted_ms: int = 0

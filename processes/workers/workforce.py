@@ -111,7 +111,10 @@ class Workforce(Discreet):
             capacity = state.offers.pop(worker_id).capacity
         if model is None:
             owner = check_address(tags.get("Owner"), "Owner") if self.edition > 1 else ""
-            state.models[model_id] = ServedModel(name=name, weights=weights, owner=owner)
+            remote = tags.get("Remote")
+            state.models[model_id] = ServedModel(
+                name=name, weights=weights, owner=owner, remote=remote
+            )
         if worker is None:
             state.workers[worker_id] = Worker(
                 id=worker_id, model=model_id, name=name, weights=weights, capacity=capacity
@@ -176,6 +179,8 @@ class Workforce(Discreet):
         }
         if model.owner:
             tags["Owner"] = model.owner
+        if model.remote:
+            tags["Remote"] = model.remote
         self.reply(message, "Get-Model-Response", tags)
 
     @handler("Get-Workers")
