@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import typer.testing
 from hypothesis import settings
 
 from benchpool.errors import InferenceError
@@ -32,6 +37,22 @@ from benchpool.process.registry import Registry
 # No time limits, which a busy machine would break, and the same examples on every machine.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+# Homes in memory: a commit waits for no disk. What a test kills, it kills by a signal, and that a
+# file system in memory survives as a disk does.
+_MEMORY, _ROOM = Path("/dev/shm"), 2 << 30
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+# llama.cpp's threads wait for one another without using up a core that other tests need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# What tests are made of, and the programs that they start, is compiled once and not each time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# All commands are made from their functions once, and not for each line that a test runs.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 MODULES = {
     "WrappedAR": "processes.wrapped_ar",

@@ -10,7 +10,14 @@ from benchpool.ao.message import Message, Result
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS
 from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.store import Store
-from benchpool.units.pushing import pushed_id, pushed_item, root_of, spawn_item, spawned_notice
+from benchpool.units.pushing import (
+    pushed_id,
+    pushed_item,
+    pushed_messages,
+    root_of,
+    spawn_item,
+    spawned_notice,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,7 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
             yield find(spawned_notice(item, child_id), NOTICE), emitter.id
         else:
             yield from _spawn_error(store, node.message, item.reference)
-    for outgoing in node.result.messages:
+    for outgoing in pushed_messages(node.result):
         for start in dict.fromkeys((root, node.message.id)):  # the latter if it was pushed again
             yield find(pushed_item(outgoing, emitter, address, start), MESSAGE), outgoing.target
     for assign in node.result.assignments:

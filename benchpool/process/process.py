@@ -233,7 +233,8 @@ class Process(Outbox):
         ao.isTrusted, ao.isAssignable. Deviates: aos also trusts a From that claims to be an
         authority.
         """
-        if message.sender != message.owner and message.owner not in self.authorities:
+        trusted = message.sender == message.owner or message.owner in self.authorities
+        if not (trusted or self.info.trusts(message)):
             return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
         if message.target != self.id and not any(
             matches(pattern, message) for pattern in self.assignable

@@ -167,7 +167,7 @@ def test_a_process_is_copied_by_its_memory(code):
     two.close()
 
 
-@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("large", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_errors_dry_runs_and_reopening_leave_no_mark_in_the_memory(code, large, monkeypatch):
     """The hash of a memory depends on the messages that stand, and on nothing else."""
     if large:  # as a large memory is kept

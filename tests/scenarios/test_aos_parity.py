@@ -166,15 +166,10 @@ def talk(bench: Bench) -> list:
     return heard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        "aos2_0_6.wasm",
-        pytest.param("aos2_0_4_32.wasm", marks=pytest.mark.slow),
-        pytest.param("aos2_0_1.wasm", marks=pytest.mark.slow),
-        pytest.param("aos2_0_3.wasm", marks=pytest.mark.slow),
-        pytest.param("aos.wasm", marks=pytest.mark.slow),
-    ],
+    ["aos2_0_6.wasm", "aos2_0_4_32.wasm", "aos2_0_1.wasm", "aos2_0_3.wasm", "aos.wasm"],
 )
 def test_a_module_of_ao_gives_what_ao_s_loader_gives(name):
     path = ao_module(name)

@@ -145,6 +145,20 @@ def test_a_row_that_was_damaged_is_named_by_verify(
     edit.commit()
     with pytest.raises(BenchpoolError, match=named):
         replay_home(finished).check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(statement, marks=() if place % 6 == 1 else pytest.mark.slow)
+        for place, (statement, _) in enumerate(DAMAGED_ROWS)
+    ],
+)
+def test_a_row_that_was_damaged_is_told_by_every_command_that_meets_it(
+    finished: Path, edit: sqlite3.Connection, statement: str
+) -> None:
+    edit.execute(statement)
+    edit.commit()
     told(finished)
 
 

@@ -78,6 +78,7 @@ def test_a_page_does_what_it_says(tmp_path: Path, page: str, least: int):
     follow(tmp_path, page, least)
 
 
+@pytest.mark.slow
 def test_the_page_on_backups_does_what_it_says(tmp_path: Path):
     follow(tmp_path, "how-to/back-up-a-home", 4)
 
@@ -86,11 +87,13 @@ def test_the_page_on_data_sets_does_what_it_says_without_a_model(tmp_path: Path)
     follow(tmp_path, "how-to/add-a-dataset", 5, until="benchpool init")
 
 
+@pytest.mark.slow
 def test_the_page_on_lua_does_what_it_says(tmp_path: Path):
     shutil.copy(ao_module("aos2_0_6.wasm"), tmp_path / "aos.wasm")
     follow(tmp_path, "how-to/run-lua-processes", 8)
 
 
+@pytest.mark.slow
 def test_the_page_on_the_console_does_what_it_says(tmp_path: Path):
     shutil.copy(ao_module("aos2_0_6.wasm"), tmp_path / "aos.wasm")
     follow(tmp_path, "how-to/console", 6)

@@ -63,7 +63,10 @@ def test_a_script_that_says_so_goes_live(virtual: Path) -> None:
         assert addresses["gateway"]
 
 
-@pytest.mark.parametrize(("typed", "code"), [("n\n", 1), ("\n", 1), ("Ctrl-C", 130), ("y\n", 0)])
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("Ctrl-C", 130), ("y\n", 0)],
+)
 def test_on_a_terminal_it_asks(virtual: Path, typed: str, code: int) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "benchpool", "up", "--home", str(virtual), "--port", "0"]

@@ -27,11 +27,14 @@ def lose_logs(home: Path, which: str) -> None:
         path.unlink()
 
 
+SLOW = pytest.mark.slow
 MOMENTS = [(SqliteStore, "commit", n) for n in (2, 5, 9, 14, 22, 40)]
 MOMENTS += [(Database, "save", n) for n in (1, 2, 5, 9, 14)]
 
 
-@pytest.mark.parametrize("which", ["none", "main", "private", "all"])
+@pytest.mark.parametrize(
+    "which", ["none", *(pytest.param(each, marks=SLOW) for each in ("main", "private")), "all"]
+)
 @pytest.mark.parametrize(("owner", "method", "count"), MOMENTS)
 def test_write_ahead_logs_that_were_lost_after_a_kill(
     tmp_path: Path, owner: type, method: str, count: int, which: str
@@ -45,7 +48,7 @@ def test_write_ahead_logs_that_were_lost_after_a_kill(
 
 
 @pytest.mark.parametrize("second", [1, 2, 3])
-@pytest.mark.parametrize("first", [3, 6, 11])
+@pytest.mark.parametrize("first", [pytest.param(3, marks=SLOW), 6, pytest.param(11, marks=SLOW)])
 def test_a_run_that_is_killed_again_while_it_is_taken_up(
     tmp_path: Path, first: int, second: int
 ) -> None:

@@ -92,8 +92,15 @@ class World:
             assert self.network.inbox(process.id) == []
 
 
-@pytest.mark.parametrize("herder", [False, True], ids=["router", "herder"])
-@pytest.mark.parametrize("protocol", ["cloze", "letters"])
+@pytest.mark.parametrize(
+    ("protocol", "herder"),
+    [
+        pytest.param("cloze", False, id="cloze-router"),
+        pytest.param("letters", True, id="letters-herder"),
+        pytest.param("letters", False, id="letters-router", marks=pytest.mark.slow),
+        pytest.param("cloze", True, id="cloze-herder", marks=pytest.mark.slow),
+    ],
+)
 def test_a_pool_lives_from_funding_to_payout(network, herder, protocol):
     world = World(network, herder=herder)
     if herder:

@@ -359,7 +359,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in {"process", "state"} else ())
+        for kind in KINDS
+    ],
+)
 def test_odd_values_are_refused_or_harmless(tmp_path: Path, kind: str) -> None:
     fields, refusals = KINDS[kind], []
     places = [(name, None) for name in fields]

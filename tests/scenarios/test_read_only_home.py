@@ -1,18 +1,20 @@
 """Looking at a home that cannot be written: its folder's mode, or the whole file system."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from benchpool.cli import app
 from benchpool.network import Network
 
-Run = Callable[..., str]
 LOOKS = [
     ["processes"],
     ["inspect", "SiqaDataset"],
@@ -29,6 +31,13 @@ LOOKS = [
 ]
 _ROOT_WITHIN_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 _MOUNT = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+_COMMANDS = """
+import json, sys
+from typer.testing import CliRunner
+from benchpool.cli import app
+ends = [CliRunner().invoke(app, words) for words in json.loads(sys.argv[1])]
+print(json.dumps([(end.exit_code, end.stdout, end.stderr) for end in ends]))
+"""
 
 
 def sealed_by(way: str, home: Path) -> list[str]:
@@ -49,38 +58,46 @@ def sealed_by(way: str, home: Path) -> list[str]:
     return before
 
 
+def run_all(before: list[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Run command lines, one after another in one program; return what each printed."""
+    command = [*before, sys.executable, "-c", _COMMANDS, json.dumps(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    for words, (code, _, said) in zip(lines, ends, strict=True):
+        assert (code, "error" in said) == (0, False), (words, said)
+    return [printed for _, printed, _ in ends]
+
+
 @pytest.fixture(params=[pytest.param("mode", marks=pytest.mark.slow), "file system"])
-def look(request: pytest.FixtureRequest, finished: Path) -> Run:
-    """Run a command on a finished home that can only be read."""
-    before = sealed_by(request.param, finished)
-
-    def run(*words: str) -> str:
-        command = [*before, sys.executable, "-m", "benchpool", *words, "--home", str(finished)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, "error" in done.stderr) == (0, False), done.stderr
-        return done.stdout
-
-    return run
+def before(request: pytest.FixtureRequest, finished: Path) -> list[str]:
+    """How to begin a command on a finished home that can only be read."""
+    return sealed_by(request.param, finished)
 
 
 @pytest.mark.slow
-def test_every_command_that_looks_works(look: Run, tmp_path: Path) -> None:
-    for words in LOOKS:
-        assert look(*words) or words == ["model", "stats"], words
-    look("export", str(tmp_path / "run.jsonl.zst"))
+def test_every_command_that_looks_works(before: list[str], finished: Path, tmp_path: Path) -> None:
+    exported = ["export", str(tmp_path / "run.jsonl.zst")]
+    lines = [[*words, "--home", str(finished)] for words in (*LOOKS, exported)]
+    for words, printed in zip(lines, run_all(before, lines), strict=True):
+        assert printed or words[:2] == ["model", "stats"] or words[0] == "export", words
     assert (tmp_path / "run.jsonl.zst").stat().st_size
 
 
 def test_the_shell_is_offered_values(
-    look: Run, finished: Path, monkeypatch: pytest.MonkeyPatch
+    before: list[str], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def offered() -> str:
+        command = [*before, sys.executable, "-m", "benchpool"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     monkeypatch.setenv("_BENCHPOOL_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_CWORD", "4")
     monkeypatch.setenv("COMP_WORDS", f"benchpool inspect --home {finished} Siqa")
-    assert look() == "SiqaDataset\n"
+    assert offered() == "SiqaDataset\n"
     monkeypatch.setenv("COMP_CWORD", "5")
     monkeypatch.setenv("COMP_WORDS", f"benchpool pool show --home {finished} hap")
-    assert look() == "happy\n"
+    assert offered() == "happy\n"
 
 
 @pytest.mark.parametrize("way", ["mode", "file system"])
@@ -137,10 +154,7 @@ def test_a_killed_home_is_verified_where_it_cannot_be_written(
         for path in (finished / "databases").glob("*-wal"):
             path.unlink()
     before = sealed_by(way, finished)
-    for words in [*MOST, ["backup", str(tmp_path / "b.tar")], ["export", str(tmp_path / "e")]]:
-        command = [*before, sys.executable, "-m", "benchpool", *words, "--home", str(finished)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, "error" in done.stderr) == (0, False), (words, done.stderr)
+    copies = [["backup", str(tmp_path / "b.tar")], ["export", str(tmp_path / "e")]]
+    run_all(before, [[*words, "--home", str(finished)] for words in (*MOST, *copies)])
     restore = ["restore", str(tmp_path / "b.tar"), "--home", str(tmp_path / "copy"), "--verify"]
-    command = [sys.executable, "-m", "benchpool", *restore]
-    subprocess.run(command, capture_output=True, check=True)
+    assert CliRunner().invoke(app, restore).exit_code == 0

@@ -145,7 +145,9 @@ def test_every_answer_comes_out_again_bit_for_bit(played, asked_again, protocol)
     assert (done.passed, done.detail) == (True, "24 bit for bit")
 
 
-def test_one_lie_is_named_with_its_place_model_and_question(played, asked_again):
+def test_one_lie_is_named_with_its_place_model_and_question_and_the_command_ends_with_1(
+    played, asked_again
+):
     home = played(Liar(4))
     done = asked_again(home)
     (lie,) = done.lies
@@ -158,6 +160,11 @@ def test_one_lie_is_named_with_its_place_model_and_question(played, asked_again)
         assert lie.model == network.resolve("tiny-ben")
     assert [(each.same, len(each.lies)) for each in done.entries] == [(12, 0), (11, 1)]
     assert f"position {lie.position} of {lie.process}, tiny-ben, question 5" in done.detail
+    run = command(home, "--recompute", "12")
+    assert run.exit_code == 1
+    assert run.stderr.startswith("error: 1 of ")
+    assert "✗ the models give the drawn answers again: position " in run.stdout
+    assert "tiny-ben, question 5" in " ".join(run.stdout.split())
 
 
 @pytest.mark.slow
@@ -249,14 +256,6 @@ def test_the_command_prints_what_came_out_again(played):
     assert shown["recomputed"]["draws_for_99_percent"] == 90
     assert [each["same"] for each in shown["recomputed"]["entries"]] == [3, 3]
     assert "recomputed" not in json.loads(command(home, "--json").stdout)
-
-
-def test_the_command_ends_with_1_and_names_the_first_lie(played):
-    run = command(played(Liar(4)), "--recompute", "12")
-    assert run.exit_code == 1
-    assert run.stderr.startswith("error: 1 of ")
-    assert "✗ the models give the drawn answers again: position " in run.stdout
-    assert "tiny-ben, question 5" in " ".join(run.stdout.split())
 
 
 @pytest.mark.slow

@@ -387,7 +387,7 @@ def test_up_prints_where_it_is_and_ends_on_ctrl_c(home: Path) -> None:
     replay_home(home).check()
 
 
-@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+@pytest.mark.parametrize("quiet", [[], pytest.param(["--quiet"], marks=pytest.mark.slow)])
 def test_up_shows_requests_as_they_are_answered(home: Path, quiet: list[str]) -> None:
     command = [sys.executable, "-m", "benchpool", "up", "--home", str(home), "--port", "0", *quiet]
     with subprocess.Popen(

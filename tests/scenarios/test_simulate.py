@@ -23,7 +23,14 @@ def test_the_scenario_holds(file: Path) -> None:
     assert "✗" not in done.stdout
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=() if file.stem == "worker-dies" else pytest.mark.slow)
+        for file in FILES
+    ],
+    ids=lambda file: file.stem,
+)
 def test_two_runs_give_the_same(file: Path, tmp_path: Path) -> None:
     logs = []
     for number in range(2):

@@ -153,9 +153,9 @@ def test_a_plan_reads_like_a_scenario():
 
 
 def test_the_command_prints_what_it_did():
-    done = CliRunner().invoke(app, ["fuzz", "--seeds", "2", "--start", "4", "--workers", "1"])
+    done = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--start", "4", "--workers", "1"])
     assert done.exit_code == 0
-    assert "2, 0 failed" in done.stdout
+    assert "1, 0 failed" in done.stdout
     assert re.search(r"^WrappedAR Mint +\d+ +- +- +\d+", done.stdout, re.MULTILINE)
     assert "handlers never met: " in done.stdout
     shown = CliRunner().invoke(app, ["fuzz", "--seeds", "1", "--workers", "1", "--json"])

@@ -26,6 +26,8 @@ from benchpool.network import Network
 HERE = Path(__file__).parent
 SUITE = HERE / "suite"
 WALLETS = ("alice", "bob", "mallory")
+RARE = {f"{name}.test.mjs" for name in ("gateway", "locate", "scheduler", "trust", "upload")}
+"""What is left to the slow tests: starting the client takes longer than what it does."""
 NODE = 20
 """The oldest major version of Node that the suite runs on."""
 
@@ -43,8 +45,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one pytest test of each test of the suite."""
     if {"file", "name"} <= set(metafunc.fixturenames):
         found = javascript_tests()
-        ids = [f"{file}-{name}" for file, name in found]
-        metafunc.parametrize(("file", "name"), found, ids=ids)
+        cases = [
+            pytest.param(file, name, id=f"{file}-{name}", marks=[pytest.mark.slow] * (file in RARE))
+            for file, name in found
+        ]
+        metafunc.parametrize(("file", "name"), cases)
 
 
 @pytest.fixture(scope="session")
@@ -237,8 +242,9 @@ def outcome(
     """Look up a test of the suite; the files of all that were selected run, two at a time."""
     items = [each for each in request.session.items if each.originalname == "test_aoconnect"]
     chosen = {item.callspec.params["file"] for item in items}
-    # That of the pool first: most of it waits for the clock on the wall.
-    files = sorted(chosen, key=lambda file: (file != "pool.test.mjs", file))
+    # One pool first, since most of it waits for the clock on the wall, and the other one behind it.
+    pools = ["pool.test.mjs", "mainnet-pool.test.mjs"]
+    files = sorted(chosen, key=lambda file: (file != pools[0], file == pools[1], file))
     with ThreadPoolExecutor(2) as threads:
         ran = {file: threads.submit(run_javascript, node, SUITE / file, facts) for file in files}
 

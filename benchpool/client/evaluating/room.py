@@ -11,7 +11,7 @@ from typing import NamedTuple
 from benchpool.client.evaluating.run import Model, find_model
 from benchpool.errors import AmbiguousId, StoreError
 from benchpool.inference.engines import Engines
-from benchpool.inference.files.catalogue import default_cache
+from benchpool.inference.files.folders import default_cache
 from benchpool.network.build import engines
 from benchpool.store import DataStore
 from benchpool.store.home import Home, find_home

@@ -6,7 +6,6 @@ rename after verification, so what is there is whole.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import yaml
-from platformdirs import user_cache_dir
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchpool.errors import ConfigError, PrerequisiteError
@@ -32,6 +30,7 @@ from benchpool.fetching.sources import (
     describe,
 )
 from benchpool.inference.engine import ModelCard
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.files.gguf_header import GgufHeader, read_header, read_loadable
 from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry
 from benchpool.inference.remote import add_server
@@ -45,7 +44,6 @@ from benchpool.inference.remote_models import (
 )
 from benchpool.inference.texts import bounded
 
-CACHE_VARIABLE = "BENCHPOOL_MODELS"
 _STAGED = "model.gguf"
 _MOST_TITLE = 200
 
@@ -78,12 +76,6 @@ class InstalledModel:
     licence: str
     origin: str
     card: ModelCard
-
-
-def default_cache() -> Path:
-    """The folder of cached models: ``$BENCHPOOL_MODELS``, or the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path(user_cache_dir("benchpool")) / "models"
 
 
 class Catalogue:

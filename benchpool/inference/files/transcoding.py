@@ -12,6 +12,7 @@ from typing import Final
 
 from benchpool.errors import ModelFileError
 from benchpool.fetching.hashing import hash_file
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.files.gguf_header import GgufHeader, read_header
 from benchpool.inference.files.sealed import Identity, is_sealed, own_folder, publish
 
@@ -93,6 +94,4 @@ def _check_room(header: GgufHeader, folder: Path) -> None:
 
 def default_folder() -> Path:
     """The folder of BF16 copies: beside the model cache."""
-    from benchpool.inference.files.catalogue import default_cache  # noqa: PLC0415 - slow to import
-
     return default_cache().parent / "bf16"

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.files.sealed import is_sealed, own_folder, publish
 
 NAME = "bf16-product 1"
@@ -108,8 +109,6 @@ def _mapped_library() -> str | None:
 
 
 def _default_folder() -> Path:
-    from benchpool.inference.files.catalogue import default_cache  # noqa: PLC0415 - slow to import
-
     return default_cache().parent / "kernels"
 
 

@@ -24,7 +24,7 @@ from benchpool.fetching.download import FetchProgress
 from benchpool.fetching.fetch import Wanted, fetch
 from benchpool.fetching.hashing import hash_file
 from benchpool.fetching.sources import NAME_PATTERN, describe
-from benchpool.inference.files.catalogue import default_cache
+from benchpool.inference.files.folders import default_cache
 from benchpool.tasks.catalogue.entries import DatasetEntry, DataSource, built_in, read_entries
 from benchpool.tasks.compiling import Job
 from benchpool.tasks.isolation import compile_file

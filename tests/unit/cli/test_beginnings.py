@@ -52,8 +52,8 @@ def test_of_data(run: Any, run_json: Any, tmp_path: Path) -> None:
 
 
 def test_three_characters_are_none(run: Any, greeter: str, sent: str) -> None:
-    assert "no process or wallet" in run("inspect", greeter[:3], code=1).stderr
-    assert "no message with id" in run("result", sent[:3], code=1).stderr
+    assert "no process or wallet" in run("inspect", "--", greeter[:3], code=1).stderr
+    assert "no message with id" in run("result", "--", sent[:3], code=1).stderr
 
 
 def test_a_beginning_that_several_have_is_too_short(

@@ -9,28 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from benchpool import Network
+from benchpool.cli import app
 from benchpool.client.deployment import deploy
 from benchpool.pools.allocation import RULES
 
 
+def asking(line: str, **environment: str) -> dict[str, str]:
+    """Return what bash says in the environment of the command that it asks."""
+    return {
+        "_BENCHPOOL_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+        **environment,
+    }
+
+
 def offered(line: str, **environment: str) -> list[str]:
     """Return what bash is offered at the end of a command line."""
-    words = line.split(" ")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchpool"],
-        env={
-            **os.environ,
-            "_BENCHPOOL_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = CliRunner().invoke(app, [], env=asking(line, **environment), prog_name="benchpool")
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -90,6 +89,17 @@ def test_the_models_of_this_machine(gguf: Path, run: Any) -> None:
 def test_another_home(pool: str, home: Path, tmp_path: Path) -> None:
     nowhere = {"BENCHPOOL_HOME": str(tmp_path / "nowhere")}
     assert offered(f"benchpool log --home {home} Siqa", **nowhere) == ["SiqaDataset"]
+
+
+def test_a_program_of_its_own_is_asked_as_a_shell_does(pool: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchpool"],
+        env={**os.environ, **asking("benchpool pool show Fi")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("First\n", "")
 
 
 @pytest.mark.parametrize("line", ["inspect ", "pool show ", "result abcd", "data get ", "inbox "])

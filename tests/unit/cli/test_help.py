@@ -11,11 +11,12 @@ from typer.main import get_command
 import benchpool
 from benchpool.cli import app
 
+COMMAND: Any = get_command(app)
 LAZY = ("pydantic", "sqlalchemy", "apscheduler", "benchpool.network", "rich", "llama_cpp", "numpy")
 
 
 def commands() -> Iterator[tuple[str, ...]]:
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), get_command(app))]
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), COMMAND)]
     while waiting:
         names, command = waiting.pop()
         yield names
@@ -31,7 +32,7 @@ def test_every_help_says_what_for_and_shows_an_example(run: Any, names: tuple[st
 
 @pytest.mark.parametrize("names", sorted(commands()), ids=" ".join)
 def test_every_option_says_what_for(names: tuple[str, ...]) -> None:
-    command: Any = get_command(app)
+    command = COMMAND
     for name in names:
         command = command.commands[name]
     for option in command.params:

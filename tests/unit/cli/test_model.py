@@ -9,7 +9,8 @@ import pytest
 from benchpool.errors import PrerequisiteError
 from benchpool.inference.answer_cache import AnswerCache
 from benchpool.inference.engine import Runtime
-from benchpool.inference.files.catalogue import Catalogue, default_cache
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.runs import Run
 
 MODELS = default_cache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from math import comb
 from pathlib import Path
@@ -23,15 +24,23 @@ COMPARE = ("pool", "compare", "First", "good", "weak")
 CREATE = ["pool", "create", "--dataset", "SiqaDataset", "--allocation", "WinnerTakesAll"]
 
 
-@pytest.fixture(autouse=True)
-def deployed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engines = ScriptedEngines()
-    defaults = dict(Network.__init__.__kwdefaults__)
-    monkeypatch.setattr(Network.__init__, "__kwdefaults__", {**defaults, "engine_factory": engines})
-    with Network(home) as network:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which all is deployed, to be copied."""
+    folder = tmp_path_factory.mktemp("made") / "home"
+    with Network(folder) as network:
         deploy(network, samples=to_json(SAMPLES).encode())
         alice = network.new_wallet("alice")
         network.send("WrappedAR", "Mint", {"Quantity": str(5 * 10**12), "Recipient": alice.address})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def deployed(made: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = ScriptedEngines()
+    defaults = dict(Network.__init__.__kwdefaults__)
+    monkeypatch.setattr(Network.__init__, "__kwdefaults__", {**defaults, "engine_factory": engines})
+    shutil.copytree(made, home)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,25 @@ CREATE = ["pool", "create", "--dataset", "SiqaDataset", "--funds", "1.5", "--fro
 WINNER = [*CREATE, "--title", "First", "--duration", "2d", "--allocation", "WinnerTakesAll"]
 
 
-@pytest.fixture(autouse=True)
-def deployed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engines = ScriptedEngines()
-    defaults = dict(Network.__init__.__kwdefaults__)
-    monkeypatch.setattr(Network.__init__, "__kwdefaults__", {**defaults, "engine_factory": engines})
-    with Network(home) as network:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which all is deployed, to be copied."""
+    folder = tmp_path_factory.mktemp("made") / "home"
+    with Network(folder) as network:
         deploy(network, samples=to_json(SAMPLES).encode())
         for name in ("alice", "bob", "cyd"):
             wallet = network.new_wallet(name)
             grant = {"Quantity": str(5 * WAR), "Recipient": wallet.address}
             network.send("WrappedAR", "Mint", grant)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def deployed(made: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = ScriptedEngines()
+    defaults = dict(Network.__init__.__kwdefaults__)
+    monkeypatch.setattr(Network.__init__, "__kwdefaults__", {**defaults, "engine_factory": engines})
+    shutil.copytree(made, home)
 
 
 @pytest.fixture

@@ -170,8 +170,16 @@ def whole():
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
     ("owner", "method", "count"),
-    [(SqliteStore, "commit", n) for n in (1, 2, 3, 4, 5, 6, 7, 9, 12)]
-    + [(Database, "save", n) for n in (1, 2, 3, 4, 5, 8)],
+    [(SqliteStore, "commit", n) for n in (1, 2, 5, 9)]
+    + [(Database, "save", n) for n in (1, 2, 4)]
+    + [
+        pytest.param(owner, method, n, marks=pytest.mark.slow)
+        for owner, method, numbers in (
+            (SqliteStore, "commit", (3, 4, 6, 7, 12)),
+            (Database, "save", (3, 5, 8)),
+        )
+        for n in numbers
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_end(
     make_network, tmp_path, everything, in_a_child, die_at, whole, owner, method, count, when

@@ -1,6 +1,6 @@
 """A tiny GGUF model, written here, and the real one when it was pulled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import tiny_gguf
 
 from benchpool.errors import PrerequisiteError
 from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.llama.llama_cpp import LlamaCppEngine
 
 WriteGguf = Callable[..., Path]
 
@@ -28,3 +29,10 @@ def smol() -> Path:
         return Catalogue().find("smollm2-135m")
     except PrerequisiteError as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def smol_engine(smol: Path) -> Iterator[LlamaCppEngine]:
+    """The real model, opened once: that takes longer than most questions."""
+    with LlamaCppEngine(smol, threads=1) as engine:
+        yield engine

@@ -21,7 +21,7 @@ from benchpool.simulation.strategies import (
 
 @pytest.fixture(scope="module")
 def rows():
-    tried = try_strategies(seed=7, contests=60, rules=("ArithmeticDecrease", "Equal"))
+    tried = try_strategies(seed=7, contests=30, rules=("ArithmeticDecrease", "Equal"))
     return {(row.strategy, row.terms, row.rule): row for row in tried}
 
 

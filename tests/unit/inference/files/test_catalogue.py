@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from benchpool.errors import ConfigError, FetchError, ModelFileError, PrerequisiteError
 from benchpool.fetching import fetch
 from benchpool.fetching.sources import PypiSource, Wheel
-from benchpool.inference.files.catalogue import Catalogue, default_cache
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry
 
 

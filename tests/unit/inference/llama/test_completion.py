@@ -119,11 +119,10 @@ def test_what_cannot_be_completed_is_not_answered(engine, request_, reason):
 
 
 @pytest.mark.model
-def test_the_real_model_completes_and_knows_its_own_words(smol):
-    with LlamaCppEngine(smol, threads=2) as opened:
-        complete = CompleteRequest("The capital of France is", (".", "\n"), 16)
-        greedy = ChoicesRequest("The capital of France is", (" Paris", " Rome"), greedy=True)
-        text, likelihoods = opened.answer([complete, greedy])
+def test_the_real_model_completes_and_knows_its_own_words(smol_engine):
+    complete = CompleteRequest("The capital of France is", (".", "\n"), 16)
+    greedy = ChoicesRequest("The capital of France is", (" Paris", " Rome"), greedy=True)
+    text, likelihoods = smol_engine.answer([complete, greedy])
     assert text.text == " Paris"
     assert text.finish == "stop"
     assert [each.greedy for each in likelihoods.log_likelihoods] == [True, False]

@@ -37,12 +37,6 @@ def tiny_engine(tiny):
         yield engine
 
 
-@pytest.fixture(scope="module")
-def smol_engine(smol):
-    with LlamaCppEngine(smol, threads=1) as engine:
-        yield engine
-
-
 def _naive(path, requests):
     """Score every choice by itself with the library's own interface. [n_requests][n_choices]."""
     model = llama_cpp.Llama(
@@ -84,6 +78,7 @@ def test_scores_equal_plain_evaluation(tiny, tiny_engine):
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_scores_of_a_quantized_model_are_near_plain_evaluation(smol, smol_engine):
     # Rounding of activations to 8 bits makes every layout of the same tokens a little different.
     ours = _nats(smol_engine.answer(QUESTIONS))
