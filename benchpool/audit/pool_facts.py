@@ -154,8 +154,8 @@ class RecountedPool:
     def admits_server(self, able: str) -> bool:
         """Tell whether a model may come that a server runs, of which `able` says what it can do."""
         allowed = bool(self.binding.get("Remote"))
-        likelihoods = self.protocol.partition("/")[0] == "cloze"
-        return not able or (allowed and not (likelihoods and able == "text"))
+        likelihoods = self.protocol.partition("/")[0] in ("cloze", "likelihood")
+        return not able or (allowed and (able == "choices" or not likelihoods))
 
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and money may still come."""

@@ -16,6 +16,8 @@ from processes.pool.pool import REMOTE_ALLOWED, Entry, Pool, Since
 from processes.pool.terms import LONGEST_TITLE
 from processes.tag_values import ROUTER, is_module
 
+_OF_LIKELIHOODS: Final = ("cloze", "likelihood")
+"""Protocols' methods that ask how likely a model finds a text."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -166,12 +168,14 @@ class Joining(BenchmarkBase):
     def _check_remote(self, join: Join, remote: str) -> None:
         """Check that a model that a server runs may enter. Raises: PoolError."""
         pool = self.state.pools[join.pool]
-        if remote and not pool.remote:
+        if not remote:
+            return
+        if not pool.remote:
             raise PoolError(
                 f"model {join.model} is run by a model server, whose answers nobody can recompute,"
                 f" and pool {pool.id} was not made with X-Remote={REMOTE_ALLOWED}"
             )
-        if remote == "text" and Protocol.parse(pool.protocol).method == "cloze":
+        if remote != "choices" and Protocol.parse(pool.protocol).method in _OF_LIKELIHOODS:
             raise PoolError(
                 f"model {join.model} is run by a model server that gives no likelihoods of choices,"
                 f" and pool {pool.id} asks {pool.protocol}"
