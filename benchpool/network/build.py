@@ -14,7 +14,7 @@ from benchpool.extensions.kept_states import open_checked
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
-from benchpool.inference.files.catalogue import default_cache
+from benchpool.inference.files.folders import default_cache
 from benchpool.inference.remote import RemoteEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch

@@ -30,6 +30,7 @@ from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.remote import RemoteEngines
 
 START_S = 120
+ADD_BOS = b"tokenizer.ggml.add_bos_token" + (7).to_bytes(4, "little")  # a truth value follows
 CHOICES = [
     ChoicesRequest("The capital of France is", (" Paris", " London", " a purple dog")),
     ChoicesRequest("Two plus two is", (" four", " seven"), greedy=True),
@@ -113,9 +114,12 @@ def answers(catalogue, path, requests):
 
 
 def test_scores_of_a_real_server_are_those_of_this_machine(tmp_path, catalogue):
-    path = model("gemma-3-270m")  # its tokenizer puts a BOS token in front
+    path = tmp_path / "with-bos.gguf"
+    raw = bytearray(model("smollm2-135m").read_bytes())
+    raw[raw.index(ADD_BOS) + len(ADD_BOS)] = True
+    path.write_bytes(raw)
     with llama_cpp(path, tmp_path) as address:
-        added = catalogue.add_server(address, "gemma", "far")
+        added = catalogue.add_server(address, "smollm2", "far")
         terms = catalogue.servers.read("far").terms
         assert (terms.choices, terms.why_no_choices) == (True, "")
         there = answers(catalogue, added.path, CHOICES)
@@ -126,11 +130,11 @@ def test_scores_of_a_real_server_are_those_of_this_machine(tmp_path, catalogue):
         for one, other in pairs:
             assert one.tokens == other.tokens
             assert one.greedy == other.greedy
-            assert abs(one.nats - other.nats) < 2.0
+            assert abs(one.nats - other.nats) < 2.0  # another batch; shifted ones are off by 18
 
 
 def test_the_shifted_scores_of_a_real_server_are_found_out(tmp_path, catalogue):
-    path = model("smollm2-135m")  # its tokenizer puts none
+    path = model("smollm2-135m")  # its tokenizer puts no BOS token in front
     with llama_cpp(path, tmp_path) as address:
         added = catalogue.add_server(address, "smollm2", "far")
         scored, *written = answers(catalogue, added.path, [CHOICES[0], *TEXTS])

@@ -13,7 +13,8 @@ from benchpool.cli import app
 from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.answer_cache import FILE_NAME
-from benchpool.inference.files.catalogue import CACHE_VARIABLE, Catalogue
+from benchpool.inference.files.catalogue import Catalogue
+from benchpool.inference.files.folders import CACHE_VARIABLE
 from benchpool.inference.remote_models import RemoteTerms
 from benchpool.network import Network
 from benchpool.network.build import engines
