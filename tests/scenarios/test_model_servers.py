@@ -113,6 +113,7 @@ def answers(catalogue, path, requests):
         return engine.answer(requests)
 
 
+@pytest.mark.slow
 def test_scores_of_a_real_server_are_those_of_this_machine(tmp_path, catalogue):
     path = tmp_path / "with-bos.gguf"
     raw = bytearray(model("smollm2-135m").read_bytes())
@@ -130,7 +131,7 @@ def test_scores_of_a_real_server_are_those_of_this_machine(tmp_path, catalogue):
         for one, other in pairs:
             assert one.tokens == other.tokens
             assert one.greedy == other.greedy
-            assert abs(one.nats - other.nats) < 2.0  # another batch; shifted ones are off by 18
+            assert abs(one.nats - other.nats) < 1.5  # another batch; shifted ones are off by 18
 
 
 def test_the_shifted_scores_of_a_real_server_are_found_out(tmp_path, catalogue):

@@ -18,6 +18,7 @@ from benchpool.inference.files.folders import CACHE_VARIABLE
 from benchpool.inference.remote_models import RemoteTerms
 from benchpool.network import Network
 from benchpool.network.build import engines
+from benchpool.store.data import file_id
 from benchpool.units.limits import Limits
 
 WAR = 10**12
@@ -203,3 +204,25 @@ def test_a_bound_that_is_reached_fails_questions_and_not_the_pool(tmp_path, add)
             catalogue.add_server(server.address, "made-up", "far", RemoteTerms(max_tokens_total=9))
         join(network, pool, model).reply("Joined-Pool")
         network.advance("2d")
+
+
+def test_the_command_line_makes_a_pool_for_it_and_enters_it(tmp_path, add):
+    home = tmp_path / "home"
+
+    def run(*words):
+        done = CliRunner().invoke(app, [*words, "--home", str(home), "--from", "ana"])
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout)
+
+    with Network(home, seed=1) as network:
+        deploy(network, samples=b"".join(QUESTIONS))
+        ana = network.new_wallet("ana").address
+        network.send("WrappedAR", "Mint", {"Quantity": str(WAR), "Recipient": ana})
+    with serve() as server:
+        added = add(server)
+        terms = ["--dataset", "SiqaDataset", "--allocation", "Equal", "--funds", "0.1"]
+        made = run("pool", "create", *terms, "--remote", "allow", "--json")
+        assert made["binding"]["remote"] == "allow"
+        assert run("pool", "join", made["id"], "--model", "far", "--json")["name"] == "far"
+    with Network(home, read_only=True) as network:
+        assert network.data.path(file_id(added.path)).exists()
