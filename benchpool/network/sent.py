@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -91,7 +92,13 @@ class Sent:
         raise HandlerError(f"{wanted} came back: {self.error or 'the process sent none'}")
 
 
-def trace(store: Store, address: str, message_id: str, process: str | None = None) -> Trace:
+def trace(
+    store: Store,
+    address: str,
+    message_id: str,
+    process: str | None = None,
+    most: int = sys.maxsize,
+) -> Trace:
     """Gather what came of a message.
 
     Nothing of the tree is stored: the id of a pushed message follows from its sender's result.
@@ -101,6 +108,7 @@ def trace(store: Store, address: str, message_id: str, process: str | None = Non
         address: the messenger that signed the pushed messages.
         message_id: the message at the root.
         process: whose log it is in, if it was assigned to several.
+        most: messages of the tree; what is beyond them is left out.
 
     Raises: UnknownProcess if no message has this id.
     """
@@ -113,6 +121,8 @@ def trace(store: Store, address: str, message_id: str, process: str | None = Non
     while waiting:
         node = waiting.pop()
         for child_id, place in _children(store, address, node):
+            if len(seen) >= most:
+                return root
             child = store.find(child_id, place)
             if child is None:
                 continue

@@ -248,6 +248,7 @@ class Process(Outbox):
 
     def inspect(self) -> dict[str, Any]:
         """Show handlers, description and state."""
+        required = {row.name: list(row.requires) for _, rows in self._rows for row in rows}
         return {
             "handlers": [
                 {
@@ -255,6 +256,7 @@ class Process(Outbox):
                     "action": row.action,
                     "pattern": row.describe(),
                     "max_runs": row.max_runs,
+                    "requires": required.get(row.name, []),
                 }
                 for row in self.handlers
             ],

@@ -22,7 +22,9 @@ from benchpool.server.hyperbeam.paths import Asked, asked_of
 
 HYPERBEAM: Final = "hyperbeam"
 """What serves the paths of AO's main network."""
-UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api"})
+UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api", "ui"})
+OWN: Final = frozenset({"api", "ui"})
+"""What no page of another origin may see: the command line's, and the dashboard."""
 _SHOWN: Final = 200
 _ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
@@ -68,7 +70,7 @@ class Edge:
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if unit != "api" and page is not None:
+                if unit not in OWN and page is not None:
                     headers = MutableHeaders(scope=message)
                     headers["Access-Control-Allow-Origin"] = page
                     headers["Access-Control-Expose-Headers"] = "*"
@@ -82,7 +84,7 @@ class Edge:
         response = self._refused(scope, page)
         if response is None and writing and unit != "gateway" and method != "OPTIONS":
             response = self._short()
-        if response is None and method == "OPTIONS" and unit != "api":
+        if response is None and method == "OPTIONS" and unit not in OWN:
             response = Response(status_code=204, headers=_ALLOWED)
         if response is not None:
             await response(scope, receive, send_on)

@@ -136,6 +136,7 @@ class MessengerUnit:
         Raises: ConfigError for bad cron tags; LimitExceeded for too many; as `check_module`.
         """
         module = self._compute.check_module(item.tags.get("Module"))
+        self._compute.check_fork(item.tags, module)
         self._limits.check_crons(len(parse_cron(item.tags)))
         process_id = process_id or item.id()
         first = replace(item, target=process_id)

@@ -76,7 +76,7 @@ def test_results_are_read_in_each_clients_way(
 def test_messages_in_lower_case_are_understood(ana: Mainnet) -> None:
     token = ana.start("WrappedAR", ("Ticker", "LOW"), lower=True)
     ana.push(token, *MINT, lower=True)
-    assert ana.value(path_of(token, f"now/balances/{ana.address}")) == 1000
+    assert ana.value(path_of(token, f"now/balances/{ana.address}")) == "1000"
     assert ana.value(path_of(token, "now/ticker")) == "LOW"
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from serving import Running
 
 from benchpool.audit.replay import replay_home
+from benchpool.network import Network
 from benchpool.process import Message, Process, State, handler
 from benchpool.process.registry import Registry
 
@@ -195,3 +196,31 @@ def test_a_large_state_is_asked_for_by_key(ana: Mainnet, board: str) -> None:
         assert (refused.status_code, "ask for a key" in refused.json()["error"]) == (413, True)
     assert ana.http.head(now).headers["title"] == "board"
     assert text(ana, f"{now}/scores/ana") == (200, "7")
+
+
+def test_an_amount_is_text_whatever_its_size(ana: Mainnet) -> None:
+    token = ana.start("WrappedAR", ("Name", "Token"))
+    ana.push(token, ("Action", "Mint"), ("Quantity", "1000"))
+    as_json = {"require-codec": "application/json"}
+    for path in (f"balances/{ana.address}", "supply"):
+        url = f"/{token}~process@1.0/now/{path}"
+        assert ana.http.get(url, params=as_json).json()["body"] == "1000"
+        assert ana.http.get(url).text == "1000"
+    whole = ana.http.get(f"/{token}~process@1.0/now/balances", params=as_json).json()
+    assert whole == {ana.address: "1000"}
+
+
+def test_a_process_is_read_by_its_name_and_written_by_its_id(
+    home: Path, serve: Callable[..., Running]
+) -> None:
+    with Network(home, signed=True) as network:
+        network.new_wallet("ana")
+        network.spawn("WrappedAR", name="Bank", sender="ana")
+    ana = Mainnet(serve().url)
+    assert ana.http.get("/Bank~process@1.0/now/ticker").text == "wAR"
+    assert ana.http.get("/Bank~process@1.0/slot/current").text == "0"
+    assert ana.http.get("/Nobody~process@1.0/now/ticker").status_code == 404
+    process = ana.http.get("/Bank~process@1.0/now/process").text
+    item = ana.signed([("Action", "Mint"), ("Quantity", "1")], target=process)
+    assert ana.call("/Bank~process@1.0/push", item.raw).status_code == 400
+    assert ana.http.get("/Bank~process@1.0/slot/current").text == "0"

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from benchpool.ao.clock import block_height
 from benchpool.ao.dataitem import DataItem, decode
-from benchpool.ao.ids import encode_id
+from benchpool.ao.ids import encode_id, is_id
 from benchpool.ao.message import Item, Message
 from benchpool.ao.tags import Pair, Tags
 from benchpool.ao.wire import PROCESS
@@ -55,7 +55,7 @@ class Node:
                 if asked.schedules and request.method == "POST":
                     return await self._push(request, asked)
                 item = await _item_of(request)
-                return await self._read(request, asked, item)
+                return await self._read(request, await self._named(asked), item)
             except UnknownProcess as error:
                 raise RefusedRequest(str(error), 404) from None
 
@@ -116,6 +116,14 @@ class Node:
         return {} if result is None else slots.results_json(result, info)
 
     # -- what is read ------------------------------------------------------------------------
+
+    async def _named(self, asked: Asked) -> Asked:
+        """Put the process's id in place of its name. Raises: UnknownProcess."""
+        if not asked.process or is_id(asked.process):
+            return asked
+        network = self._context.network
+        process = await self._context.bus.read(lambda: network.resolve(asked.process))
+        return asked._replace(process=process)
 
     async def _read(self, request: Request, asked: Asked, item: DataItem | None) -> Response:
         json = wants_json(request, item)

@@ -2,6 +2,7 @@
 
     /PID~process@1.0/compute=7/balances/ADDRESS
     /PID/compute/results=7
+    /NAME~process@1.0/now/balances/ADDRESS
     /PID~process@1.0/as=execution/compute&Action=Balance&Recipient=ADDRESS
     /~meta@1.0/info/address
     /push
@@ -16,7 +17,7 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from benchpool.ao.ids import ID_LENGTH, is_id
+from benchpool.ao.ids import is_id
 from benchpool.ao.tags import Pair
 
 MOST_STEPS: Final = 32
@@ -44,7 +45,7 @@ class Asked(NamedTuple):
     """What a path asks for."""
 
     process: str
-    """The process; empty where the node itself is asked."""
+    """The process, or behind `~process@1.0` its name here; empty where the node itself is asked."""
     steps: tuple[Step, ...]
     tags: tuple[Pair, ...] | None = None
     """Those of a dry run; None if it is none."""
@@ -77,12 +78,11 @@ def read_path(raw: str) -> Asked | None:
         return Asked("", (Step("push"),))
     if _NODE.fullmatch(first):
         return _of_node(first, rest)
-    if len(first) < ID_LENGTH:
-        return None
-    process, device = first[:ID_LENGTH], first[ID_LENGTH:]
-    if device not in ("", _DEVICE) or not is_id(process) or not (device or rest):
-        return None
-    return _of_process(process, rest)
+    named = first.endswith(_DEVICE)
+    process = first.removesuffix(_DEVICE)
+    if named or (is_id(process) and rest):
+        return _of_process(process, rest)
+    return None
 
 
 def _of_node(device: str, rest: list[str]) -> Asked:

@@ -12,7 +12,7 @@ const pool = {};
 const every = (interval, action) => ({ "Cron-Interval": interval, "Cron-Tag-Action": action });
 const held = async (account) => {
   const found = await valueAt(pool.token, `now/balances/${account}`);
-  return found === 404 ? 0 : found;
+  return found === 404 ? 0 : Number(found);
 };
 
 test("the processes of a pool are spawned", timed, async () => {
@@ -51,7 +51,7 @@ test("a Transfer with X-Dataset and X-Allocation makes a pool", timed, async () 
     return pool.id;
   });
   assert.equal(await held(pool.benchmark), FUNDS);
-  assert.equal(await valueAt(pool.benchmark, `now/pools/${pool.id}/funds`), FUNDS);
+  assert.equal(await valueAt(pool.benchmark, `now/pools/${pool.id}/funds`), `${FUNDS}`);
 });
 
 test("a model joins the pool, and is paid after its end", timed, async () => {
