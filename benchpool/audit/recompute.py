@@ -139,8 +139,9 @@ class _Recompute:
         try:
             path = self._data.path(done.weights)
             if read_description(path) is not None:
+                allowed = self._pool.binding.get("Remote")
                 for _ in asked:
-                    _count(done, REMOTE)
+                    _count(done, REMOTE if allowed else f"{REMOTE}, and the pool lets none such in")
                 return
             with closing(self._again.engines.open(path, self._protocol.precision)) as engine:
                 progress = partial(self._again.on_progress, done.name)

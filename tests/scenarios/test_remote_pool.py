@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from model_server import serve
 from replaying import replay_network
@@ -13,6 +14,7 @@ from benchpool.cli import app
 from benchpool.client.deployment import deploy, sample_path, upload_model
 from benchpool.errors import HandlerError, InferenceError
 from benchpool.inference.answer_cache import FILE_NAME
+from benchpool.inference.engines import MadeEngines
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.inference.files.folders import CACHE_VARIABLE
 from benchpool.inference.remote_models import RemoteTerms
@@ -105,6 +107,37 @@ def test_the_audit_says_that_nobody_can_recompute_it_and_asks_nobody(tmp_path, a
     assert statement.checks[-1].passed is None
     run = CliRunner().invoke(app, ["audit", "tiny", "--home", str(home), "--recompute", "6"])
     assert "not reproducible" in " ".join((run.stdout + run.stderr).split())
+
+
+class Posing:
+    """A model server's engine that says that this machine computed its answers."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.runtime = msgspec.structs.replace(engine.runtime, build="b1", layout="canonical-1")
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+def test_recomputing_finds_out_a_server_that_poses_as_a_model_of_this_machine(tmp_path, add):
+    home = tmp_path / "home"
+    backend = engines(Limits())
+    with serve() as server:
+        added = add(server)
+        pose = MadeEngines(lambda path, precision: Posing(backend.open(path, precision)))
+        with Network(home, seed=1, engine_factory=pose) as network:
+            pool = begin(network).reply("Pool-Created").tags["Pool"]
+            model = upload_model(network, added.path, "far", sender="ana")
+            join(network, pool, model).reply("Joined-Pool")
+            network.advance("2d")
+        asked = len(server.asked)
+        statement = audit_home(home, "tiny", again=Again(backend, 6))
+        assert len(server.asked) == asked
+    backend.close()
+    (reason,) = statement.recomputed.unasked
+    assert "the pool lets none such in" in reason
+    assert statement.checks[-1].passed is None
 
 
 def test_neither_home_nor_log_holds_the_key_and_no_answer_is_kept(tmp_path, add):
