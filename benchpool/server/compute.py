@@ -41,8 +41,6 @@ def awaiting(context: Context) -> Await:
     It gives None when that time is over, or too many wait already.
     """
     bus, network = context.bus, context.network
-    # Else those who wait for a model would leave no connection to others.
-    most_waiting = context.connections.bounds.connections // 2
 
     def find(message: str, process: str) -> tuple[Result | None, ProcessInfo]:
         info = network.info(process)
@@ -58,14 +56,8 @@ def awaiting(context: Context) -> Await:
         deadline = time.monotonic() + seconds
         while True:
             found = await bus.read(lambda: find(message, process))
-            left_s = deadline - time.monotonic()
-            if found[0] is not None or left_s <= 0 or context.waiting >= most_waiting:
+            if found[0] is not None or not await context.moved(deadline):
                 return found
-            context.waiting += 1
-            try:
-                await bus.moves(left_s)
-            finally:
-                context.waiting -= 1
 
     return wait
 
@@ -93,7 +85,6 @@ def trying_out(context: Context, wait_s: float = BUSY_AFTER_S) -> TryOut:
     Of a process that is at a model's answers for longer than `wait_s`, it raises ProcessBusy.
     """
     bus, network = context.bus, context.network
-    most_waiting = context.connections.bounds.connections // 2
 
     async def try_out(
         process: str, made: Callable[[str], Item], to: str = ""
@@ -124,14 +115,8 @@ def trying_out(context: Context, wait_s: float = BUSY_AFTER_S) -> TryOut:
                     context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
                 )
             except ProcessBusy:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0 or context.waiting >= most_waiting:
+                if not await context.moved(deadline):
                     raise
-            context.waiting += 1
-            try:
-                await bus.moves(left_s)
-            finally:
-                context.waiting -= 1
 
     return try_out
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
+from time import monotonic
 
 from fastapi import Request
 
@@ -84,6 +85,25 @@ class Context:
         self.threads.shutdown(cancel_futures=True)
         self.lookups.close()
         self.dashboard.close()
+
+    async def moved(self, deadline_s: float) -> bool:
+        """Wait until the network has done something; False if there is no waiting any more.
+
+        Args:
+            deadline_s: of `time.monotonic`.
+
+        Returns: False, at once, behind that or while too many requests wait already: else those
+            who wait for a model would leave no connection to others.
+        """
+        left_s = deadline_s - monotonic()
+        if left_s <= 0 or self.waiting >= self.connections.bounds.connections // 2:
+            return False
+        self.waiting += 1
+        try:
+            await self.bus.moves(left_s)
+        finally:
+            self.waiting -= 1
+        return True
 
     @property
     def recent(self) -> Recent:

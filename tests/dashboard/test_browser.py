@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from pages import EVIL, Served
 
-WIDTHS = (1280, 390)
 Look = Callable[..., Any]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+SEEN = [(390, "light"), (1280, "light"), (390, "dark"), (1280, "dark")]
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [SEEN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in SEEN[1:])],
+)
 def test_axe_finds_nothing_and_nothing_hangs_over(
     served: Served, look: Look, axe: str, scheme: str, width: int
 ) -> None:

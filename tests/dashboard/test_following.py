@@ -23,6 +23,12 @@ from benchpool.server.dashboard import events, reader
 from benchpool.server.dashboard.dashboard import Dashboard
 
 
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send something often: a stream is let go of here when the next line comes."""
+    monkeypatch.setattr(events, "ALIVE_S", 0.5)
+
+
 def dashboard_of(served: Served) -> Dashboard:
     context = served.running.server.context
     assert context is not None

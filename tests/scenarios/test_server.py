@@ -189,7 +189,7 @@ def test_commands_work_on_a_served_home(
     assert sent["replies"][0]["Tags"]
     assert ana.balance(token) == "5"
     assert [each["name"] for each in run("processes")] == ["Token"]
-    assert "wall clock" in run("advance", "1d", code=2)
+    assert "stop it first" in run("advance", "1d", code=2)
     assert "no module named" in run("spawn", "Nothing", code=1)
     assert "no process" in run("send", "--target", "Nobody", code=1)
     refused = ana.http.post("/api/wallets", json={"name": "eve"})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from benchpool.ao.clock import block_height
-from benchpool.ao.ids import encode_id, is_id
+from benchpool.ao.ids import is_id
 from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.shapes import result_json, tags_json, text_of
 from benchpool.ao.signers import to_base64url
@@ -14,6 +14,7 @@ from benchpool.errors import UnknownProcess
 from benchpool.network import Network
 from benchpool.server.answers import RefusedRequest
 from benchpool.server.assignments import Assignments, message_json
+from benchpool.server.blocks import block_id
 from benchpool.server.cursors import Cursor
 from benchpool.server.evaluations import PAGE_BYTES, forwards
 
@@ -126,7 +127,7 @@ def schedule(
             "has_next_page": more,
             "timestamp": str(now_ms),
             "block-height": str(height),
-            "block-hash": _block(height),
+            "block-hash": block_id(height),
         }
         edges = [
             {"cursor": each.nonce, "node": _node(network, assignments, each)} for each in found
@@ -138,7 +139,7 @@ def schedule(
         "continues": more,
         "timestamp": now_ms,
         "block-height": height,
-        "block-hash": _block(height),
+        "block-hash": block_id(height),
         "assignments": {str(each.nonce): assignment_json(network, each) for each in found},
     }
 
@@ -163,7 +164,7 @@ def _assigned(message: Message) -> dict[str, Any]:
         "epoch": message.epoch,
         "slot": message.nonce,
         "block-height": message.block_height,
-        "block-hash": _block(message.block_height),
+        "block-hash": block_id(message.block_height),
         "block-timestamp": message.timestamp,
         "timestamp": message.timestamp,
         "hash-chain": message.hash_chain,
@@ -173,7 +174,7 @@ def _assigned(message: Message) -> dict[str, Any]:
 def _node(network: Network, assignments: Assignments, message: Message) -> dict[str, Any]:
     said = message_json(network, message)
     assigned = assignments.item(message)
-    slot = (("Slot", str(message.nonce)), ("Block-Hash", _block(message.block_height)))
+    slot = (("Slot", str(message.nonce)), ("Block-Hash", block_id(message.block_height)))
     return {
         "message": {
             "Id": message.id,
@@ -196,7 +197,3 @@ def _node(network: Network, assignments: Assignments, message: Message) -> dict[
             "Signature": to_base64url(assigned.signature),
         },
     }
-
-
-def _block(height: int) -> str:
-    return encode_id(max(height, 0).to_bytes(32, "big"))
