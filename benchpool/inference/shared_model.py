@@ -12,7 +12,7 @@ from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.inference.files.gguf_header import GgufHeader, read_loadable
 from benchpool.inference.files.transcoding import BF16_BYTES
-from benchpool.inference.isolated import IsolatedEngine
+from benchpool.inference.workplaces import Child
 
 _BASE_BYTES = 128 << 20
 _ROWS = 128
@@ -36,7 +36,7 @@ class SharedModel:
         self.opening = threading.Lock()
         self.users = 0
         self.backoff = Backoff()
-        self.idle: list[IsolatedEngine] = []
+        self.idle: list[Child] = []
         self.children = 0
         """Idle, at work, or being started."""
         self.used = 0

@@ -115,7 +115,7 @@ def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_poo
     pool = make_pool(workers=1)
     engines = [pool.open(path) for path in paths[:2]]
     models = list(pool._models.values())
-    pool.memory.bound_bytes = sum(model.resident_bytes for model in models)
+    pool.places.memory.bound_bytes = sum(model.resident_bytes for model in models)
     before = engines[0].answer(QUESTIONS)
     pool.open(paths[2])
     assert [len(model.idle) for model in models] == [1, 0]
@@ -146,7 +146,7 @@ def test_a_child_that_was_killed_while_idle_is_replaced(tiny, make_pool):
         expected = engine.answer(QUESTIONS[:1])
         (child,) = pool._children
         os.kill(child.pid, signal.SIGKILL)
-        child._child.process.wait()
+        child._engine._child.process.wait()
         assert engine.answer(QUESTIONS[:1]) == expected
 
 
