@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -14,6 +15,7 @@ from benchpool.extensions.kept_states import open_checked
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
+from benchpool.inference.ray.engines import ray_engines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode
@@ -34,7 +36,18 @@ from benchpool.units.scheduler import SchedulerUnit
 
 
 def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
-    """Return engines within limits; without a folder for answers, each is computed anew."""
+    """Return engines within limits; without a folder for answers, each is computed anew.
+
+    Raises: PrerequisiteError if models are to run on a Ray cluster, and Ray is not installed.
+    """
+    if isinstance(limits.workers, str):
+        return ray_engines(
+            limits.workers,
+            answers=answers,
+            node_memory_bytes=limits.models_memory_bytes or None,
+            child_memory_bytes=limits.worker_memory_bytes or None,
+            seconds=limits.inference_seconds,
+        )
     return EnginePool(
         answers=answers,
         workers=limits.workers or None,
@@ -95,10 +108,11 @@ class Parts:
     ) -> None:
         """Make what evaluates messages."""
         answers = None if self.home is None or self._read_only else self.home.answers
+        limits = replace(self.limits, workers=0) if self._read_only else self.limits
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=engine_factory or engines(self.limits, answers),
+            engine_factory=engine_factory or engines(limits, answers),
             registry=self.registry,
             read_only=self._read_only,
             inference_seconds=self.limits.inference_seconds,

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from benchpool.errors import ConfigError
 from benchpool.inference.cores import ChildOptions
 from benchpool.inference.engine import LayoutName
 from benchpool.inference.engine_pool import CONTEXT_TOKENS, EnginePool
 from benchpool.inference.machine import usable_cores
+from benchpool.inference.ray.address import LOCAL, check_address
 from benchpool.inference.ray.frames import Settings
 from benchpool.inference.ray.link import require_ray
 from benchpool.inference.ray.places import RayPlaces
-
-LOCAL: Final = "ray"
-"""Names a cluster of this machine alone, which is started and ended with the engines."""
 
 
 def ray_engines(
@@ -53,13 +49,3 @@ def ray_engines(
     return EnginePool(
         places=places, seconds=seconds, answers=answers, context_tokens=context_tokens
     )
-
-
-def check_address(where: str) -> None:
-    """Check that this can name a cluster. Raises: ConfigError."""
-    host, _, port = where.removeprefix("ray://").rpartition(":")
-    if where not in (LOCAL, "auto") and not (host and port.isdecimal() and int(port) < 65536):
-        raise ConfigError(
-            f"workers: {where[:60]!a} is neither a number, nor 'ray', nor the address of a Ray"
-            " cluster such as ray://HOST:10001 or HOST:6379"
-        )

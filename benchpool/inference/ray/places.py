@@ -88,12 +88,6 @@ class RayPlaces(Workplaces):
                 slot = there.get(name)
                 if slot is None or slot.state != "ready" or worker.gone:
                     worker.gone = worker.gone or (slot.state if slot else "its cluster is lost")
-                    log.warning(
-                        "worker %s of %s is lost, others do its work: %s",
-                        name,
-                        worker.node.name,
-                        worker.gone,
-                    )
                     self._forget(worker)
             self._starting = {name: slot for name, slot in there.items() if slot.state != "ready"}
             for name, slot in there.items():
@@ -116,12 +110,16 @@ class RayPlaces(Workplaces):
         node.files.update(about.files)
         node.memory_bytes = about.memory_bytes
         self._workers[slot.id] = Worker(slot.id, node, about)
+        log.info("worker %s of %s is ready", slot.id, node.name)
 
     def _refuse(self, slot: Slot, why: str) -> None:
         self._lost.add(slot.id)
         log.warning("worker %s of %s is not used: %s", slot.id, slot.host, why)
 
     def _forget(self, worker: Worker) -> None:
+        if not self._closed:
+            name, node = worker.id, worker.node.name
+            log.warning("worker %s of %s is lost, others do its work: %s", name, node, worker.gone)
         del self._workers[worker.id]
         self._lost.add(worker.id)
         for model, child in worker.loaded.items():
