@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on this machine, for tests: ``python ray_nodes.py NODES FOLDER``.
 
-A program of its own, since Ray does much to the one that imports it. It says where its head listens,
-then reads a line for what it shall do: ``kill N``, ``add``, ``crash`` (the head) or the end.
+A program of its own, since Ray does much to the one that imports it. It says where its head
+listens, then reads lines that say what it shall do: ``kill N`` or ``add``, until they end.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ class Nodes:
         self._process.communicate(timeout=60)
 
 
+def say(what: str) -> None:
+    sys.stdout.write(f"* {what}\n")
+    sys.stdout.flush()
+
+
 def main(count: int, folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
@@ -77,14 +82,14 @@ def main(count: int, folder: Path) -> None:
 
     for _ in range(count):
         add()
-    print(f"* {cluster.address}", flush=True)
+    say(cluster.address)
     for line in sys.stdin:
         what, _, which = line.strip().partition(" ")
         if what == "kill":
             cluster.remove_node(nodes[int(which)], allow_graceful=False)
         else:
             add()
-        print("* done", flush=True)
+        say("done")
     cluster.shutdown()
 
 

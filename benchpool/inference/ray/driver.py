@@ -29,7 +29,7 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
     "PYTHONWARNINGS": "ignore",
 }
 _ALONE: Final[Mapping[str, str]] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""For a cluster of this machine alone: it listens on the loopback address."""
+"""For a cluster that listens on this machine's loopback address alone."""
 
 import msgspec  # noqa: E402
 
@@ -265,7 +265,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # Ray may print
     settings = msgspec.json.decode(arguments[0], type=Settings)
     os.environ.update(_ENVIRONMENT)
-    if not settings.address:
+    if not settings.address or settings.address.startswith("127.0.0.1:"):
         os.environ.update(_ALONE)
     lock = threading.Lock()
 

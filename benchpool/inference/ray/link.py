@@ -186,7 +186,8 @@ class Link:
         if self._closed.is_set():
             process.kill()
         threading.Thread(target=self._guard, args=(process,), daemon=True).start()
-        threading.Thread(target=self._read_stderr, args=(process.stderr,), daemon=True).start()
+        reader = threading.Thread(target=self._read_stderr, args=(process.stderr,), daemon=True)
+        reader.start()
         reason = ""
         while (message := read_from_driver(cast(Any, process.stdout))) is not None:
             self._heard = time.monotonic()
@@ -196,6 +197,7 @@ class Link:
                 self._take(message)
         process.kill()
         code = process.wait()
+        reader.join(_END_S)  # the last words may be the reason
         with self._lock:
             self._process = None
             for pipe in (process.stdin, process.stdout):
@@ -228,7 +230,7 @@ class Link:
                 process.kill()
 
     def _read_stderr(self, pipe: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), pipe:
             while line := pipe.readline(400):
                 text = line.decode("utf-8", errors="replace").strip()
                 if text:
