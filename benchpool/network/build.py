@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -108,7 +107,7 @@ class Parts:
     ) -> None:
         """Make what evaluates messages."""
         answers = None if self.home is None or self._read_only else self.home.answers
-        limits = replace(self.limits, workers=0) if self._read_only else self.limits
+        limits = self.limits.of_this_machine() if self._read_only else self.limits
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,

@@ -86,7 +86,9 @@ class _Inference(Collector):
             value=self._engines.waiting(),
         )
         workers = GaugeMetricFamily(
-            "benchpool_workers", "Workers of a cluster, by node and state.", labels=["node", "state"]
+            "benchpool_workers",
+            "Workers of a cluster, by node and state.",
+            labels=["node", "state"],
         )
         rates = GaugeMetricFamily(
             "benchpool_worker_tokens_per_second",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -105,6 +105,10 @@ class Limits:
     def __post_init__(self) -> None:
         least = min(self.tag_name_bytes, self.tag_value_bytes, self.data_bytes)
         object.__setattr__(self, "_plain", least // _MOST_BYTES_A_CHARACTER)
+
+    def of_this_machine(self) -> Limits:
+        """Return the same limits, but models run on this machine's cores, not on a cluster."""
+        return replace(self, workers=0) if isinstance(self.workers, str) else self
 
     # -- from a wallet -----------------------------------------------------------------------
 
