@@ -17,14 +17,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from ao_modules import MODULE_ID, Bench, ao_loader, ao_module  # noqa: E402 - found in tests
-from measure import machine, median, print_head, print_row, spread  # noqa: E402
+from mainnet import Mainnet  # noqa: E402
+from measure import machine, median, percentile, print_head, print_row, spread  # noqa: E402
+from serving import Client, up  # noqa: E402
 
 from benchpool import Network  # noqa: E402
 from benchpool.ao.tags import Tags  # noqa: E402
@@ -49,7 +52,7 @@ def main() -> None:
     code = path.read_bytes()
     print(f"{machine()}, {MODULE}, {rounds} rounds, medians\n")
 
-    subjects: dict[str, Callable[[], float]] = {
+    subjects: dict[str, Callable[[], Rate]] = {
         "ao-loader in node, the module alone": lambda: loader(path, max(count // 5, 20)),
         "benchpool, the module alone": lambda: alone(code, count),
         "benchpool in memory, through the network": lambda: network_rate(code, count, None),
@@ -64,20 +67,46 @@ def main() -> None:
             lambda home: wrapped(count * 5, home)
         ),
     }
-    rates: dict[str, list[float]] = {name: [] for name in subjects}
+    rates: dict[str, list[Rate]] = {name: [] for name in subjects}
     for _ in range(rounds):  # interleaved, so that a slow minute hits all alike
         for name, measure in subjects.items():
             rates[name].append(measure())
-    node = median(rates["ao-loader in node, the module alone"])
-    print_head("token Transfers a second", "median", "lowest", "highest", "times ao-loader")
-    for name, values in rates.items():
-        print_row(name, *spread(values), f"{median(values) / node:.1f}")
+    node = median([rate.wall for rate in rates["ao-loader in node, the module alone"]])
+    columns = ("median", "lowest", "highest", "times ao-loader", "a second of CPU time")
+    print_head("token Transfers a second", *columns)
+    for name, found in rates.items():
+        wall = [rate.wall for rate in found]
+        cpu = [rate.cpu for rate in found if rate.cpu is not None]
+        times = f"{median(wall) / node:.1f}"
+        print_row(name, *spread(wall), times, f"{median(cpu):,.0f}" if cpu else "")
 
     print()
     print_head("what", "figure")
     for name, figure in parts(code):
         print_row(name, figure)
     print_row(*verify(code, 500 if quick else 10_000))
+    for name, figure in served(path, 30 if quick else 300):
+        print_row(name, figure)
+
+
+class Rate(NamedTuple):
+    """How many a second."""
+
+    wall: float
+    cpu: float | None = None
+    """Of this program's own CPU time, which a busy machine does not change."""
+
+
+class Stopwatch:
+    """Measures from when it is made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def rate(self, count: int) -> Rate:
+        """Return how many a second so many were."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return Rate(count / wall, count / cpu)
 
 
 def registry(code: bytes) -> Registry:
@@ -95,35 +124,35 @@ def token_of(network: Network) -> str:
     return token
 
 
-def network_rate(code: bytes, count: int, home: Path | None, *, single: bool = False) -> float:
+def network_rate(code: bytes, count: int, home: Path | None, *, single: bool = False) -> Rate:
     """Return Transfers a second: each with two notices to wallets."""
     with Network(home, seed=1, registry=registry(code)) as network:
         token = token_of(network)
         tags = {"Recipient": ALICE, "Quantity": "1"}
-        start = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(count):
             if single:
                 network.send(token, "Transfer", tags)
             else:
                 network.post(token, "Transfer", tags)
         network.run()
-        seconds = time.perf_counter() - start
+        rate = watch.rate(count)
         balance = network.dry_run(token, "Balance", {"Recipient": ALICE})
         assert balance.messages[0].data == str(count)
-    return count / seconds
+    return rate
 
 
-def wrapped(count: int, home: Path | None) -> float:
+def wrapped(count: int, home: Path | None) -> Rate:
     """Return Transfers a second of the token that is written in Python."""
     with Network(home, seed=1) as network:
         token = network.spawn("WrappedAR")
         grant = {"Quantity": str(10**9), "Recipient": network.wallet().address}
         network.send(token, "Mint", grant)
-        start = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(count):
             network.post(token, "Transfer", {"Recipient": ALICE, "Quantity": "1"})
         network.run()
-        return count / (time.perf_counter() - start)
+        return watch.rate(count)
 
 
 def prepared(code: bytes) -> Bench:
@@ -141,18 +170,18 @@ def transfer(bench: Bench) -> Any:
     return bench.say(tags=Tags(tags))
 
 
-def alone(code: bytes, count: int) -> float:
+def alone(code: bytes, count: int) -> Rate:
     """Return Transfers a second without a network."""
     bench = prepared(code)
-    start = time.perf_counter()
+    watch = Stopwatch()
     for _ in range(count):
         assert not transfer(bench).error
-    seconds = time.perf_counter() - start
+    rate = watch.rate(count)
     bench.close()
-    return count / seconds
+    return rate
 
 
-def loader(path: Path, count: int) -> float:
+def loader(path: Path, count: int) -> Rate:
     """Return Transfers a second of AO's loader, its memory handed from message to message."""
     bench = prepared(path.read_bytes())
     begun = len(bench.asked)
@@ -161,7 +190,7 @@ def loader(path: Path, count: int) -> float:
     bench.close()
     said = bench.asked
     times = [node_ms(path, bench.module.format, part) for part in (said[:begun], said)]
-    return count / ((times[1] - times[0]) / 1000)
+    return Rate(count / ((times[1] - times[0]) / 1000))
 
 
 def node_ms(path: Path, format: str, said: list[dict[str, Any]]) -> float:  # noqa: A002
@@ -251,6 +280,39 @@ def verify(code: bytes, count: int) -> tuple[str, str]:
         )
 
     return in_home(measure)
+
+
+def served(path: Path, count: int) -> list[tuple[str, str]]:
+    """Return how long an Eval takes over HTTP, as aos sends it: the message, then its result."""
+    return in_home(partial(_served, path, count))
+
+
+def _served(path: Path, count: int, home: Path) -> list[tuple[str, str]]:
+    with Network(home, signed=True) as network:
+        module = network.add_module(path, name="aos").id
+    rows = []
+    with up(home, "--quiet", "--go-live") as (_, addresses):
+        legacy, main = Client(addresses["gateway"], seed=1), Mainnet(addresses["gateway"], seed=2)
+
+        def in_legacy(process: str) -> Any:
+            return legacy.result(legacy.send(process, "Eval", b"1 + 1"), process)
+
+        def in_main(process: str) -> Any:
+            slot = main.push(process, ("Action", "Eval"), data=b"1 + 1")["slot"]
+            return main.result_at(process, slot)["raw"]
+
+        for mode, process, evaluate in (
+            ("legacy mode", legacy.spawn(module), in_legacy),
+            ("main network's mode", main.start(module), in_main),
+        ):
+            taken = []
+            for _ in range(count):
+                start = time.perf_counter()
+                assert evaluate(process)["Output"]["data"] == "2"
+                taken.append(1000 * (time.perf_counter() - start))
+            figure = f"{median(taken):.1f} ms, p99 {percentile(taken, 99):.1f} ms"
+            rows.append((f"Eval over HTTP in the {mode}, p50", figure))
+    return rows
 
 
 def resident() -> int:

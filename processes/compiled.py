@@ -106,6 +106,13 @@ class CompiledDataset(DatasetProcess):
             secret.append("choices")
         return {"name": shown.pop("id"), **shown, **dict.fromkeys(secret)}
 
+    def shown_request(
+        self, sample: Sample, request: dict[str, Any], *, hide: bool
+    ) -> dict[str, Any]:
+        """Return what a model was asked; of a single continuation, to be hidden, not that."""
+        alone = isinstance(_asked(sample).asked, LikelihoodQuestion)
+        return {**request, "choices": None} if hide and alone else request
+
     def retrieve(self, answer: dict[str, Any], sample: Sample, protocol: str) -> Prediction:
         """Take the choice, or the target that a text is, by the first metric and filter."""
         return Prediction(*judge(self._rules(), _asked(sample).asked, answer, protocol))

@@ -169,6 +169,11 @@ EDITION = 2
 where it is an instance of one module for ever: what benchpool 0.1 spawned keeps edition 1."""
 
 
+TESTNET_MESSENGER = "fcoN_xJeisVsPXA-trzVAuIiqO3ydLQxM-L4XbrQKzY"
+"""The messenger of AO's legacy network, whom aos has every process trust that it spawns there. Here
+it stands for the local one."""
+
+
 class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was fixed when a process was spawned."""
 
@@ -194,6 +199,17 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
         """Addresses trusted to pass on other processes' messages."""
         return frozenset(
             part.strip() for value in self.tags.all("Authority") for part in value.split(",")
+        )
+
+    def trusts(self, message: Message) -> bool:
+        """Tell whether an authority of this process passed a message on.
+
+        Where it comes from and what it was pushed for are known of what the messenger pushed alone.
+        """
+        authorities = self.authorities
+        pushed = bool(message.from_module or message.pushed_for)
+        return message.owner in authorities or (
+            pushed and self.edition > 1 and TESTNET_MESSENGER in authorities
         )
 
 

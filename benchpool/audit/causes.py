@@ -26,7 +26,14 @@ from benchpool.audit.stopped_chains import stopped_chains
 from benchpool.errors import DataItemError
 from benchpool.store import Store
 from benchpool.units.limits import Limits
-from benchpool.units.pushing import pushed_id, pushed_item, root_of, spawn_item, spawned_notice
+from benchpool.units.pushing import (
+    pushed_id,
+    pushed_item,
+    pushed_messages,
+    root_of,
+    spawn_item,
+    spawned_notice,
+)
 
 
 class Cause(NamedTuple):
@@ -70,7 +77,7 @@ class Causes:
             self._spawn(message, spawn, info, root, depth)
         process, position, nonce = message.process, message.position, message.nonce
         sender, module, causes = info.id, info.module, self._open
-        for outgoing in result.messages:
+        for outgoing in pushed_messages(result):
             causes[sender, str(outgoing.reference)] = Cause(
                 process, position, nonce, root, depth, outgoing, module
             )

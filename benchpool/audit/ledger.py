@@ -190,7 +190,7 @@ def trusted(info: ProcessInfo, message: Message, *, guarded: bool = True) -> boo
     """
     pushed = bool(message.from_module) or info.edition == 1 or not guarded
     return message.target == info.id and (
-        message.sender == message.owner or (pushed and message.owner in info.authorities)
+        message.sender == message.owner or (pushed and info.trusts(message))
     )
 
 

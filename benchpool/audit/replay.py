@@ -152,7 +152,10 @@ class Replayer:
             what = self._causes.receive(message)
         if what is not None:
             return what
-        folded = self._find(line.process)
+        try:
+            folded = self._find(line.process)
+        except ReplayDivergence as error:
+            return str(error)  # of a fork: its origin's log is damaged
         if folded is None:
             replay.mail += 1
             return "mail bears a result" if line.result else None

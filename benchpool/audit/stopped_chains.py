@@ -22,7 +22,7 @@ from benchpool.errors import BenchpoolError
 from benchpool.store import Store
 from benchpool.units.chains import Chains
 from benchpool.units.limits import Limits
-from benchpool.units.pushing import root_of, spawn_item
+from benchpool.units.pushing import pushed_messages, root_of, spawn_item
 
 Place = tuple[str, int]
 """Process and position."""
@@ -111,7 +111,7 @@ class _Rounds:
             if child in self._processes:
                 self._deliver(child)
             self._deliver(message.process)
-        for outgoing in result.messages:
+        for outgoing in pushed_messages(result):
             if sends is None or sends(outgoing, emitter, root):
                 self._deliver(outgoing.target)
         for assign in result.assignments:

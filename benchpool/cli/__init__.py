@@ -132,6 +132,7 @@ def root(
 
 app.command("init")(init.init)
 app.command("spawn")(process.spawn)
+app.command("fork")(process.fork)
 app.command("send")(message.send)
 app.command("dryrun")(message.dryrun)
 app.command("console")(console.console)

@@ -111,9 +111,9 @@ def _show(statement: Statement) -> None:
         PROVISIONAL,
         print_board,
         print_pool,
-        why_refunded,
     )
     from benchpool.cli.view import moment
+    from benchpool.client.words import why_refunded
     from benchpool.winston import format_war
 
     who, pool = statement.name_of, statement.pool

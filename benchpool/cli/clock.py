@@ -39,8 +39,8 @@ def advance(
     with session.writing(home, advise, limits=read_limits(home, workers)) as (network, writer):
         if writer is not network:
             raise ConfigError(
-                "a server runs on this home, on the wall clock, which cannot be advanced; stop it"
-                " first"
+                "a server runs on this home: stop it first, or move its time on from its dashboard"
+                " if it was started with --virtual"
             )
         start_ms = network.clock.now()
         until_ms = start_ms + length_ms

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchpool.cli import output, session
-from benchpool.cli.comparison import indistinct
 from benchpool.cli.options import JsonOption, WorkersOption, read_limits
 from benchpool.cli.workers import show_workers
+from benchpool.client.words import indistinct
 
 if TYPE_CHECKING:
     from benchpool.client.demo import Entrant
@@ -41,6 +41,13 @@ def demo(
         int, typer.Option("--seed", help="What wallets are made from: same seed, same log.")
     ] = 1,
     workers: WorkersOption = None,
+    open_browser: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Serve the demo's network afterwards, and open its dashboard in the browser.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     home: Annotated[
         Path | None,
@@ -58,9 +65,12 @@ def demo(
 
     Example: benchpool demo --questions 40
     """
+    from benchpool.cli.up import need_server
     from benchpool.client.demo import run_demo
     from benchpool.evaluation.sample import load_samples
 
+    if open_browser:
+        need_server()  # rather than after all the work
     entrants = _entrants()
     samples = load_samples(data or _shipped())[:questions]
     folder = home or DEMO_HOME
@@ -87,6 +97,8 @@ def demo(
         output.print_json(result)
     else:
         _show(result, folder)
+    if open_browser:
+        _serve(folder, result["pool"]["id"])
 
 
 class DemoPrinter:
@@ -107,6 +119,26 @@ class DemoPrinter:
         if not self._quiet:
             output.heading(f"Leaderboard after day {day}")
             _board(rows)
+
+
+def _serve(folder: Path, pool: str) -> None:
+    """Serve the demo's network until Ctrl-C, and open the page of its pool.
+
+    Its time moves to today: its pool is over, and shown as it ended.
+    """
+    from benchpool.cli.up import show_page
+    from benchpool.server.program import Hooks, Program, serve_home
+    from benchpool.server.sockets import Addresses, Options
+
+    def ready(addresses: Addresses, _resumed: int) -> None:
+        page = f"{addresses.dashboard}pools/{pool}"
+        output.line(page, "Dashboard: ")
+        output.note("Ctrl-C stops it")
+        output.flush()
+        show_page(page)
+
+    hooks = Hooks(on_ready=ready, on_stop=lambda: output.note("stopping"))
+    serve_home(Program(folder, Options(port=0), hooks))
 
 
 def _entrants() -> list[Entrant]:
@@ -173,7 +205,8 @@ def _indistinct(a: Mapping[str, Any], b: Mapping[str, Any], pair: Mapping[str, A
 
 
 def _show(result: dict[str, Any], folder: Path) -> None:
-    from benchpool.cli.pool_view import rule_text, say_how_sure
+    from benchpool.cli.pool_view import say_how_sure
+    from benchpool.client.words import rule_text
     from benchpool.winston import format_war
 
     pool = result["pool"]

@@ -12,6 +12,7 @@ from benchpool.cli import completion, output, session
 from benchpool.cli.default_command import WithDefault
 from benchpool.cli.options import HomeOption, JsonOption, WorkersOption, read_limits
 from benchpool.cli.questions import find_data
+from benchpool.cli.report_files import ForceOption, HtmlOption, ReportFiles
 from benchpool.cli.workers import show_workers
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def run(
         ),
     ] = None,
     workers: WorkersOption = None,
+    html: HtmlOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -96,6 +99,7 @@ def run(
 
     if samples is not None:
         check_ending(samples)
+    files = ReportFiles(html=html, force=force)
     questions = load_questions(find_data(data), protocol)
     found = _evaluate(models, questions, limit=limit, home=home, workers=workers, quiet=as_json)
     if samples is not None:
@@ -103,10 +107,41 @@ def run(
         output.note(f"{samples}: {output.count(sum(len(e.records) for e in found), 'sample')}")
     figures = [summarise(each) for each in found]
     pairs = compare_all(found)
+    files.write_eval(_about(questions, found), found, figures, pairs)
     if as_json:
         output.print_json({**_about(questions, found), "models": figures, "pairs": pairs})
     else:
         _show(_about(questions, found), figures, pairs)
+
+
+@app.command("view")
+def view(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What --samples wrote: .jsonl, .csv, .parquet.")
+    ],
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: any that is free.")
+    ] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Show a file of samples question by question in the browser, on this machine, until Ctrl-C.
+
+    Example: benchpool eval view smollm.jsonl --open
+    """
+    from benchpool.cli.up import need_server, show_page
+
+    need_server()
+    from benchpool.server.dashboard.file_view import serve_samples
+
+    def ready(url: str) -> None:
+        output.line(url)
+        output.note("Ctrl-C stops it")
+        output.flush()
+        if open_browser:
+            show_page(url)
+
+    serve_samples(file, port, ready)
 
 
 @app.command("compare")
@@ -228,7 +263,7 @@ def _about(questions: Questions, found: Sequence[Evaluation]) -> dict[str, Any]:
 def _show(
     about: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], pairs: Sequence[Any]
 ) -> None:
-    from benchpool.cli.comparison import indistinct
+    from benchpool.client.words import indistinct
 
     asked, of = about["questions"], about["of"]
     count = output.count(of, "question") if asked == of else f"the first {asked:,} of {of:,}"

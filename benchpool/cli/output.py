@@ -174,10 +174,22 @@ def print_json(value: object) -> None:
     verbatim(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def json_line(value: object) -> str:
+    """Write one JSON value on one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
-    """Print rows under headers.
+    """Print rows under headers. See `table_lines`."""
+    verbatim("\n".join(table_lines(headers, rows, right=right)))
+
+
+def table_lines(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
+) -> list[str]:
+    """Write rows under headers.
 
     Args:
         headers: one a column.
@@ -186,8 +198,7 @@ def table(
     """
     cells = [[clean(str(cell)) for cell in row] for row in rows]
     head, *body = layout.tabulate(headers, cells, right, width())
-    lines = [paint(each, "strong") for each in head] + [each for row in body for each in row]
-    verbatim("\n".join(lines))
+    return [paint(each, "strong") for each in head] + [each for row in body for each in row]
 
 
 def fields(pairs: Sequence[tuple[str, object]]) -> None:

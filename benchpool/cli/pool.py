@@ -8,6 +8,14 @@ import typer
 
 from benchpool.cli import completion, output, session
 from benchpool.cli.options import HomeOption, JsonOption, VerboseOption
+from benchpool.cli.report_files import (
+    CsvOption,
+    ForceOption,
+    HtmlOption,
+    ParquetOption,
+    PngOption,
+    ReportFiles,
+)
 
 if TYPE_CHECKING:
     from benchpool.client.pools import PoolClient
@@ -72,7 +80,7 @@ def list_pools(
     Example: benchpool pool list
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import rule_text
+    from benchpool.client.words import rule_text
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
@@ -108,6 +116,11 @@ def list_pools(
 @app.command("leaderboard")
 def leaderboard(
     pool: PoolArgument,
+    *,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show it again each time it changes, until Ctrl-C."),
+    ] = False,
     benchmark: BenchmarkOption = "Benchmark",
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -115,11 +128,29 @@ def leaderboard(
 ) -> None:
     """Show how a pool's entries rank.
 
-    Example: benchpool pool leaderboard 4fT9
+    With --watch the board stays in its place and follows the pool until it is settled; into a
+    pipe goes each board that differs, with --json one a line.
+
+    Example: benchpool pool leaderboard 4fT9 --watch
     """
+    if watch:
+        from benchpool.cli.pool_watch import watch as watch_board
+
+        try:
+            with session.reading(home) as network:
+                watch_board(
+                    network,
+                    pool_client(network, benchmark, verbose=verbose),
+                    pool,
+                    as_json=as_json,
+                )
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        return
     from benchpool.cli import view
-    from benchpool.cli.pool_view import print_board, rule_text, say_how_sure, why_refunded
+    from benchpool.cli.pool_view import print_board, say_how_sure
     from benchpool.client.standing import Field
+    from benchpool.client.words import rule_text, why_refunded
 
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
@@ -160,13 +191,12 @@ def show(
     from benchpool.cli import view
     from benchpool.cli.pool_view import (
         bound,
-        conditions,
         print_board,
         print_pool,
         say_how_sure,
-        why_refunded,
     )
     from benchpool.client.standing import Field
+    from benchpool.client.words import conditions, why_refunded
     from benchpool.winston import format_war
 
     with session.reading(home) as network:
@@ -201,6 +231,12 @@ def show(
 @app.command("report")
 def report(
     pool: PoolArgument,
+    *,
+    html: HtmlOption = None,
+    png: PngOption = None,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+    force: ForceOption = False,
     benchmark: BenchmarkOption = "Benchmark",
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
@@ -208,17 +244,22 @@ def report(
 ) -> None:
     """Show what the answers say beside the scores: how sure, letters, near ties, tokens, failures.
 
-    Example: benchpool pool report 4fT9
+    To show it to somebody, write it to files: a page, a picture, a table of every answer.
+
+    Example: benchpool pool report 4fT9 --html report.html
     """
     from benchpool.cli import view
-    from benchpool.cli.pool_view import bound, report_lines, why_refunded
+    from benchpool.cli.pool_view import bound, report_lines
     from benchpool.client.standing import Field
+    from benchpool.client.words import why_refunded
 
+    files = ReportFiles(html=html, png=png, csv=csv, parquet=parquet, force=force)
     with session.reading(home) as network:
         client = pool_client(network, benchmark, verbose=verbose)
         found = client.get(client.find(pool).id)
         reports = Field(client, found, client.reports(found.id)).standings()
         name_of = view.names(network)
+        files.write_pool(network, client, found)
     if as_json:
         output.print_json(reports)
         return

@@ -113,8 +113,9 @@ def create(
     Example: benchpool pool create --dataset SiqaDataset --allocation WinnerTakesAll --funds 1.5
     """
     from benchpool.ao.clock import parse_duration
-    from benchpool.cli.pool_view import rule_text, say_what_ranks_get
+    from benchpool.cli.pool_view import say_what_ranks_get
     from benchpool.client.plan import EXPECTED, Plan
+    from benchpool.client.words import rule_text
     from benchpool.pools.terms import PayoutTerms
     from benchpool.winston import format_war
 

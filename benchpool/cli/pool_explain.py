@@ -72,7 +72,7 @@ def _show_entry(entry: ExplainedEntry, name_of: NameOf) -> None:
 
 
 def _show_rest(found: Explanation, name_of: NameOf) -> None:
-    from benchpool.cli.pool_view import conditions, rule_text
+    from benchpool.client.words import conditions, rule_text
     from benchpool.winston import format_war
 
     if not found.entries:
@@ -145,7 +145,8 @@ def counterfactual(
 
 
 def _show_other(found: Counterfactual, name_of: NameOf) -> None:
-    from benchpool.cli.pool_view import NONE, conditions, rule_text
+    from benchpool.cli.pool_view import NONE
+    from benchpool.client.words import conditions, rule_text
     from benchpool.winston import format_war
 
     def gain(winston: int) -> str:

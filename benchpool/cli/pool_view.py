@@ -8,8 +8,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from benchpool.cli import output, view
-from benchpool.pools.allocation import RULES, why_nobody
-from benchpool.pools.sentences import CONDITIONS
+from benchpool.client.words import rule_text
 from benchpool.winston import format_war
 
 if TYPE_CHECKING:
@@ -42,7 +41,12 @@ class Verbose:
 
 
 def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
-    """Print the ranked entries of a pool, those last that no ranking has counted yet.
+    """Print the ranked entries of a pool. See `board_lines`."""
+    output.verbatim("\n".join(board_lines(rows, name_of)))
+
+
+def board_lines(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> list[str]:
+    """Write the ranked entries of a pool, those last that no ranking has counted yet.
 
     Args:
         rows: rank, name, participant, evaluated, unscored, total, reward, with what is sure of
@@ -59,7 +63,8 @@ def print_board(rows: Sequence[Mapping[str, Any]], name_of: NameOf) -> None:
         shown = _board_row(row, name_of)
         cells.append([shown[column] for column in columns])
     left = {"May be", "Model", "Participant", "Fate", "Joined"}
-    output.table(list(columns), cells, right=[each for each in columns if each not in left])
+    right = [each for each in columns if each not in left]
+    return output.table_lines(list(columns), cells, right=right)
 
 
 def _board_row(row: Mapping[str, Any], name_of: NameOf) -> dict[str, str]:
@@ -88,13 +93,20 @@ def _fate(row: Mapping[str, Any]) -> str:
 
 def say_how_sure(rows: Sequence[Mapping[str, Any]]) -> None:
     """Explain a board's columns, and warn of what its numbers hide."""
+    for text in sure_lines(rows):
+        output.note(text)
+
+
+def sure_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write what `say_how_sure` says."""
+    lines = []
     if ranked := [row for row in rows if row["total"]]:
-        output.note(f"guessing scores {fraction(ranked[0]['chance'])}; {MAY_BE}")
+        lines.append(f"guessing scores {fraction(ranked[0]['chance'])}; {MAY_BE}")
         if any(row["provisional"] for row in ranked):
-            output.note(PROVISIONAL)
-    for row in ranked:
-        for warning in row["warnings"]:
-            output.note(f"warning: {row['name']}: {warning}")
+            lines.append(PROVISIONAL)
+    return lines + [
+        f"warning: {row['name']}: {warning}" for row in ranked for warning in row["warnings"]
+    ]
 
 
 def span(bounds: Sequence[float] | None, form: str) -> str:
@@ -132,17 +144,6 @@ def print_pool(pool: Mapping[str, Any], name_of: NameOf, more: Sequence[tuple[st
     output.fields([(name, value) for name, value in said if value])
 
 
-def conditions(payout: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Write the conditions under which a pool is paid out, where they are not the usual ones."""
-    lines = []
-    for tag, values in CONDITIONS.items():
-        word = payout.get(tag)
-        if word and word != next(iter(values)):
-            sentence = values.get(word) or values["K"].replace("K", word)
-            lines.append((tag[2:].replace("-", " "), f"{word}: {sentence}"))
-    return lines
-
-
 def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
     """Write what a pool is bound to; nothing of a pool of the first edition."""
     binding = pool.binding
@@ -166,12 +167,6 @@ def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
     ]
 
 
-def rule_text(name: str) -> str:
-    """Write a rule's name with the sentence that explains it."""
-    rule = RULES.get(name)
-    return name if rule is None else f"{name}: {rule.summary}"
-
-
 def say_what_ranks_get(plan: Plan) -> None:
     """Tell a funder what each rank would get, and whether the data can tell ranks so finely."""
     if rewards := plan.rewards():
@@ -180,14 +175,6 @@ def say_what_ranks_get(plan: Plan) -> None:
     if plan.questions and (warning := plan.too_fine()):
         output.note(f"warning: {warning}")
     output.note("with other numbers: benchpool pool plan")
-
-
-def why_refunded(pool: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
-    """Say why a pool was refunded; empty if it was not."""
-    if pool["status"] != "refunded":
-        return ""
-    evaluated = sum(entry["evaluated"] for entry in entries)
-    return pool.get("reason") or why_nobody(pool["allocation"], len(entries), evaluated)
 
 
 def control_text(facts: Mapping[str, Any]) -> str:

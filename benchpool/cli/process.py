@@ -1,4 +1,4 @@
-"""benchpool spawn, processes, inspect, log: processes."""
+"""benchpool spawn, fork, processes, inspect, log: processes."""
 
 from __future__ import annotations
 
@@ -107,6 +107,37 @@ def spawn(
         output.print_json({"id": process, "name": name})
     else:
         output.line(process if name is None else f"{process}  {name}")
+
+
+def fork(
+    process: ProcessArgument,
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="N", help="A name to address it by.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="MESSAGE", help="The last message that both know."),
+    ] = None,
+    sender: FromOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Create a process that goes on from what another has become, and print its id.
+
+    Example: benchpool fork Token --name WhatIf
+    """
+    from benchpool.network.forking import fork_of
+
+    with session.writing(home) as (network, writer):
+        said = fork_of(network, process, at)
+        owner = session.signer(network, writer, sender or said.owner or None)
+        with session.working(network, writer):
+            made = writer.spawn(said.module, said.tags, name=name, sender=owner)
+    if as_json:
+        output.print_json({"id": made, "name": name})
+    else:
+        output.line(made if name is None else f"{made}  {name}")
 
 
 def processes(as_json: JsonOption = False, home: HomeOption = None) -> None:

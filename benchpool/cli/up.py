@@ -60,6 +60,21 @@ def up(
         ),
     ] = False,
     workers: WorkersOption = None,
+    virtual: Annotated[
+        bool,
+        typer.Option(
+            "--virtual",
+            help="Leave the home in virtual time, which stands still until it is moved on from the"
+            " dashboard.",
+        ),
+    ] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Let nobody act from the dashboard, token or not."),
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the dashboard in the browser.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not show requests; nor does --json.")
     ] = False,
@@ -75,23 +90,17 @@ def up(
 
     Example: benchpool up --port 4000
     """
-    from benchpool.errors import PrerequisiteError
     from benchpool.store.home import Home, find_home
     from benchpool.store.server_file import refuse_served
 
-    try:
-        from benchpool.server.program import Hooks, Program, serve_home
-        from benchpool.server.sockets import Options
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"the server needs a package that is not installed ({error.name});"
-            " install benchpool[server]"
-        ) from None
+    need_server()
+    from benchpool.server.program import Hooks, Program, serve_home
+    from benchpool.server.sockets import Options
 
     folder = find_home(home)
     refuse_served(folder)
     fresh = not Home(folder).exists()
-    if not (fresh or go_live):
+    if not (fresh or go_live or virtual):
         _ask_to_go_live(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     limits = read_limits(folder, workers)
@@ -108,9 +117,18 @@ def up(
         else:
             _show(addresses)
         output.flush()
+        if open_browser:
+            show_page(addresses.dashboard)
 
     options = Options(
-        host, port, mu_port, su_port, cu_port, tuple(allow_host or ()), tuple(allow_origin or ())
+        host,
+        port,
+        mu_port,
+        su_port,
+        cu_port,
+        tuple(allow_host or ()),
+        tuple(allow_origin or ()),
+        read_only,
     )
     hooks = Hooks(
         on_ready=ready,
@@ -120,8 +138,33 @@ def up(
         on_request=None if quiet or as_json else _show_request,
     )
     settings = {} if limits is None else {"limits": limits}
-    serve_home(Program(folder, options, hooks, ahead=ahead, settings=settings))
+    serve_home(Program(folder, options, hooks, ahead=ahead, virtual=virtual, settings=settings))
     output.note("stopped; what was pending is taken up at the next start")
+
+
+def need_server() -> None:
+    """Go on only if the server's packages are there. Raises: PrerequisiteError."""
+    from benchpool.errors import PrerequisiteError
+
+    try:
+        import benchpool.server.program  # noqa: F401
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"the server needs a package that is not installed ({error.name});"
+            " install benchpool[server]"
+        ) from None
+
+
+def show_page(url: str) -> None:
+    """Open a page in the browser, if there is one; nobody waits for it."""
+    import threading
+    import webbrowser
+
+    def show() -> None:
+        if not webbrowser.open(url):
+            output.note(f"no browser could be opened; see {url}")
+
+    threading.Thread(target=show, daemon=True).start()
 
 
 def _show_request(method: str, path: str, status: int, seconds: float) -> None:
@@ -170,6 +213,8 @@ def _show(addresses: Addresses) -> None:
             ("Gateway", addresses.gateway),
             ("Scheduler", addresses.scheduler),
             ("Authority", addresses.messenger),
+            ("Dashboard", addresses.dashboard),
+            *([("Token to act there", addresses.token)] if addresses.token else []),
         ]
     )
     output.line()

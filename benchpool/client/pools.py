@@ -179,6 +179,19 @@ class PoolClient:
         )
         return told
 
+    def samples(self, pool: PoolFacts, model: str, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what an entry was asked, and answered, at questions; nothing if nobody tells."""
+        wanted = {"Model": model, "Questions": ",".join(map(str, numbers))}
+        try:
+            told: list[dict[str, Any]] = json.loads(
+                self._ask(
+                    pool.dataset, "Get-Samples", {**wanted, "Protocol": pool.text("protocol")}
+                ).data
+            )
+        except PoolError:  # a data set of one's own need not know the action
+            return []
+        return told
+
     def chance(self, pool: PoolFacts) -> Fraction:
         """Return the score of a blind guess. Raises: PoolError if nobody tells."""
         return Fraction(pool.text("chance") or self.info(pool.dataset).get("Chance"))

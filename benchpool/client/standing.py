@@ -127,6 +127,10 @@ class Field:
         whole = len(done) == row["evaluated"]
         return {n: Answer(bool(each["correct"])) for n, each in done.items()} if whole else {}
 
+    def course(self, model: str) -> list[bool]:
+        """Return whether each answer of an entry was right, in the order in which they came."""
+        return [bool(each["correct"]) for each in self._sheets[model].done.values()]
+
     def find(self, text: str) -> str:
         """Find an entry by its name or id. Raises: PoolError, AmbiguousId."""
         names = {row["model"]: row["name"] for row in self._rows}

@@ -61,6 +61,11 @@ class Sandbox(Extension):
         """Put what the module answered, as it wrote it, into the result of this message."""
         self._recorder.given = response
 
+    @property
+    def given(self) -> bytes:
+        """What `give` put into the result of this message."""
+        return self._recorder.given
+
     def hold(self, machine: Closes | None) -> None:
         """Let go of the machine that was held, and hold this one."""
         if self._held is not None:

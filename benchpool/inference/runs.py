@@ -99,3 +99,21 @@ def totals(database: sqlite3.Connection) -> list[RunTotals]:
         RunTotals(model, name, msgspec.json.decode(runtime, type=Runtime), *rest)
         for model, name, runtime, *rest in found
     ]
+
+
+def speeds(database: sqlite3.Connection, most: int) -> dict[tuple[str, Runtime], list[float]]:
+    """Return tokens a second of the newest batches, oldest first, by model and runtime.
+
+    Args:
+        database: with this ``SCHEMA``.
+        most: how many batches, of all models together.
+    """
+    rows = database.execute(
+        "SELECT model, runtime, tokens, milliseconds FROM runs ORDER BY rowid DESC LIMIT ?", (most,)
+    ).fetchall()
+    found: dict[tuple[str, Runtime], list[float]] = {}
+    for model, runtime, tokens, milliseconds in reversed(rows):
+        if tokens and milliseconds:
+            key = (model, msgspec.json.decode(runtime, type=Runtime))
+            found.setdefault(key, []).append(1000 * tokens / milliseconds)
+    return found

@@ -91,6 +91,7 @@ class Dispatch:
         pairs.append(("Authority", self._messenger.address))
         item = Item("", wallet.address, wallet.address, Tags(pairs), data, type=PROCESS)
         self._limits.check_item(item)
+        self._compute.check_fork(item.tags, module)
         return item
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from benchpool.ao.dataitem import DataItem, decode
@@ -57,9 +58,9 @@ class Logs:
         """Look at a message as its sender does after `Network.send`."""
         return Sent(message_id, process, sender, self._store, self._messenger)
 
-    def trace(self, message_id: str, process: str | None = None) -> Trace:
-        """Return all that came of a message, as a tree. Raises: UnknownProcess."""
-        return trace(self._store, self._messenger, message_id, process)
+    def trace(self, message_id: str, process: str | None = None, most: int = sys.maxsize) -> Trace:
+        """Return what came of a message, as a tree of so many at most. Raises: UnknownProcess."""
+        return trace(self._store, self._messenger, message_id, process, most)
 
     def copies(self, message_id: str, processes: Iterable[str]) -> list[Message]:
         """Return a message as it stands in the logs of processes, where it does."""

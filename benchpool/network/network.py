@@ -11,6 +11,7 @@ from benchpool.ao.tags import TagsInput
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.network.directory import DEFAULT_WALLET, Party
+from benchpool.network.forking import fork_of
 from benchpool.network.sent import Sent
 from benchpool.network.supplies import Supplies
 from benchpool.process.module import ModuleProcess
@@ -21,10 +22,9 @@ from benchpool.units.scheduler import SchedulerUnit
 class Network(Supplies):
     """An AO network in one program.
 
-    Here is what most programs need. The rest is reached through the parts: `logs` (what was said
-    and what came of it), `store`, `compute` (processes as they stand and stood), `scheduler`,
-    `messenger`, `live` (a network on the wall clock), `timeline` (cron), `keys`, `dispatch`,
-    `reception`, `host` (inference), `data`, `registry`, `limits`, `home`.
+    Here is what most programs need. The rest is reached through the parts: `logs`, `store`,
+    `compute`, `scheduler`, `messenger`, `live` (a network on the wall clock), `timeline` (cron),
+    `keys`, `dispatch`, `reception`, `host` (inference), `data`, `registry`, `limits`, `home`.
 
     Args:
         home: the folder in which the network lives; None keeps it in memory. A folder that holds no
@@ -35,7 +35,7 @@ class Network(Supplies):
         registry: modules beside the installed ones.
         engine_factory: what opens GGUF files, or a function that opens one; by default llama.cpp
             in child processes.
-        limits: bounds on messages and on what they cause; by default as `find_limits` reads them.
+        limits: by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
         signed: make it a signed network, which it then stays: every message that is sent or pushed
@@ -137,6 +137,14 @@ class Network(Supplies):
         if error:
             raise HandlerError(f"{module} {process} was spawned but refused its tags: {error}")
         return process
+
+    def fork(self, process: Party, name: str | None = None, *, at: str | None = None) -> str:
+        """Spawn what goes on from what a process has become, see `fork_of`; return its id.
+
+        Its owner is the other's, if that wallet is here. Raises: as `fork_of` and `spawn`.
+        """
+        said = fork_of(self, process, at)
+        return self.spawn(said.module, said.tags, name=name, sender=said.owner or None)
 
     def post_spawn(
         self,
@@ -287,8 +295,7 @@ class Network(Supplies):
                 raise stopped[0]
 
     def _finish_interrupted(self) -> None:
-        # What an interrupted run left comes before anything new, or the log would depend on when
-        # the interruption came.
+        # It comes before anything new, or the log would depend on when the interruption came.
         if self._interrupted:
             self.run()
 
@@ -355,7 +362,7 @@ class Network(Supplies):
         self.timeline.refresh()
         self._directory.refresh()
         self.scheduler = SchedulerUnit(self.store, self.clock)
-        self.compute.forget_all()
+        self.compute.catch_up()
 
     # -- looking -----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +11,14 @@ from benchpool.ao.message import Message, Result
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS
 from benchpool.errors import HandlerError, UnknownProcess
 from benchpool.store import Store
-from benchpool.units.pushing import pushed_id, pushed_item, root_of, spawn_item, spawned_notice
+from benchpool.units.pushing import (
+    pushed_id,
+    pushed_item,
+    pushed_messages,
+    root_of,
+    spawn_item,
+    spawned_notice,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,13 @@ class Sent:
         raise HandlerError(f"{wanted} came back: {self.error or 'the process sent none'}")
 
 
-def trace(store: Store, address: str, message_id: str, process: str | None = None) -> Trace:
+def trace(
+    store: Store,
+    address: str,
+    message_id: str,
+    process: str | None = None,
+    most: int = sys.maxsize,
+) -> Trace:
     """Gather what came of a message.
 
     Nothing of the tree is stored: the id of a pushed message follows from its sender's result.
@@ -94,6 +108,7 @@ def trace(store: Store, address: str, message_id: str, process: str | None = Non
         address: the messenger that signed the pushed messages.
         message_id: the message at the root.
         process: whose log it is in, if it was assigned to several.
+        most: messages of the tree; what is beyond them is left out.
 
     Raises: UnknownProcess if no message has this id.
     """
@@ -106,6 +121,8 @@ def trace(store: Store, address: str, message_id: str, process: str | None = Non
     while waiting:
         node = waiting.pop()
         for child_id, place in _children(store, address, node):
+            if len(seen) >= most:
+                return root
             child = store.find(child_id, place)
             if child is None:
                 continue
@@ -132,7 +149,7 @@ def _children(store: Store, address: str, node: Trace) -> Iterator[tuple[str, st
             yield find(spawned_notice(item, child_id), NOTICE), emitter.id
         else:
             yield from _spawn_error(store, node.message, item.reference)
-    for outgoing in node.result.messages:
+    for outgoing in pushed_messages(node.result):
         for start in dict.fromkeys((root, node.message.id)):  # the latter if it was pushed again
             yield find(pushed_item(outgoing, emitter, address, start), MESSAGE), outgoing.target
     for assign in node.result.assignments:

@@ -35,9 +35,12 @@ class Timeline:
         if isinstance(self.clock, WallClock) and kept is not None:
             self.clock.go_on_from(int(kept), where)
         self._cron = CronSchedule()
+        self._looking = False
+        """Whether another program runs the ticks, so that the schedule here stands still."""
 
     def refresh(self) -> None:
         """Read the time again that another program moves."""
+        self._looking = True
         if isinstance(self.clock, VirtualClock):
             self.clock = VirtualClock(int(self._store.fact("clock") or self.clock.now()))
 
@@ -66,7 +69,12 @@ class Timeline:
 
     def entries(self, process_id: str) -> list[tuple[CronEntry, int]]:
         """Return a process's cron entries, each with its next due time in milliseconds."""
-        return self._cron.entries(process_id)
+        if not self._looking:
+            return self._cron.entries(process_id)
+        info, now = self._store.process(process_id), CronSchedule()
+        if info is not None:
+            now.add(info, self.now())
+        return now.entries(process_id)
 
     def wait_s(self) -> float | None:
         """Return how long it is until the next tick is due, in seconds; None without cron."""

@@ -89,22 +89,6 @@ def allocate(
     ]
 
 
-def why_nobody(rule_name: str, entries: int, evaluated: int) -> str:
-    """Say why ``allocate`` pays nobody, to a funder who gets the money back.
-
-    Args:
-        rule_name: A key of ``RULES``.
-        entries: How many entries there are.
-        evaluated: How many answers they gave, all together.
-    """
-    if not entries:
-        return "no model entered"
-    if not evaluated:
-        return "no entry answered a question"
-    proportional = rule_name == "Proportional"
-    return "no entry scored above a blind guess" if proportional else "no entry is above chance"
-
-
 def find_rule(name: str) -> Rule:
     """Look a rule up by its exact name.
 

@@ -78,7 +78,8 @@ class ModuleProcess(Protocol):
     def inspect(self) -> dict[str, Any]:
         """Show it, as JSON holds it.
 
-        Returns: `handlers` (name, action, pattern, max_runs), `description` and `state`.
+        Returns: `handlers` (name, action, pattern, max_runs, and `requires`, the tags that it asks
+            for, where that is known), `description` and `state`.
         """
         ...
 

@@ -233,7 +233,8 @@ class Process(Outbox):
         ao.isTrusted, ao.isAssignable. Deviates: aos also trusts a From that claims to be an
         authority.
         """
-        if message.sender != message.owner and message.owner not in self.authorities:
+        trusted = message.sender == message.owner or message.owner in self.authorities
+        if not (trusted or self.info.trusts(message)):
             return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
         if message.target != self.id and not any(
             matches(pattern, message) for pattern in self.assignable
@@ -247,6 +248,7 @@ class Process(Outbox):
 
     def inspect(self) -> dict[str, Any]:
         """Show handlers, description and state."""
+        required = {row.name: list(row.requires) for _, rows in self._rows for row in rows}
         return {
             "handlers": [
                 {
@@ -254,6 +256,7 @@ class Process(Outbox):
                     "action": row.action,
                     "pattern": row.describe(),
                     "max_runs": row.max_runs,
+                    "requires": required.get(row.name, []),
                 }
                 for row in self.handlers
             ],

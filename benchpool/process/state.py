@@ -8,7 +8,7 @@ writes and nothing else, however large the state is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -44,6 +44,9 @@ class Journal:
 
 class State(BaseModel):
     """Base of the states of processes and of the models inside them."""
+
+    views: ClassVar[tuple[str, ...]] = ()
+    """Methods without arguments whose values a process shows at its URLs, beside its fields."""
 
     # An infinite float would be written as null and could not be read back.
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")

@@ -17,6 +17,7 @@ from benchpool.errors import BenchpoolError
 from benchpool.server import bundler, compute, control, gateway, health, messenger, scheduler
 from benchpool.server.answers import answer, refusal
 from benchpool.server.context import Context
+from benchpool.server.dashboard import routes as pages
 from benchpool.server.edge import Edge, Shortcuts, unit_of
 from benchpool.version import VERSION
 
@@ -52,6 +53,7 @@ def make_app(context: Context, unit: str | None = None) -> FastAPI:
         app.include_router(bundler.routes(context), prefix="/gateway", include_in_schema=False)
         app.include_router(bundler.routes(context))
         app.include_router(health.routes(context))
+        pages.dock(app, context)
         # Last, since it takes any path; clients ask for it at the root.
         app.include_router(gateway.routes(context), include_in_schema=False)
     else:

@@ -62,6 +62,8 @@ class Bus:
         self.failure: BaseException | None = None
         """Why the network cannot go on; every further job is refused with it."""
         self.recent = Recent()
+        self.commits = 0
+        """How often all that was pending was evaluated, pushed and committed."""
         self._metrics = metrics
         self._on_failure = on_failure
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -96,6 +98,11 @@ class Bus:
                 return False
             await self.moves(left_s)
         return True
+
+    async def idle(self) -> None:
+        """Wait until nothing is pending, and no heavy process is at anything."""
+        while await self.read(self.network.live.unfinished):
+            await self.moves(LOOK_AGAIN_S)
 
     def stopped(self, message_id: str) -> PushLimitExceeded | None:
         """Say why the chain that a message began was stopped, if it was."""
@@ -210,6 +217,7 @@ class Bus:
         while len(self._stopped) > MOST_STOPPED:
             del self._stopped[next(iter(self._stopped))]
         self.recent.committed()
+        self.commits += 1
         self._unfinished = frozenset(self.network.live.unfinished())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)

@@ -15,6 +15,7 @@ from benchpool.ao.message import Item, Message, ProcessInfo, Result
 from benchpool.ao.shapes import result_json
 from benchpool.ao.tags import Tags
 from benchpool.errors import UnknownProcess
+from benchpool.network import Network
 from benchpool.server import evaluations
 from benchpool.server.answers import RefusedRequest, answer, documented
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
@@ -31,8 +32,14 @@ Process = Annotated[str, Query(alias="process-id", max_length=64)]
 Limit = Annotated[str, Query(max_length=20)]
 
 
-def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
-    """Make what gives a result of (message, process, no-busy): see `app.Shortcuts`."""
+Await = Callable[[str, str, float], Awaitable[tuple[Result | None, ProcessInfo]]]
+
+
+def awaiting(context: Context) -> Await:
+    """Make what waits for the result of (message, process) for some seconds.
+
+    It gives None when that time is over, or too many wait already.
+    """
     bus, network = context.bus, context.network
     # Else those who wait for a model would leave no connection to others.
     most_waiting = context.connections.bounds.connections // 2
@@ -44,37 +51,84 @@ def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
             raise UnknownProcess(f"no message {message[:80]!r} for process {info.id}")
         return entry.result, info
 
-    async def give(message: str, process: str, no_busy: str = "") -> Response:
-        wait_s = LONGEST_WAIT_S if no_busy in ("1", "true") else BUSY_AFTER_S
-        deadline = time.monotonic() + wait_s
+    async def wait(message: str, process: str, seconds: float) -> tuple[Result | None, ProcessInfo]:
         known = context.recent.find(process, message)
         if known is not None:
-            return answer(result_json(*known))
+            return known
+        deadline = time.monotonic() + seconds
         while True:
-            found, info = await bus.read(lambda: find(message, process))
-            if found is not None:
-                return answer(result_json(found, info))
+            found = await bus.read(lambda: find(message, process))
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or context.waiting >= most_waiting:
-                text = f"Evaluation of process {info.id} is in progress."
-                return answer({"message": text}, 202)
+            if found[0] is not None or left_s <= 0 or context.waiting >= most_waiting:
+                return found
             context.waiting += 1
             try:
                 await bus.moves(left_s)
             finally:
                 context.waiting -= 1
 
+    return wait
+
+
+def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
+    """Make what gives a result of (message, process, no-busy): see `app.Shortcuts`."""
+    wait = awaiting(context)
+
+    async def give(message: str, process: str, no_busy: str = "") -> Response:
+        patient = no_busy in ("1", "true")
+        found, info = await wait(message, process, LONGEST_WAIT_S if patient else BUSY_AFTER_S)
+        if found is not None:
+            return answer(result_json(found, info))
+        return answer({"message": f"Evaluation of process {info.id} is in progress."}, 202)
+
     return give
+
+
+TryOut = Callable[[str, Callable[[str], Item], str], Awaitable[tuple[Result, ProcessInfo]]]
+
+
+def trying_out(context: Context) -> TryOut:
+    """Make what evaluates (process, id -> message, to), and keeps nothing of it."""
+    bus, network = context.bus, context.network
+
+    async def try_out(
+        process: str, made: Callable[[str], Item], to: str = ""
+    ) -> tuple[Result, ProcessInfo]:
+        def prepare() -> tuple[Message, ProcessInfo, bool, int | None]:
+            info = network.info(process)
+            item = made(info.id)
+            network.limits.check_item(item)
+            message = network.scheduler.preview(item, info.id)
+            position = None
+            if to:
+                entry = network.logs.entry(to, info.id)
+                if entry is None:
+                    raise UnknownProcess(f"no message {to[:80]!r} for process {info.id}")
+                position = past_only(network, entry.message.position, info.id)
+            return message, info, network.process(info.id).heavy, position
+
+        message, info, heavy, position = await bus.read(prepare)
+        if heavy and position is None:  # it may be at something long, and so may this be
+            found = await asyncio.get_running_loop().run_in_executor(
+                context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
+            )
+        else:
+            found = await bus.read(lambda: network.compute.dry_run(message, position))
+        return found, info
+
+    return try_out
+
+
+def past_only(network: Network, position: int, process: str) -> int | None:
+    """Return a position of a process's log, or None if it stands there now."""
+    return position if position < network.compute.instance(process).position else None
 
 
 def routes(context: Context) -> APIRouter:
     """Make the router."""
     router = APIRouter(tags=["compute unit"])
     bus, network = context.bus, context.network
-    give = giving(context)
-
-    def past_only(position: int, process: str) -> int | None:
-        return position if position < network.compute.instance(process).position else None
+    give, try_out = giving(context), trying_out(context)
 
     @router.get("/", responses=documented())
     async def greet() -> Response:
@@ -121,28 +175,7 @@ def routes(context: Context) -> APIRouter:
         With `to`, the id of a message, on the process as it was behind that.
         """
         body = read_message(await read_body(request, CU_BODY_BYTES))
-
-        def prepare() -> tuple[Message, ProcessInfo, bool, int | None]:
-            info = network.info(process)
-            item = dry_item(body, info.id)
-            network.limits.check_item(item)
-            message = network.scheduler.preview(item, info.id)
-            position = None
-            if to:
-                entry = network.logs.entry(to, info.id)
-                if entry is None:
-                    raise UnknownProcess(f"no message {to[:80]!r} for process {info.id}")
-                position = past_only(entry.message.position, info.id)
-            return message, info, network.process(info.id).heavy, position
-
-        message, info, heavy, position = await bus.read(prepare)
-        if heavy and position is None:  # it may be at something long, and so may this be
-            found = await asyncio.get_running_loop().run_in_executor(
-                context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
-            )
-        else:
-            found = await bus.read(lambda: network.compute.dry_run(message, position))
-        return answer(result_json(found, info))
+        return answer(result_json(*await try_out(process, lambda own: dry_item(body, own), to)))
 
     @router.get(
         "/state/{process}",
@@ -160,7 +193,7 @@ def routes(context: Context) -> APIRouter:
                 position = evaluations.position_at(network, info.id, moment)
                 if position < 0:
                     raise RefusedRequest(f"process {info.id} was not there yet at {moment}")
-                position = past_only(position, info.id)
+                position = past_only(network, position, info.id)
             if position is None:
                 found, position = (
                     network.process(info.id),

@@ -19,11 +19,13 @@ from benchpool.server.bounds import more_files
 from benchpool.server.bus import Bus
 from benchpool.server.connections import Connections
 from benchpool.server.damage import Damage
+from benchpool.server.dashboard.dashboard import Dashboard
 from benchpool.server.lookups import Lookups
 from benchpool.server.metrics import Metrics
 from benchpool.server.progress import Progress
 from benchpool.server.recent import Recent
 from benchpool.server.reserves import Reserves
+from benchpool.server.virtual_time import VirtualTime
 
 MU_BODY_BYTES = 10 << 20
 CU_BODY_BYTES = 1 << 20
@@ -49,6 +51,8 @@ class Context:
     su_url: str = ""
     token: str = field(default_factory=token_urlsafe)
     """What the command line shows to be let in."""
+    acting: bool = True
+    """Whether somebody can act from the pages, with the token."""
     on_request: OnRequest | None = None
     """Is told of every request when it is answered."""
     waiting: int = 0
@@ -65,6 +69,8 @@ class Context:
         home = self.network.home
         self.damage = Damage()
         self.lookups = Lookups(home.database, self.connections.bounds.search_s)
+        self.time = VirtualTime(self.bus)
+        self.dashboard = Dashboard(self.bus, self.progress)
         self.reserves = Reserves(
             home.folder,
             self.network.data,
@@ -77,6 +83,7 @@ class Context:
         """End the threads of the routes."""
         self.threads.shutdown(cancel_futures=True)
         self.lookups.close()
+        self.dashboard.close()
 
     @property
     def recent(self) -> Recent:

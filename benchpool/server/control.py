@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 
+from benchpool.ao.clock import parse_duration
 from benchpool.ao.wallet import ED25519, Wallet
 from benchpool.errors import ConfigError, HandlerError
 from benchpool.server.answers import RefusedRequest, answer, documented
@@ -76,6 +77,12 @@ class WantedWallet(msgspec.Struct):
     name: str
     kind: str = ED25519
     jwk: dict[str, Any] | None = None
+
+
+class WantedTime(msgspec.Struct):
+    """How far time shall be moved on, such as `24h`."""
+
+    duration: str
 
 
 def routes(context: Context) -> APIRouter:
@@ -193,6 +200,13 @@ def routes(context: Context) -> APIRouter:
             for each in await to_thread(backend.workers)
         ]
         return answer({"waiting": await to_thread(backend.waiting), "workers": there})
+
+    @router.post("/time", responses=documented(400))
+    async def move_on(request: Request) -> Response:
+        """Move virtual time on."""
+        wanted: WantedTime = await read(request, WantedTime)
+        ticks, now_ms = await context.time.advance(parse_duration(wanted.duration))
+        return answer({"ticks": ticks, "time": now_ms})
 
     @router.get("/finished/{message}", responses=documented(400))
     async def finished(message: str, seconds: float = LONGEST_WAIT_S) -> Response:

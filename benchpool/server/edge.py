@@ -17,8 +17,14 @@ from benchpool.server import compute, messenger
 from benchpool.server.access import origin_of, writes
 from benchpool.server.answers import RefusedRequest, refusal
 from benchpool.server.context import Context, Held
+from benchpool.server.hyperbeam.node import Node
+from benchpool.server.hyperbeam.paths import Asked, asked_of
 
-UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api"})
+HYPERBEAM: Final = "hyperbeam"
+"""What serves the paths of AO's main network."""
+UNITS: Final = frozenset({"mu", "su", "cu", "gateway", "api", "ui"})
+OWN: Final = frozenset({"api", "ui"})
+"""What no page of another origin may see: the command line's, and the dashboard."""
 _SHOWN: Final = 200
 _ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
@@ -54,15 +60,17 @@ class Edge:
         path = scope["path"]
         if self._unit is None and path[1:] in UNITS:
             scope["path"] = path + "/"
-        unit = self._unit or unit_of(path)
+        asked = self._shortcuts.asked_of(scope)
+        unit = self._unit or (unit_of(path) if asked is None else HYPERBEAM)
         method = scope["method"]
-        asked = method if method != "OPTIONS" else _preflighted(scope)
-        page = self._page(scope, writing=writes(asked, unit, path))
+        tried = method if method != "OPTIONS" else _preflighted(scope)
+        writing = writes(tried, unit, path) and (asked is None or asked.schedules)
+        page = self._page(scope, writing=writing)
         began_s = perf_counter()
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if unit != "api" and page is not None:
+                if unit not in OWN and page is not None:
                     headers = MutableHeaders(scope=message)
                     headers["Access-Control-Allow-Origin"] = page
                     headers["Access-Control-Expose-Headers"] = "*"
@@ -73,15 +81,17 @@ class Edge:
                 self._context.connections.sent(len(message.get("body", b"")))
             await send(message)
 
-        response = self._refused(scope, unit, path, page)
-        if response is None and method == "OPTIONS" and unit != "api":
+        response = self._refused(scope, page)
+        if response is None and writing and unit != "gateway" and method != "OPTIONS":
+            response = self._short()
+        if response is None and method == "OPTIONS" and unit not in OWN:
             response = Response(status_code=204, headers=_ALLOWED)
         if response is not None:
             await response(scope, receive, send_on)
             return
         scope["held"] = held = Held(self._context.connections)
         try:
-            work = self._shortcuts.find(scope)
+            work = self._shortcuts.find(scope) if asked is None else self._shortcuts.node(asked)
             if work is None:
                 await self._app(scope, receive, send_on)
             else:
@@ -98,8 +108,8 @@ class Edge:
             return None
         return origin or "*"
 
-    def _refused(self, scope: Scope, unit: str, path: str, page: str | None) -> Response | None:
-        """Answer who may not ask this, or not now."""
+    def _refused(self, scope: Scope, page: str | None) -> Response | None:
+        """Answer who may not ask this."""
         why = self._context.access.refused_host(scope["headers"])
         if why is not None:
             return refusal(RefusedRequest(why, 421))
@@ -112,11 +122,14 @@ class Edge:
                     403,
                 )
             )
-        if unit != "gateway" and writes(scope["method"], unit, path):
-            try:
-                self._context.reserves.check_message()
-            except BenchpoolError as error:
-                return refusal(error)
+        return None
+
+    def _short(self) -> Response | None:
+        """Answer who may not write now."""
+        try:
+            self._context.reserves.check_message()
+        except BenchpoolError as error:
+            return refusal(error)
         return None
 
     def _tell(self, scope: Scope, path: str, unit: str, status: int, spent_s: float) -> None:
@@ -161,8 +174,14 @@ class Shortcuts:
         self._refuse = refuse
         self._take = messenger.taking(context)
         self._give = compute.giving(context)
+        self.node = Node(context).serving
+        self._unit = unit
         self._items = {None: frozenset({"/mu", "/mu/"}), "mu": frozenset({"/"})}.get(unit, ())
         self._results = {None: "/cu/result/", "cu": "/result/"}.get(unit)
+
+    def asked_of(self, scope: Scope) -> Asked | None:
+        """Read a path of AO's main network; None if it is none, or another unit is served."""
+        return asked_of(scope) if self._unit is None else None
 
     def find(self, scope: Scope) -> Work | None:
         """Return what serves a request, if it is one of these."""

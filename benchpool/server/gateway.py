@@ -10,10 +10,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from benchpool.ao.clock import block_height
-from benchpool.ao.ids import encode_id
+from benchpool.server import base_layer
 from benchpool.server.answers import RefusedRequest, answer, documented
+from benchpool.server.blocks import block_id
 from benchpool.server.context import CU_BODY_BYTES, Context, read_body
 from benchpool.server.graphql import execute
+from benchpool.server.lookups import View
 from benchpool.server.transactions import Transactions, transaction_json
 
 STRANGERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
@@ -43,19 +45,24 @@ def routes(context: Context) -> APIRouter:
     bus, network = context.bus, context.network
     transactions = Transactions(context)
 
+    def newest_block() -> int:
+        return block_height(network.clock.now())
+
+    router.include_router(base_layer.routes(context, transactions))
+
     @router.get("/", responses=documented())
     @router.get("/info", responses=documented())
     async def info() -> Response:
         """Say which network this is and how high it stands."""
 
         def work() -> dict[str, Any]:
-            height = block_height(network.clock.now())
+            height = newest_block()
             return {
                 "network": "benchpool",
                 "version": 1,
                 "release": 1,
                 "height": height,
-                "current": encode_id(height.to_bytes(32, "big")),
+                "current": block_id(height),
                 "blocks": height + 1,
                 "peers": 0,
                 "queue_length": bus.waiting,
@@ -73,11 +80,12 @@ def routes(context: Context) -> APIRouter:
             raise RefusedRequest("the body must be JSON with a GraphQL query", 400) from None
         if not isinstance(query, str) or not isinstance(variables, dict):
             raise RefusedRequest("'query' must be a text and 'variables' an object", 400)
-        return answer(
-            await context.lookups.search(
-                request, lambda view: execute(transactions, view, query, variables)
-            )
-        )
+        newest = await bus.read(newest_block) if "block" in query else 0
+
+        def work(view: View) -> dict[str, Any]:
+            return execute(transactions, view, query, variables, newest)
+
+        return answer(await context.lookups.search(request, work))
 
     @router.get("/tx/{txid}", responses=documented(404))
     async def header(request: Request, txid: str) -> Response:

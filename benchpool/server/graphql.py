@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from graphql import (
@@ -23,10 +24,12 @@ from graphql import (
     validate,
 )
 
-from benchpool.ao.ids import encode_id
 from benchpool.ao.shapes import tags_json
+from benchpool.server.blocks import block_json, height_of, heights
 from benchpool.server.lookups import View
-from benchpool.server.transactions import Moment, Place, Transaction, Transactions, Wanted
+from benchpool.server.tag_match import matcher
+from benchpool.server.transactions import Moment, Place, Transactions
+from benchpool.server.wanted import Fitting, Transaction, Wanted
 
 DEFAULT_FIRST: Final = 10
 MOST_FIRST: Final = 1_000
@@ -47,8 +50,10 @@ SCHEMA = build_schema(
     """
     enum SortOrder { HEIGHT_ASC HEIGHT_DESC INGESTED_AT_ASC INGESTED_AT_DESC }
     enum TagOperator { EQ NEQ }
-    input TagFilter { name: String! values: [String!]! op: TagOperator }
+    enum TagMatch { EXACT WILDCARD FUZZY_AND FUZZY_OR }
+    input TagFilter { name: String! values: [String!]! op: TagOperator match: TagMatch }
     input BlockFilter { min: Int max: Int }
+    input RangeFilter { min: Int max: Int }
     type Owner { address: String! key: String! }
     type Tag { name: String! value: String! }
     type Block { id: ID! timestamp: Int! height: Int! previous: ID! }
@@ -58,26 +63,44 @@ SCHEMA = build_schema(
     type Transaction {
         id: ID! anchor: String! signature: String! recipient: String! owner: Owner!
         fee: Amount! quantity: Amount! data: MetaData! tags: [Tag!]! block: Block
-        parent: Parent bundledIn: Parent
+        parent: Parent bundledIn: Parent ingested_at: Int!
     }
     type PageInfo { hasNextPage: Boolean! }
     type TransactionEdge { cursor: String! node: Transaction! }
     type TransactionConnection { pageInfo: PageInfo! edges: [TransactionEdge!]! count: String }
+    type BlockEdge { cursor: String! node: Block! }
+    type BlockConnection { pageInfo: PageInfo! edges: [BlockEdge!]! count: String }
     type Query {
         transaction(id: ID!): Transaction
         transactions(
             ids: [ID!] owners: [String!] recipients: [String!] tags: [TagFilter!]
-            bundledIn: [ID!] block: BlockFilter first: Int after: String sort: SortOrder
+            bundledIn: [ID!] block: BlockFilter ingested_at: RangeFilter
+            first: Int after: String sort: SortOrder
         ): TransactionConnection!
+        block(id: String): Block
+        blocks(
+            ids: [ID!] height: BlockFilter first: Int after: String sort: SortOrder
+        ): BlockConnection!
     }
     """
 )
 
 
 def execute(
-    transactions: Transactions, view: View, query: str, variables: Mapping[str, Any]
+    transactions: Transactions,
+    view: View,
+    query: str,
+    variables: Mapping[str, Any],
+    newest: int = 0,
 ) -> dict[str, Any]:
     """Answer a query: `{"data": ...}`, and `errors` if something is wrong with it.
+
+    Args:
+        transactions: everything there is.
+        view: the moment that is looked at.
+        query: a document with one operation.
+        variables: its variables.
+        newest: the height of the newest block, for a query that asks for blocks.
 
     Raises: LookupEnded if it takes too long.
     """
@@ -99,7 +122,7 @@ def execute(
     result = execute_sync(
         SCHEMA,
         document,
-        root_value=_Query(transactions.at(view)),
+        root_value=_Query(transactions.at(view), newest),
         variable_values=dict(variables),
         field_resolver=resolve,
     )
@@ -150,8 +173,9 @@ def _check_cost(document: DocumentNode) -> None:
 class _Query:
     """The resolvers of the root; graphql-core calls methods with the arguments of the query."""
 
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, moment: Moment, newest: int) -> None:
         self._moment = moment
+        self._newest = newest
         self._asked = 0
         self._ids = 0
         self._bytes = 0
@@ -179,6 +203,44 @@ class _Query:
             "edges": [{"cursor": _cursor(place), "node": self._node(each)} for place, each in page],
         }
 
+    def block(
+        self,
+        _info: GraphQLResolveInfo[Any],
+        id: str | None = None,  # noqa: A002 - Arweave's name
+    ) -> dict[str, Any] | None:
+        self._count()
+        height = self._newest if id is None else height_of(id, self._newest)
+        return None if height is None else block_json(height)
+
+    def blocks(self, _info: GraphQLResolveInfo[Any], **wanted: Any) -> dict[str, Any]:
+        self._count()
+        first = max(0, min(wanted.get("first", DEFAULT_FIRST) or 0, MOST_FIRST))
+        after = _place(wanted.get("after")).known
+        bounds = wanted.get("height") or {}
+        descending = _descending(wanted)
+        low, high = bounds.get("min"), bounds.get("max")
+        if after >= 0 and descending:
+            high = min(after - 1, self._newest if high is None else high)
+        elif after >= 0:
+            low = max(after + 1, low or 0)
+        found = heights(low, high, self._newest, descending=descending)
+        count = max((self._newest if high is None else min(high, self._newest)) + 1 - (low or 0), 0)
+        if wanted.get("ids") is not None:
+            asked = {height_of(each, self._newest) for each in wanted["ids"][:MOST_IDS]}
+            known = sorted((each for each in asked if each is not None), reverse=descending)
+            in_bounds = range(max(low or 0, 0), self._newest + 1 if high is None else high + 1)
+            known = [each for each in known if each in in_bounds]
+            found, count = iter(known), len(known)
+        page = list(islice(found, first + 1))
+        return {
+            "pageInfo": {"hasNextPage": len(page) > first},
+            "count": str(count),
+            "edges": [
+                {"cursor": _cursor(Place(known=height)), "node": block_json(height)}
+                for height in page[:first]
+            ],
+        }
+
     def _count(self) -> None:
         self._asked += 1
         if self._asked > MOST_LISTS:
@@ -204,17 +266,25 @@ class _Query:
         self, asked: Mapping[str, Any], after: Place
     ) -> Iterator[tuple[Place, Transaction]]:
         filters = asked.get("tags") or []
-        pairs = [(each["name"], frozenset(each["values"]), _equal(each)) for each in filters]
-        block = asked.get("block") or {}
+        exact = [each for each in filters if _is_exact(each)]
+        pairs = [(each["name"], frozenset(each["values"]), _equal(each)) for each in exact]
+        others = [(_fitting(each), _equal(each)) for each in filters if not _is_exact(each)]
+        if len(others) > MOST_LISTS:
+            raise GraphQLError(f"a query may match {MOST_LISTS} tags otherwise than EXACT")
+        block, came = asked.get("block") or {}, asked.get("ingested_at") or {}
         wanted = Wanted(
             required=tuple((name, values) for name, values, equal in pairs if equal),
             barred=tuple((name, values) for name, values, equal in pairs if not equal),
+            fitting=tuple(each for each, equal in others if equal),
+            unfitting=tuple(each for each, equal in others if not equal),
+            earliest_s=came.get("min"),
+            latest_s=came.get("max"),
             owners=frozenset(asked.get("owners") or ()),
             recipients=frozenset(asked.get("recipients") or ()),
             lowest=block.get("min"),
             highest=block.get("max"),
         )
-        descending = not str(asked.get("sort") or "HEIGHT_DESC").endswith("ASC")
+        descending = _descending(asked)
         if asked.get("ids") is None:
             yield from self._moment.select(wanted, after, descending=descending)
             return
@@ -229,9 +299,25 @@ def _equal(tag_filter: Mapping[str, Any]) -> bool:
     return tag_filter.get("op") in (None, "EQ")
 
 
+def _descending(asked: Mapping[str, Any]) -> bool:
+    return not str(asked.get("sort") or "HEIGHT_DESC").endswith("ASC")
+
+
+def _is_exact(tag_filter: Mapping[str, Any]) -> bool:
+    return tag_filter.get("match") in (None, "EXACT")
+
+
+def _fitting(tag_filter: Mapping[str, Any]) -> Fitting:
+    try:
+        return Fitting(tag_filter["name"], matcher(tag_filter["match"], tag_filter["values"]))
+    except ValueError as error:
+        raise GraphQLError(str(error)) from None
+
+
 def _node(transaction: Transaction) -> dict[str, Any]:
     nothing = {"winston": "0", "ar": "0.000000000000"}
     height = transaction.height
+    came_s = transaction.timestamp_ms // 1000  # Arweave counts seconds
     return {
         "id": transaction.id,
         "anchor": transaction.anchor,
@@ -241,12 +327,8 @@ def _node(transaction: Transaction) -> dict[str, Any]:
         "fee": nothing,
         "quantity": nothing,
         "data": {"size": str(transaction.data_size), "type": _type(transaction)},
-        "block": {
-            "id": _block_id(height),
-            "timestamp": transaction.timestamp_ms // 1000,  # Arweave counts seconds
-            "height": height,
-            "previous": _block_id(height - 1),
-        },
+        "block": {**block_json(height), "timestamp": came_s},
+        "ingested_at": came_s,
         "parent": None,
         "bundledIn": None,
     }
@@ -258,10 +340,6 @@ def _size(transaction: Transaction) -> int:
 
 def _type(transaction: Transaction) -> str | None:
     return next((value for name, value in transaction.tags if name == "Content-Type"), None)
-
-
-def _block_id(height: int) -> str:
-    return encode_id(max(height, 0).to_bytes(32, "big"))
 
 
 def _cursor(place: Place) -> str:

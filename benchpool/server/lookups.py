@@ -1,6 +1,7 @@
 """Lookups: the gateway's own threads and connections, so that nobody's message waits for a query.
 
-What is found by its id is quick and has a thread of its own; searches have another, and a time.
+What is found by its id is quick and has a thread of its own; searches have another, folds over logs
+a third, and both have a time.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Lookups:
         self._stopping = Event()
         self._by_id = _Looker(path, "benchpool-gateway", self._stopping)
         self._searches = _Looker(path, "benchpool-search", self._stopping)
+        self._folds = _Looker(path, "benchpool-folds", self._stopping)
 
     async def find(self, request: Request, work: Callable[[View], T]) -> T:
         """Look up what has an id. Raises: what the work raises; Unavailable; ClientDisconnect."""
@@ -78,6 +80,10 @@ class Lookups:
     async def search(self, request: Request, work: Callable[[View], T]) -> T:
         """Search. Raises: what the work raises; Unavailable; ClientDisconnect."""
         return await self._searches.look(request, work, self._search_s)
+
+    async def fold(self, request: Request, work: Callable[[View], T]) -> T:
+        """Go through a log. Raises: what the work raises; Unavailable; ClientDisconnect."""
+        return await self._folds.look(request, work, self._search_s)
 
     def refuse(self) -> None:
         """End what is under way, and take no more."""
@@ -88,6 +94,7 @@ class Lookups:
         self.refuse()
         self._by_id.close()
         self._searches.close()
+        self._folds.close()
 
 
 class _Looker:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -70,6 +71,8 @@ class Program:
         hooks: see `Hooks`.
         registry: modules beside the installed ones.
         ahead: serve a home whose time is ahead of the machine's clock, see `WallClock`.
+        virtual: leave a home in virtual time, which stands still until somebody moves it on; it
+            is signed only if it was.
         settings: further arguments of `Network`.
     """
 
@@ -78,10 +81,13 @@ class Program:
     hooks: Hooks = field(default_factory=Hooks)
     registry: Registry | None = None
     ahead: bool = False
+    virtual: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._clock = WallClock(ahead=self.ahead)  # one, however often the network is opened
+        # One, however often the network is opened.
+        self._clock = None if self.virtual else WallClock(ahead=self.ahead)
+        self._token = token_urlsafe()
         self._server: Server | None = None
         self._stopping = asyncio.Event()
 
@@ -108,7 +114,9 @@ class Program:
     ) -> StoreError | None:
         """Serve until the end, or until something is short, which is returned."""
         on_request = self.hooks.on_request
-        self._server = Server(network, self.options, sockets, on_request=on_request)
+        self._server = Server(
+            network, self.options, sockets, on_request=on_request, token=self._token
+        )
         if self._stopping.is_set():
             network.close()
             return None
@@ -176,7 +184,7 @@ def serve_home(program: Program) -> None:
 
     Raises: HomeLocked, ConfigError; StoreError if the network could not go on.
     """
-    program.settings.setdefault("signed", True)  # clients look at signatures
+    program.settings.setdefault("signed", not program.virtual)  # clients look at signatures
     sockets = listen(program.options)  # before the home's time moves on
 
     async def main() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from secrets import token_urlsafe
 from typing import Any
 
 import uvicorn
@@ -40,6 +41,7 @@ class Server:
         sockets: what `listen` gave for these options, if it was called before.
         on_request: see `OnRequest`.
         bounds: what it holds of its clients.
+        token: what lets the command line, and who acts from pages, in; by default a new one.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Server:
         *,
         on_request: OnRequest | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        token: str = "",
     ) -> None:
         self._network = network
         self._options = options
         self._sockets = sockets
         self._on_request = on_request
+        self._token = token or token_urlsafe()
         self._metrics = Metrics()
         self.context: Context | None = None
         """What its parts share, while it serves."""
@@ -110,6 +114,7 @@ class Server:
             forget_server(home.folder)
             bus.refuse()
             context.lookups.refuse()
+            await context.dashboard.end()
             await listeners.stop()
 
     def stop(self) -> None:
@@ -133,6 +138,8 @@ class Server:
             Access(options.host, options.allow_hosts, options.allow_origins),
             url=url,
             su_url=su_url,
+            token=self._token,
+            acting=not options.read_only,
             on_request=self._on_request,
         )
         self._measure(context)
@@ -185,6 +192,8 @@ class Server:
             cu=where("cu"),
             scheduler=context.assignments.address,
             messenger=self._network.messenger.address,
+            dashboard=f"{context.url}/ui/",
+            token=context.token if context.acting else "",
         )
 
 

@@ -23,6 +23,8 @@ class Options:
     """Names to answer to, beside those of this machine; see `Access`."""
     allow_origins: tuple[str, ...] = ()
     """Pages that may write, beside those of this machine."""
+    read_only: bool = False
+    """Let nobody act from the dashboard."""
 
     def units(self) -> dict[str, int]:
         """Return the units that get ports of their own."""
@@ -45,6 +47,10 @@ class Addresses:
     """The address of the key that signs assignments."""
     messenger: str
     """The address of the key that signs pushed messages: the Authority of processes here."""
+    dashboard: str
+    """Where the pages for people are."""
+    token: str
+    """What lets somebody act from them; empty if nobody may."""
 
 
 Sockets = dict[str, socket.socket]
@@ -56,7 +62,8 @@ def listen(options: Options) -> Sockets:
     sockets: Sockets = {}
     for unit, port in {"all": options.port, **options.units()}.items():
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms for each answer in two parts.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sockets[unit] = listening
         try:

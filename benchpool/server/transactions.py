@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import inspect
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,11 +17,12 @@ from benchpool.ao.ids import encode_id, is_id, module_id
 from benchpool.ao.message import Message
 from benchpool.ao.shapes import PROTOCOL
 from benchpool.ao.signers import to_base64url
-from benchpool.ao.tags import Pair, Tags
+from benchpool.ao.tags import Tags
 from benchpool.ao.wire import MESSAGE, PROCESS, data_of
 from benchpool.errors import BenchpoolError, DataCorrupt, DataItemError
 from benchpool.server.assignments import message_tags
 from benchpool.server.lookups import View
+from benchpool.server.wanted import Transaction, Wanted
 from benchpool.store import Search
 from benchpool.store.shelf import AddedModule, modules_of
 from benchpool.store.uploads import Upload
@@ -39,55 +39,6 @@ LOCATION_TTL_MS = 24 * 3600 * 1000
 OCTETS = "application/octet-stream"
 _IMPLIED = ("Data-Protocol", "Variant", "Type", "From-Process", "Reference", "Pushed-For")
 """Tags that an unsigned message has and its bytes in the log do not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One transaction."""
-
-    id: str
-    owner: str
-    owner_key: str
-    tags: tuple[Pair, ...]
-    height: int
-    timestamp_ms: int
-    recipient: str = ""
-    anchor: str = ""
-    signature: str = ""
-    data_size: int = 0
-
-    def bears(self, name: str, values: frozenset[str]) -> bool:
-        """Tell whether it has a tag of this name with one of these values."""
-        return any(name == key and value in values for key, value in self.tags)
-
-
-class Wanted(NamedTuple):
-    """Which transactions are wanted; what is empty is any."""
-
-    required: tuple[tuple[str, frozenset[str]], ...] = ()
-    """Tags that each must have, with one of the values."""
-    barred: tuple[tuple[str, frozenset[str]], ...] = ()
-    """Tags that none may have."""
-    owners: frozenset[str] = frozenset()
-    recipients: frozenset[str] = frozenset()
-    lowest: int | None = None
-    """A block height."""
-    highest: int | None = None
-
-    def takes(self, found: Transaction) -> bool:
-        """Tell whether a transaction is one of them."""
-        return (
-            (not self.owners or found.owner in self.owners)
-            and (not self.recipients or found.recipient in self.recipients)
-            and (self.lowest is None or found.height >= self.lowest)
-            and (self.highest is None or found.height <= self.highest)
-            and all(found.bears(*pair) for pair in self.required)
-            and not any(found.bears(*pair) for pair in self.barred)
-        )
-
-    def may_be(self, kind: str) -> bool:
-        """Tell whether a transaction of this Type can be one of them."""
-        return all(kind in values for name, values in self.required if name == "Type")
 
 
 class Place(NamedTuple):

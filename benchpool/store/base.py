@@ -56,6 +56,13 @@ class Search(NamedTuple):
     descending: bool = False
 
 
+class Placed(NamedTuple):
+    """A message with its place: in the log of all, or in that of one process."""
+
+    place: int
+    message: Message
+
+
 class Checkpoint(NamedTuple):
     """A process's memory after it evaluated the message at `position`."""
 
@@ -172,6 +179,24 @@ class Store(Protocol):
 
         Returns: each with its sequence, above 0. Texts may stand anywhere in its bytes, so what it
             says has to be compared exactly.
+        """
+        ...
+
+    def part(
+        self,
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> list[Placed]:
+        """Return neighbours in a log, whatever stands in them, in the time that so many take.
+
+        Args:
+            process: whose log, by its positions; None is that of all, by sequence.
+            beyond: begin at the next place beyond this one; None is at the end.
+            limit: how many at most.
+            descending: go towards the oldest.
         """
         ...
 

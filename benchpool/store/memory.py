@@ -22,6 +22,7 @@ from benchpool.store.base import (
     Line,
     LogEntry,
     OnDamage,
+    Placed,
     Search,
     WriteFailure,
     ignore,
@@ -156,6 +157,23 @@ class MemoryStore:
                 message = decode_message(line.message)
                 if message.target == line.process and not message.cron:
                     yield sequence, message
+
+    def part(
+        self,
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> list[Placed]:
+        """See `Store`."""
+        first = 1 if process is None else 0
+        lines = list(enumerate(self.lines(process), start=first))
+        if descending:
+            lines.reverse()
+        if beyond is not None:
+            lines = [(n, x) for n, x in lines if (n < beyond if descending else n > beyond)]
+        return [Placed(place, decode_message(line.message)) for place, line in lines[:limit]]
 
     def _entry(self, process: str, place: int) -> LogEntry:
         result = self._results[process][place]

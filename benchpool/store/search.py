@@ -1,4 +1,4 @@
-"""Search in the log of a SQLite file.
+"""Search in the log of a SQLite file, and reading a part of it.
 
 SQLite looks through the bytes of the messages for the texts that must be in them, which takes a
 hundredth of the time of reading each message.
@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from benchpool.ao.message import Message, decode_message
-from benchpool.store.base import OnDamage, Search
+from benchpool.store.base import OnDamage, Placed, Search
 
 _PAGE = 200
 
@@ -57,3 +57,29 @@ def _where(wanted: Search) -> tuple[str, tuple[object, ...]]:
         clauses.append(f"AND ({' OR '.join(['instr(message, ?)'] * len(texts)) or '0'})")
         values += [text.encode() for text in sorted(texts)]
     return " ".join(clauses), tuple(values)
+
+
+def part(
+    connection: Connection,
+    process: str | None,
+    *,
+    beyond: int | None,
+    limit: int,
+    descending: bool,
+) -> list[Placed]:
+    """Return neighbours in a log, see `Store`."""
+    column = "sequence" if process is None else "position"
+    order, past = ("DESC", "<") if descending else ("ASC", ">")
+    clauses, values = ["1"], list[object]()
+    if process is not None:
+        clauses.append("process = ?")
+        values.append(process)
+    if beyond is not None:
+        clauses.append(f"{column} {past} ?")
+        values.append(beyond)
+    rows = connection.exec_driver_sql(
+        f"SELECT {column}, message FROM log WHERE {' AND '.join(clauses)}"  # noqa: S608 - own words
+        f" ORDER BY {column} {order} LIMIT ?",
+        (*values, limit),
+    )
+    return [Placed(place, decode_message(raw)) for place, raw in rows]

@@ -25,9 +25,9 @@ from benchpool.ao.message import (
 )
 from benchpool.errors import StoreError
 from benchpool.store import schema
-from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Search, ignore
+from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Placed, Search, ignore
 from benchpool.store.registers import Registers
-from benchpool.store.search import search
+from benchpool.store.search import part, search
 from benchpool.store.signed import SignedItems
 
 _PAGE = 1_000
@@ -216,6 +216,18 @@ class SqliteStore(SignedItems, Registers):
         """See `Store`."""
         self._flush()
         return search(self._connection, wanted, on_damage)
+
+    def part(
+        self,
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> list[Placed]:
+        """See `Store`."""
+        self._flush()
+        return part(self._connection, process, beyond=beyond, limit=limit, descending=descending)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

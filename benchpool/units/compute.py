@@ -6,40 +6,37 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, cast
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
-from benchpool.ao.tags import NO_TAGS
+from benchpool.ao.tags import NO_TAGS, Tags
 from benchpool.errors import (
     HandlerError,
     LimitExceeded,
     PrerequisiteError,
     StoreError,
     UnknownModule,
-    UnknownProcess,
 )
-from benchpool.extensions.base import Recorder
 from benchpool.extensions.host import ExtensionHost
 from benchpool.extensions.kept_states import note_databases
-from benchpool.extensions.outside import OutOfTime, old_positions
+from benchpool.extensions.outside import OutOfTime
 from benchpool.process.module import Module, ModuleProcess
 from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
 from benchpool.units.folding import Instance, ended, fold
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
-from benchpool.units.taking_up import fold_log, save_database, take_up
+from benchpool.units.making import Maker
+from benchpool.units.taking_up import fold_log, save_database
 
 if TYPE_CHECKING:
-    from benchpool.extensions.database import Database
+    pass
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
 
-PAST_MESSAGES = 20_000
-"""Messages that are folded again, at most, to show a process as it was."""
+MOST_FOLLOWED = 256
+"""Processes that are kept in memory, at most, by who looks at what another program writes."""
 
 _HEAVY_THREADS = 64
 """They mostly wait for their models, which share the cores; slow models must not hold them all."""
@@ -64,8 +61,8 @@ class ComputeUnit:
         self._store = store
         self._registry = registry
         self._host = host
-        self._first_edition = old_positions(store)
         self._instances: dict[str, Instance] = {}
+        self._maker = Maker(store, registry, host, self._instances)
         self._checked: set[Module] = set()
         """Modules that are known to make processes."""
         self.threads = threads or _HEAVY_THREADS
@@ -111,6 +108,14 @@ class ComputeUnit:
         self._checked.add(module)
         return name
 
+    def evaluated(self, process_id: str) -> int:
+        """Return the last position of a log that has a result, -1 if there is none."""
+        return self._maker.evaluated(process_id)
+
+    def check_fork(self, tags: Tags, module: str) -> None:
+        """Accept the tags of a process to be spawned. Raises: see `forks.check_fork`."""
+        self._maker.check_fork(tags, module)
+
     def why_missing(self, process_id: str) -> str:
         """Say why a process cannot be loaded: its module was data, which is not here any more.
 
@@ -129,27 +134,14 @@ class ComputeUnit:
         """Make a process anew as it was behind a position of its log; it is not kept.
 
         Raises: UnknownProcess; LimitExceeded if it uses an extension, which cannot be taken back to
-            that time, or if more than `PAST_MESSAGES` would have to be folded again.
+            that time, or if more than `MOST_FOLDED` would have to be folded again.
         """
         extensions = self.instance(process_id).extensions
         if extensions and not any(each.timeless for each in extensions):
             raise LimitExceeded(
                 f"process {process_id} uses extensions; it is shown as it stands now only"
             )
-        instance = self.fresh_instance(process_id)
-        checkpoint = self._store.checkpoint(process_id)
-        if checkpoint is not None and checkpoint.position <= position:
-            instance.process.load(checkpoint.memory)
-            instance.position = checkpoint.position
-        behind = position - instance.position
-        if behind > PAST_MESSAGES:
-            raise LimitExceeded(
-                f"{behind:,} messages of process {process_id} would have to be evaluated again to"
-                f" show it at that time, more than {PAST_MESSAGES:,}"
-            )
-        if behind > 0:
-            fold_log(self._store, instance, behind)
-        return instance
+        return self._maker.past(process_id, position)
 
     # -- evaluating --------------------------------------------------------------------------
 
@@ -265,7 +257,7 @@ class ComputeUnit:
         Raises: HandlerError with what it says against the message.
         """
         engines = self._host.engines
-        instance = self._make(info, kept=False)
+        instance = self._maker.make(info, kept=False)
         try:
             error = self._try(instance, first).error
             if error:
@@ -340,6 +332,28 @@ class ComputeUnit:
         for process in list(self._instances):
             self._let_go(process)
 
+    def forget_databases(self) -> None:
+        """Let go of the processes with a private database, so that no moment of it is kept."""
+        for process, instance in list(self._instances.items()):
+            if instance.database is not None:
+                self._let_go(process)
+
+    def catch_up(self) -> None:
+        """Bring the processes in memory to the end of their logs, which another program writes.
+
+        Those with a private database or a checkpoint ahead, and all if they are many, are loaded
+        again when they are asked for.
+        """
+        self.forget_databases()
+        if len(self._instances) > MOST_FOLLOWED:
+            self.forget_all()
+        ahead = self._store.checkpointed()
+        for process, instance in list(self._instances.items()):
+            if ahead.get(process, -1) > instance.position:
+                self._let_go(process)
+            else:
+                fold_log(self._store, instance)
+
     def _let_go(self, process: str) -> None:
         instance = self._instances.pop(process, None)
         if instance is not None:
@@ -362,29 +376,12 @@ class ComputeUnit:
             return self._instances.get(process_id) or self._load_from_log(process_id)
 
     def _load_from_log(self, process_id: str) -> Instance:
-        instance = self.fresh_instance(process_id)
-        take_up(self._store, instance)
-        self._instances[process_id] = instance
+        instance = self._instances[process_id] = self._maker.newest(process_id)
         return instance
 
     def fresh_instance(self, process_id: str) -> Instance:
-        """Make a process as it was before its first message. Raises: UnknownProcess."""
-        info = self._store.process(process_id)
-        if info is None:
-            raise UnknownProcess(f"no process with id {process_id}")
-        return self._make(replace(info, edition=1) if process_id in self._first_edition else info)
-
-    def _make(self, info: ProcessInfo, *, kept: bool = True) -> Instance:
-        process = self._registry.find(info.module)(info)
-        recorder = Recorder()
-        built = {
-            name: self._host.build(name, info.id, recorder, kept=kept)
-            for name in process.extensions
-        }
-        for name, extension in built.items():
-            setattr(process, name.lower(), extension)
-        database = cast("Database | None", built.get("Database"))
-        return Instance(process, recorder, tuple(built.values()), database)
+        """Make a process as it was before its first message, see `Maker.fresh`."""
+        return self._maker.fresh(process_id)
 
 
 def _trial(module: str) -> ProcessInfo:

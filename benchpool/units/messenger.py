@@ -30,7 +30,9 @@ from benchpool.units.garbage import fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.pushing import (
+    is_patch,
     pushed_item,
+    pushed_messages,
     root_of,
     spawn_error_notice,
     spawn_item,
@@ -134,6 +136,7 @@ class MessengerUnit:
         Raises: ConfigError for bad cron tags; LimitExceeded for too many; as `check_module`.
         """
         module = self._compute.check_module(item.tags.get("Module"))
+        self._compute.check_fork(item.tags, module)
         self._limits.check_crons(len(parse_cron(item.tags)))
         process_id = process_id or item.id()
         first = replace(item, target=process_id)
@@ -296,7 +299,7 @@ class MessengerUnit:
             return
         for spawn in result.spawns:
             self._push_spawn(emitter, spawn, root, depth)
-        for outgoing in result.messages:
+        for outgoing in pushed_messages(result):
             item = pushed_item(outgoing, emitter, self.address, root)
             if self._signer is None:
                 self._deliver(item, item.id(), outgoing.target, depth=depth)
@@ -315,10 +318,13 @@ class MessengerUnit:
 
         As on AO, it is pushed for the message whose result holds it.
 
-        Returns: it as it is scheduled; None if it was pushed before, or no data item can hold it.
+        Returns: it as it is scheduled; None if it was pushed before, is not pushed at all, or no
+            data item can hold it.
 
         Raises: LimitExceeded if too much waits for its target; nothing is logged then.
         """
+        if is_patch(outgoing.tags.pairs):
+            return None
         emitter = self._processes[message.process]
         item = pushed_item(outgoing, emitter, self.address, message.id)
         before = pushed_item(outgoing, emitter, self.address, root_of(message))

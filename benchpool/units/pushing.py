@@ -5,8 +5,10 @@ Nothing of this is stored: what came of an evaluation follows from its result.
 
 from __future__ import annotations
 
-from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, SpawnRequest
-from benchpool.ao.tags import Pair, Tags
+from collections.abc import Iterable, Iterator
+
+from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, Result, SpawnRequest
+from benchpool.ao.tags import Pair, Tags, normalise_name
 from benchpool.ao.wire import mark_of
 from benchpool.store import Store
 
@@ -14,6 +16,26 @@ from benchpool.store import Store
 def root_of(message: Message) -> str:
     """Return the wallet's message that a message was pushed for; of a cron tick there is none."""
     return "" if message.cron else message.pushed_for or (message.id if not message.depth else "")
+
+
+def pushed_messages(result: Result) -> Iterator[Outgoing]:
+    """Go through the messages of a result that are sent on."""
+    return (each for each in result.messages if not is_patch(each.tags.pairs))
+
+
+def is_patch(tags: Iterable[Pair]) -> bool:
+    """Tell whether a message goes nowhere, but changes what its process shows at its URLs.
+
+    Source: HyperBEAM's device patch@1.0.
+    """
+    for name, value in tags:  # of every message that is pushed, so without a generator
+        if value in _PATCH_VALUES and value == _PATCHES.get(normalise_name(name)):
+            return True
+    return False
+
+
+_PATCHES = {"Device": "patch@1.0", "Method": "PATCH"}
+_PATCH_VALUES = frozenset(_PATCHES.values())
 
 
 def pushed_item(outgoing: Outgoing, emitter: ProcessInfo, address: str, root: str) -> Item:

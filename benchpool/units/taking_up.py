@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from benchpool.errors import StoreError
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
     from benchpool.extensions.database import Database
 
 
-def take_up(store: Store, instance: Instance) -> None:
+def take_up(store: Store, instance: Instance, begin: Callable[[], int]) -> None:
     """Bring a fresh process to the end of its log, from its last checkpoint if there is one.
+
+    Args:
+        store: the logs.
+        instance: the process.
+        begin: gives it what it begins with, where there is no checkpoint; says how many messages
+            of others that took.
 
     Raises: StoreError if it had a private database, which is gone; and as `check_home` would have.
     """
@@ -34,8 +41,10 @@ def take_up(store: Store, instance: Instance) -> None:
             ) from error
         instance.position = instance.saved_position = checkpoint.position
         instance.memory_bytes = len(checkpoint.memory)
-    elif database is not None and database.path is not None:
-        _refuse_lost(store, process)
+    else:
+        if database is not None and database.path is not None:
+            _refuse_lost(store, process)
+        instance.saved_position -= begin()  # what it begins with would have to be made again too
     instance.adopted = {
         position: result
         for position, result in results.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from benchpool.ao.tags import Pair
 from benchpool.errors import BenchpoolError, HandlerError
@@ -14,6 +14,10 @@ from processes.dataset.base import DatasetBase, model_tags
 from processes.dataset.evaluations import ModelRow, Task
 from processes.dataset.parts import log_likelihoods
 from processes.dataset.reports import report
+from processes.tag_values import LARGEST
+
+MOST_SAMPLES: Final = 1_000
+"""Samples that one Get-Samples tells of at most."""
 
 
 class Answering(DatasetBase):
@@ -124,14 +128,40 @@ class Answering(DatasetBase):
 
         Which choice is right it does not tell while pools ask them.
         """
-        wanted = set(message.tags["Questions"].split(","))
-        hide = any(each.funds for each in self.state.shares.values())
+        wanted = _numbers(message.tags["Questions"])
+        within = (min(wanted, default=1) - 1, max(wanted, default=0))
         texts = [
-            {"id": number, **self.shown_question(sample, hide=hide)}
-            for number, sample in self._records().samples()
-            if str(number) in wanted
+            {"id": number, **self.shown_question(sample, hide=self._is_asked())}
+            for number, sample in self._records().samples(after=within[0], most=within[1])
+            if number in wanted
         ]
         self.reply(message, "Get-Questions-Response", data=texts)
+
+    @handler("Get-Samples", requires=("Model", "Questions"))
+    def get_samples(self, message: Message) -> None:
+        """Tell what a model was asked at questions named by their numbers, and what it answered.
+
+        Answers it tells as far as the last board counts, and of the first `MOST_SAMPLES` questions.
+        """
+        model = self._known(message, "Get-Samples-Error")
+        if model is None:
+            return
+        protocol = Protocol.parse(model.protocol)
+        numbers = sorted(_numbers(message.tags["Questions"]))[:MOST_SAMPLES]
+        hide = self._is_asked()
+        told = not self._is_told_all(message)
+        found = [
+            {
+                **facts._asdict(),
+                "request": self.shown_request(sample, self._asked_of(sample, protocol), hide=hide),
+            }
+            for facts, sample in self._records().asked_samples(model, numbers, told=told)
+        ]
+        self.reply(message, "Get-Samples-Response", model_tags(message, model.protocol), found)
+
+    def _is_asked(self) -> bool:
+        """Tell whether pools ask these questions, so that nobody may learn what is right."""
+        return any(each.funds for each in self.state.shares.values())
 
     def _answered(self, message: Message) -> Task | None:
         if not self.state.router or message.sender != self.state.router:
@@ -144,3 +174,9 @@ class Answering(DatasetBase):
             self.log(f"Ignored: {message.action} of another model, {message.tags['Model']}")
             return None
         return task
+
+
+def _numbers(text: str) -> frozenset[int]:
+    """Read numbers joined by commas; what is no number of a question is left out."""
+    found = {part: int(part) for part in text.split(",") if part.isascii() and part.isdecimal()}
+    return frozenset(n for part, n in found.items() if str(n) == part and 0 < n <= LARGEST)

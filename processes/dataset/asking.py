@@ -10,8 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from benchpool.errors import HandlerError, NotAuthorized
-from benchpool.evaluation.controls import controlled
-from benchpool.evaluation.protocol import STORED, Protocol
+from benchpool.evaluation.protocol import Protocol
 from benchpool.process import Message, handler
 from benchpool.winston import parse_quantity
 from processes.dataset.base import DatasetBase
@@ -105,21 +104,13 @@ class Asking(DatasetBase):
         ask = self._buy if self.state.herder else self._ask
         self._records().start([ask(task) for task in tasks], message.timestamp)
 
-    def _request(self, task: Task) -> dict[str, Any]:
-        protocol = Protocol.parse(task.protocol)
-        sample = controlled(task.sample, protocol.control)
-        request = self.build_request(sample, protocol.method)
-        if protocol.precision != STORED:
-            request["precision"] = protocol.precision
-        return request
-
     def _ask(self, task: Task) -> tuple[Task, int, int | None]:
-        request = self._request(task)
+        request = self._asked_of(task.sample, Protocol.parse(task.protocol))
         tags = {"Model": task.model, "X-Reference": self.next_reference}
         return task, self.send(self.state.router, "Inference", tags, request), None
 
     def _buy(self, task: Task) -> tuple[Task, int, int | None]:
-        request = self._request(task)
+        request = self._asked_of(task.sample, Protocol.parse(task.protocol))
         price = max(task.price or 0, self._price(request))
         reference = self.send(
             self.state.token,

@@ -10,8 +10,9 @@ from pydantic import Field
 from benchpool.ao.clock import HOUR_MS
 from benchpool.ao.tags import Pair, Tags
 from benchpool.errors import DatasetError, HandlerError
-from benchpool.evaluation.protocol import PRECISIONS, Protocol
-from benchpool.evaluation.sample import samples_hash, seal
+from benchpool.evaluation.controls import controlled
+from benchpool.evaluation.protocol import PRECISIONS, STORED, Protocol
+from benchpool.evaluation.sample import Sample, samples_hash, seal
 from benchpool.extensions.database import Database
 from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.process import Message, State
@@ -133,6 +134,13 @@ class DatasetBase(DatasetParts, Discreet):
                 f"{self.card.name} has no protocol {named[:40]!r}; there are {self._protocols()}"
             )
         return protocol
+
+    def _asked_of(self, sample: Sample, protocol: Protocol) -> dict[str, Any]:
+        """Return what a model is asked at a question."""
+        request = self.build_request(controlled(sample, protocol.control), protocol.method)
+        if protocol.precision != STORED:
+            request["precision"] = protocol.precision
+        return request
 
     def _known(self, message: Message, error: str) -> ModelRow | None:
         """Return the model that a message asks about; else reply with an error."""

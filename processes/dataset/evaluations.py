@@ -58,6 +58,20 @@ class AnswerFacts(NamedTuple):
     """Whether its prompt or a choice looks like a template that nobody filled in."""
 
 
+class SampleFacts(NamedTuple):
+    """One question asked of one model, and its answer as it came, both as far as they are told."""
+
+    question: int
+    status: str
+    """`pending` while what became of it is not told."""
+    answer: dict[str, Any] | None
+    started_at: int | None
+    answered_at: int | None
+    attempts: int
+    error: str | None
+    """Why it has no answer, or had none before."""
+
+
 class Task(NamedTuple):
     """A row of evaluation with all that is needed to ask it or to judge its answer."""
 
@@ -325,6 +339,38 @@ class Evaluations:
             .order_by(rows.dataset_id)
         )
         return (AnswerFacts(*row) for row in found)
+
+    def asked_samples(
+        self, model: ModelRow, numbers: Sequence[int], *, told: bool = False
+    ) -> Iterator[tuple[SampleFacts, Sample]]:
+        """Go through some of a model's questions, in their order, with what became of each."""
+        rows, key = self._tables.evaluations.c, self._tables.told.c.evaluation_id
+        questions = [c for c in self._tables.datasets.c if c.name != "id"]
+        found = self._session.execute(
+            select(
+                rows.dataset_id,
+                rows.status,
+                rows.answer,
+                rows.inference_start_time,
+                rows.inference_end_time,
+                rows.attempts,
+                rows.error,
+                key,
+                *questions,
+            )
+            .join_from(self._tables.evaluations, self._tables.datasets)
+            .join(self._tables.told, key == rows.id, isouter=True)
+            .where(rows.model_id == model.id, rows.dataset_id.in_(numbers))
+            .order_by(rows.dataset_id)
+        )
+        for row in found:
+            number, status, answer, started, ended, attempts, error, known = row[:8]
+            facts = SampleFacts(number, status, answer, started, ended, attempts, error)
+            if told and known is None:
+                facts = SampleFacts(number, PENDING, None, None, None, 0, None)
+            elif status != DONE:
+                facts = facts._replace(answer=None, answered_at=None)
+            yield facts, self._tables.sample(row)
 
     def _set(self, task: Task, values: Mapping[str, Any]) -> None:
         table = self._tables.evaluations

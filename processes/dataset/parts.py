@@ -78,6 +78,16 @@ class DatasetParts:
         """Return what Get-Questions tells of a question, or all but what is right."""
         return msgspec.structs.asdict(sample) | ({"gold": None} if hide else {})
 
+    def shown_request(
+        self,
+        sample: Sample,  # noqa: ARG002
+        request: dict[str, Any],
+        *,
+        hide: bool,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Return what Get-Samples tells of a request, or all but what tells what is right."""
+        return request
+
     def kept_prompt(self, sample: Sample, protocol: str) -> str:
         """Return the prompt as it is kept beside each evaluation."""
         return str(self.build_request(sample, protocol)["prompt"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -129,6 +129,8 @@ class Entry(State):
 
 class Pool(State):
     """Funds, and the models that compete for them."""
+
+    views: ClassVar[tuple[str, ...]] = ("leaderboard",)
 
     id: str
     """The id of the Credit-Notice that made it."""

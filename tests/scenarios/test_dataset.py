@@ -738,6 +738,26 @@ def test_answers_tell_what_became_of_each_question(network):
     assert unknown.action == "Get-Answers-Error"
 
 
+def test_samples_tell_what_was_asked_and_answered(world):
+    world.benchmark_model()
+    first, *_ = world.tick()
+    world.answer(first)
+    asked = {"Model": "m1", "Questions": f"3,1,99,01,x,{2**70}"}
+    reply = world.send("Get-Samples", asked).reply()
+    assert (reply.action, reply.tags["Protocol"]) == ("Get-Samples-Response", "cloze")
+    one, three = json.loads(reply.data)
+    assert (one["question"], one["status"], one["attempts"]) == (1, "done", 1)
+    assert one["request"]["prompt"].startswith("Q: Context 0.")
+    assert len(one["request"]["choices"]) == len(one["answer"]["log_likelihoods"]) == 3
+    assert (three["status"], three["answer"], three["answered_at"]) == ("started", None, None)
+    # Strangers are told as of the last Score, and there was none.
+    network = world.network
+    told = json.loads(network.dry_run(world.dataset, "Get-Samples", asked).messages[0].data)
+    assert {(each["status"], each["answer"]) for each in told} == {("pending", None)}
+    unknown = world.send("Get-Samples", {"Model": "nobody", "Questions": "1"}).reply()
+    assert unknown.action == "Get-Samples-Error"
+
+
 def test_questions_are_told_by_their_numbers(world):
     told = json.loads(world.send("Get-Questions", {"Questions": "2,5,77,x"}).reply().data)
     assert [each["id"] for each in told] == [2, 5]

@@ -87,6 +87,10 @@ def test_the_page_on_data_sets_does_what_it_says_without_a_model(tmp_path: Path)
     follow(tmp_path, "how-to/add-a-dataset", 5, until="benchpool init")
 
 
+def test_the_page_on_forks_does_what_it_says(tmp_path: Path):
+    follow(tmp_path, "how-to/fork-a-process", 5)
+
+
 @pytest.mark.slow
 def test_the_page_on_lua_does_what_it_says(tmp_path: Path):
     shutil.copy(ao_module("aos2_0_6.wasm"), tmp_path / "aos.wasm")

@@ -9,6 +9,7 @@ from pathlib import Path
 import compiled_files
 import pytest
 import tiny_gguf
+from reading_html import Page
 from typer.testing import CliRunner
 
 from benchpool.cli import app
@@ -179,6 +180,32 @@ def test_the_command_prints_a_table_and_json(tiny, tmp_path):
     assert first["accuracy_per_character"] is not None
     assert told["pairs"][0]["models"] == ["tiny", "other"]
     assert (tmp_path / "cache" / "answers").is_dir()
+
+
+def test_a_page_says_what_the_command_says(tiny, tmp_path):
+    data, other = write_tiny(tmp_path / "data.jsonl"), tmp_path / "<i>other.gguf"
+    other.write_bytes(tiny.read_bytes())
+    file = tmp_path / "report.html"
+    told = json.loads(run(tiny, other, "--data", data, "--html", file, "--json").stdout)
+    page = Page(file.read_text())
+    for row, cells in zip(told["models"], page.tables["board"], strict=True):
+        low, high = (f"{100 * bound:.1f} %" for bound in row["interval"])
+        assert cells == [
+            row["model"],
+            f"{100 * row['accuracy']:.1f} %",
+            f"{low} to {high}",
+            f"{row['correct']} / {row['questions']}",
+            str(row["unscored"]),
+        ]
+        assert row["weights"] in page.text
+        assert row["runtime"] in page.text
+    assert told["data_sha256"] in page.text
+    samples = [row for row in page.tables["samples"] if row[0].isdecimal()]
+    assert len(samples) == 40
+    for column, row in enumerate(told["models"], start=3):
+        assert sum("✓" in each[column] for each in samples) == row["correct"]
+    assert "i" not in {tag for tag, _ in page.tags}
+    assert "is there already" in run(tiny, "--data", data, "--html", file, code=2).stderr
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])

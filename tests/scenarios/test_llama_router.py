@@ -27,7 +27,7 @@ class Every(dict):
 
 @pytest.fixture(autouse=True)
 def _first_edition(network):
-    network.compute._first_edition = Every()
+    network.compute._maker._first_edition = Every()
 
 
 @pytest.fixture

@@ -242,8 +242,9 @@ def outcome(
     """Look up a test of the suite; the files of all that were selected run, two at a time."""
     items = [each for each in request.session.items if each.originalname == "test_aoconnect"]
     chosen = {item.callspec.params["file"] for item in items}
-    # That of the pool first: most of it waits for the clock on the wall.
-    files = sorted(chosen, key=lambda file: (file != "pool.test.mjs", file))
+    # One pool first, since most of it waits for the clock on the wall, and the other one behind it.
+    pools = ["pool.test.mjs", "mainnet-pool.test.mjs"]
+    files = sorted(chosen, key=lambda file: (file != pools[0], file == pools[1], file))
     with ThreadPoolExecutor(2) as threads:
         ran = {file: threads.submit(run_javascript, node, SUITE / file, facts) for file in files}
 

@@ -10,6 +10,7 @@ from benchpool.client.console.lua import LuaTalk
 from benchpool.client.console.talk import Talk
 from benchpool.client.writer import Writer
 from benchpool.network import Network
+from benchpool.process.forked import ForkedProcess
 from benchpool.process.process import Process
 
 
@@ -33,7 +34,10 @@ def converse(
     Raises: UnknownProcess; PrerequisiteError, StoreError if its module cannot be had.
     """
     info = network.info(process)
-    if isinstance(network.process(info.id), Process):
+    found = network.process(info.id)
+    while isinstance(found, ForkedProcess):
+        found = found.inner
+    if isinstance(found, Process):
         return ActionTalk(network, writer, process, wallet)
     talk = LuaTalk(network, writer, process, wallet, blueprints=blueprints)
     if talk.connect():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from benchpool.client.evaluating.run import Evaluation, Record
+from benchpool.client.files import write_whole
 from benchpool.errors import ConfigError, DatasetError, PrerequisiteError
 
 _FIELDS: Final = Record.__struct_fields__
@@ -49,14 +49,7 @@ def write_samples(path: Path, evaluations: Iterable[Evaluation]) -> None:
     """
     write, _ = _form(path)
     records = [record for each in evaluations for record in each.records]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(beside, records)
-        beside.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(path, lambda place: write(place, records))
 
 
 def read_samples(path: Path) -> list[Evaluation]:

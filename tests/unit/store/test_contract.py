@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import event
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
@@ -431,4 +432,40 @@ def test_a_commit_seals_facts_names_and_the_end_of_the_log(tmp_path):
     store.commit(7)
     store.append(message(position=1), mail=False)
     assert altered(store) == "its log ends at entry 2, and 1 were committed"
+    store.close()
+
+
+def test_a_part_of_all_logs_or_of_one(store):
+    for place in range(6):
+        store.append(message("pq"[place % 2], place // 2), mail=False)
+    store.commit(1)
+
+    def told(process=None, **bounds):
+        found = store.part(process, **bounds)
+        return [(each.place, each.message.process, each.message.position) for each in found]
+
+    assert told(limit=2) == [(1, "p", 0), (2, "q", 0)]
+    assert told(limit=2, beyond=2) == [(3, "p", 1), (4, "q", 1)]
+    assert told(limit=2, descending=True) == [(6, "q", 2), (5, "p", 2)]
+    assert told(limit=9, descending=True, beyond=3) == [(2, "q", 0), (1, "p", 0)]
+    assert told("q", limit=2) == [(0, "q", 0), (1, "q", 1)]
+    assert told("q", limit=9, beyond=0) == [(1, "q", 1), (2, "q", 2)]
+    assert told("q", limit=2, descending=True) == [(2, "q", 2), (1, "q", 1)]
+    assert told("nobody", limit=2) == told(limit=2, beyond=6) == []
+
+
+def test_a_part_is_read_by_an_index_alone(tmp_path):
+    store = SqliteStore(tmp_path / "s.sqlite")
+    seen = []
+    event.listen(store._engine, "before_cursor_execute", lambda *said: seen.append(said[2:4]))
+    for process in (None, "p"):
+        store.part(process, beyond=5, limit=10, descending=True)
+    plans = [
+        store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
+        for text, values in [each for each in seen if each[0].startswith("SELECT")]
+    ]
+    said = [row[3] for plan in plans for row in plan]
+    assert said[0] == "SEARCH log USING INTEGER PRIMARY KEY (rowid<?)"
+    assert said[1] == "SEARCH log USING INDEX log_place (process=? AND position<?)"
+    assert len(said) == 2
     store.close()

@@ -7,7 +7,7 @@ import pytest
 from benchpool.ao.message import Message
 from benchpool.errors import LimitExceeded
 from benchpool.process.process import Process, State, handler
-from benchpool.units import compute
+from benchpool.units import making
 
 
 class Seen(State):
@@ -186,7 +186,7 @@ def test_a_process_is_shown_as_it_was(make_network, monkeypatch):
         network.send(boss, "Done", {"Name": "n", "What": str(number)})
     assert network.compute.past(boss, 2).process.state.seen == ["n0", "n1"]
     assert len(network.process(boss).state.seen) == 4
-    monkeypatch.setattr(compute, "PAST_MESSAGES", 2)
+    monkeypatch.setattr(making, "MOST_FOLDED", 2)
     with pytest.raises(LimitExceeded, match="3 messages"):
         network.compute.past(boss, 2)
     with pytest.raises(LimitExceeded, match="uses extensions"):

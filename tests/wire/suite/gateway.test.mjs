@@ -120,9 +120,11 @@ test("a notice to a wallet is stored and found by its recipient", async () => {
   assert.ok(found.length > 0);
 });
 
-test("HyperBEAM's devices are not here", async () => {
-  for (const path of ["~meta@1.0/info/address", "~meta@1.0/info"]) {
-    assert.equal((await get(`${net.gateway}/${path}`)).status, 404, path);
+test("devices of HyperBEAM that are not here are 404, with a sentence", async () => {
+  for (const path of ["~relay@1.0/call", "~cron@1.0/every", "~meta@1.0/build"]) {
+    const { status, json } = await get(`${net.gateway}/${path}`);
+    assert.equal(status, 404, path);
+    assert.ok(json.error, path);
   }
 });
 

@@ -1,0 +1,1 @@
+"""Acting from pages: who may, what the forms show, and what they do."""
