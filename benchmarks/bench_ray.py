@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from inference_figures import requests_of
-from measure import machine, median, print_head, print_row
+from measure import machine, print_head, print_row
 from ray_nodes import Nodes
 
 from benchpool.client.demo import Entrant, run_demo
@@ -51,14 +51,14 @@ class Silent:
 def timed(pool: EnginePool, path: Path, requests: Sequence[ChoicesRequest]) -> float:
     """Ask everything with every worker's model loaded; return the seconds."""
     with pool.open(path) as engine:
-        engine.answer(requests[: 2 * MOST_SHARE])
+        engine.answer(requests[:MOST_SHARE])  # loads the model on every worker
         start = time.perf_counter()
         engine.answer(requests)
         return time.perf_counter() - start
 
 
 def print_rates(path: Path, requests: Sequence[ChoicesRequest], rounds: int) -> None:
-    """Compare one node through Ray with the local pool, by turns."""
+    """Compare one node through Ray with the local pool, by turns; the best of each."""
     found: dict[str, list[float]] = {"local": [], "ray": []}
     with closing(EnginePool()) as local, closing(ray_engines("ray")) as remote:
         for number in range(rounds):
@@ -67,8 +67,9 @@ def print_rates(path: Path, requests: Sequence[ChoicesRequest], rounds: int) -> 
                 found[name].append(timed(pool, path, requests))
     count = len(requests)
     print_head("questions/s, local pool", "through Ray", "Ray / local", "overhead a share, ms")
-    local_s, ray_s = median(found["local"]), median(found["ray"])
-    ratio = median(a / b for a, b in zip(found["local"], found["ray"], strict=True))
+    # The least of each: what else the machine does only adds.
+    local_s, ray_s = min(found["local"]), min(found["ray"])
+    ratio = local_s / ray_s
     shares = count / MOST_SHARE
     print_row(
         f"{count / local_s:.1f}",
@@ -150,7 +151,7 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=180)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     path = Catalogue().find(MODEL)
     samples = load_samples(sample_path())[: given.questions]
