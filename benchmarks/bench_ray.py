@@ -159,7 +159,7 @@ def main() -> None:
     print(f"{machine()}; {MODEL}, {len(requests)} questions of Social IQa\n", flush=True)
     print_rates(path, requests, given.rounds)
     print_nodes(path, requests)
-    print_hashes(path, samples[:20])
+    print_hashes(path, samples[: len(samples) // 3])
 
 
 if __name__ == "__main__":

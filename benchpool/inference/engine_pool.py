@@ -334,7 +334,7 @@ class EnginePool(Engines):
                         call.answered(answers, frame.stats)
             if share:
                 child.pace_s = (time.monotonic() - began) / len(share)
-                model.pace_s = (model.pace_s or child.pace_s) / 2 + child.pace_s / 2
+                model.learn_pace(child.pace_s)
         except BaseException as error:  # whatever it is, it is the caller's to know
             failure = error
         with self._changed:

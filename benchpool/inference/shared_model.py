@@ -49,7 +49,7 @@ class SharedModel:
                 f" {machine.memory_bytes():,} of memory of this machine"
             )
         self.pace_s = 0.0
-        """Time for one answer, as it was in the last share."""
+        """Time for one answer, as far as that is known."""
         self.child_bytes = _child_bytes(card, header, context)
 
     def check_file(self) -> None:
@@ -60,6 +60,14 @@ class SharedModel:
         """
         if _fingerprint(self.path) != self._file:
             raise ModelFileError(f"{self.path} was changed while it was in use")
+
+    def learn_pace(self, seconds: float) -> None:
+        """Note how long an answer took: faster at once, slower little by little.
+
+        So it stays that of the fast workers, against which a slow one is measured.
+        """
+        slower_s = self.pace_s + (seconds - self.pace_s) / 8
+        self.pace_s = min(seconds, slower_s) if self.pace_s else seconds
 
     @property
     def resident_bytes(self) -> int:

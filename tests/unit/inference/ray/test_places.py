@@ -205,3 +205,21 @@ def test_an_autoscaler_is_told_how_much_waits(cluster, tiny):
     link.tell_slots()
     assert max(link.wanted) > 1
     assert link.wanted[-1] == 0
+
+
+def test_after_an_interrupt_only_what_had_no_answer_is_asked(cluster, tiny, expected, tmp_path):
+    def interrupt(done, _asked):
+        if done == 50:
+            raise KeyboardInterrupt
+
+    pool, link = cluster(answers=tmp_path / "answers")
+    link.add("a")
+    with pytest.raises(KeyboardInterrupt), pool.open(tiny) as engine:
+        engine.answer(QUESTIONS, interrupt)
+    pool.close()
+    again, link = cluster(answers=tmp_path / "answers")
+    link.add("b")
+    with again.open(tiny) as engine:
+        assert engine.answer(QUESTIONS) == expected
+    assert again.stats().cached >= 50
+    assert again.stats().answered == len(QUESTIONS) - again.stats().cached
