@@ -98,6 +98,10 @@ class EnginePool(Engines):
         self._count = 0
         self._closed = False
 
+    def begin(self) -> None:
+        """See ``Engines``."""
+        self.places.begin(self._changed)
+
     def open(
         self, path: Path, precision: Precision = "stored", *, name: str | None = None
     ) -> PooledEngine:
@@ -141,7 +145,7 @@ class EnginePool(Engines):
 
     def admit(self, path: Path) -> None:
         """Try a file where it would run. See ``Engines``."""
-        self.places.begin(self._changed)
+        self.begin()
         self.places.admit(path)
 
     def stats(self) -> EngineStats:

@@ -44,6 +44,10 @@ class Engines(Protocol):
             InferenceError: It is no model that computes numbers.
         """
 
+    def begin(self) -> None:
+        """Get ready, where that takes long; else it is done when a model is first opened."""
+        return
+
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
         return EngineStats()

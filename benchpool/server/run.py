@@ -180,6 +180,7 @@ class Server:
             lambda: network.timeline.off_ms / SECOND_MS,
         )
         metrics.watch_engines(network.host.backend)
+        network.host.backend.begin()
 
     def _addresses(self, context: Context, sockets: Sockets) -> Addresses:
         def where(unit: str) -> str:
