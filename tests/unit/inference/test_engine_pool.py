@@ -161,7 +161,7 @@ class Fragile(IsolatedEngine):
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Fragile)
     with LlamaCppEngine(tiny) as direct:
         expected = direct.answer(QUESTIONS)
     steps = []
@@ -177,7 +177,7 @@ def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers)
 @pytest.mark.model
 @pytest.mark.slow
 def test_the_real_model_runs_and_recovers(smol, make_pool, monkeypatch):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Fragile)
     with make_pool(workers=2).open(smol) as engine:
         before = engine.answer(QUESTIONS[38:42])
         outcomes = engine.answer(QUESTIONS[38:45])
@@ -207,7 +207,7 @@ class Mortal(IsolatedEngine):
 
 
 def test_a_model_that_only_dies_ends_its_call(tiny, make_pool, monkeypatch):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Mortal)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Mortal)
     with make_pool(workers=2).open(tiny) as engine:
         outcomes = engine.answer(MANY[:200])
         assert isinstance(outcomes[0], ModelDied)
