@@ -14,7 +14,7 @@ from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Item, Message, ProcessInfo, Result
 from benchpool.ao.shapes import result_json
 from benchpool.ao.tags import Tags
-from benchpool.errors import UnknownProcess
+from benchpool.errors import ProcessBusy, UnknownProcess
 from benchpool.network import Network
 from benchpool.server import evaluations
 from benchpool.server.answers import RefusedRequest, answer, documented
@@ -87,9 +87,13 @@ def giving(context: Context) -> Callable[[str, str, str], Awaitable[Response]]:
 TryOut = Callable[[str, Callable[[str], Item], str], Awaitable[tuple[Result, ProcessInfo]]]
 
 
-def trying_out(context: Context) -> TryOut:
-    """Make what evaluates (process, id -> message, to), and keeps nothing of it."""
+def trying_out(context: Context, wait_s: float = BUSY_AFTER_S) -> TryOut:
+    """Make what evaluates (process, id -> message, to), and keeps nothing of it.
+
+    Of a process that is at a model's answers for longer than `wait_s`, it raises ProcessBusy.
+    """
     bus, network = context.bus, context.network
+    most_waiting = context.connections.bounds.connections // 2
 
     async def try_out(
         process: str, made: Callable[[str], Item], to: str = ""
@@ -109,12 +113,25 @@ def trying_out(context: Context) -> TryOut:
 
         message, info, heavy, position = await bus.read(prepare)
         if heavy and position is None:  # it may be at something long, and so may this be
-            found = await asyncio.get_running_loop().run_in_executor(
-                context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
-            )
-        else:
-            found = await bus.read(lambda: network.compute.dry_run(message, position))
-        return found, info
+            return await beside(message), info
+        return await bus.read(lambda: network.compute.dry_run(message, position)), info
+
+    async def beside(message: Message) -> Result:
+        loop, deadline = asyncio.get_running_loop(), time.monotonic() + wait_s
+        while True:
+            try:
+                return await loop.run_in_executor(
+                    context.threads, lambda: network.live.evaluate_dry(message, BUSY_AFTER_S)
+                )
+            except ProcessBusy:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or context.waiting >= most_waiting:
+                    raise
+            context.waiting += 1
+            try:
+                await bus.moves(left_s)
+            finally:
+                context.waiting -= 1
 
     return try_out
 

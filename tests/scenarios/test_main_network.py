@@ -9,6 +9,11 @@ import pytest
 from mainnet import READ, SENT, UNSIGNED, Mainnet
 from serving import Running
 
+from benchpool.ao.message import Result
+from benchpool.errors import ProcessBusy
+from benchpool.process import Message, Process, handler
+from benchpool.process.registry import Registry
+
 UNKNOWN = "A" * 43
 TRANSFER = ("Action", "Transfer")
 MINT = (("Action", "Mint"), ("Quantity", "1000"))
@@ -260,3 +265,40 @@ def test_what_is_pushed_is_refused_in_a_sentence(ana: Mainnet, token: str) -> No
     forged[-1] ^= 1
     assert refused(push, bytes(forged))[0] == 400
     assert ana.slot(token) == 1
+
+
+class Thinker(Process):
+    """Is evaluated in a lane, as what runs a model."""
+
+    heavy = True
+
+    @handler("Ask")
+    def ask(self, message: Message) -> None:
+        self.reply(message, data="yes")
+
+
+@pytest.mark.parametrize(("patience", "status"), [(60.0, 200), (0.0, 503)])
+def test_a_dry_run_waits_for_a_process_that_is_at_something(
+    serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch, patience: float, status: int
+) -> None:
+    monkeypatch.setattr("benchpool.server.hyperbeam.node.LONGEST_WAIT_S", patience)
+    registry = Registry()
+    registry.add(Thinker)
+    server = serve(registry=registry)
+    ana = Mainnet(server.url)
+    process = ana.start("Thinker")
+    evaluate, refusals = server.network.live.evaluate_dry, [1, 2, 3]
+
+    def busy_at_first(message: Message, timeout_s: float) -> Result:
+        if refusals:
+            refusals.pop()
+            raise ProcessBusy("Evaluation of the process is in progress.")
+        return evaluate(message, timeout_s)
+
+    monkeypatch.setattr(server.network.live, "evaluate_dry", busy_at_first)
+    answer = ana.http.get(f"/{process}~process@1.0/as=execution/compute&Action=Ask")
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        assert answer.json()["raw"]["Messages"][0]["Data"] == "yes"
+    else:
+        assert "in progress" in answer.json()["error"]

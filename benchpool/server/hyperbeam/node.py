@@ -13,9 +13,15 @@ from benchpool.ao.ids import encode_id, is_id
 from benchpool.ao.message import Item, Message
 from benchpool.ao.tags import Pair, Tags
 from benchpool.ao.wire import PROCESS
-from benchpool.errors import DataItemError, DuplicateMessage, UnknownProcess
+from benchpool.errors import (
+    DataItemError,
+    DuplicateMessage,
+    ProcessBusy,
+    Unavailable,
+    UnknownProcess,
+)
 from benchpool.server.answers import RefusedRequest
-from benchpool.server.compute import BUSY_AFTER_S, awaiting, trying_out
+from benchpool.server.compute import BUSY_AFTER_S, LONGEST_WAIT_S, awaiting, trying_out
 from benchpool.server.context import CU_BODY_BYTES, MU_BODY_BYTES, Context, read_body
 from benchpool.server.hyperbeam import slots
 from benchpool.server.hyperbeam.codecs import AOS2, parameter, wants_json, write
@@ -40,7 +46,8 @@ class Node:
         self._context = context
         self._states = States(context)
         self._wait = awaiting(context)
-        self._try_out = trying_out(context)
+        # Its clients take an error for the end of the matter.
+        self._try_out = trying_out(context, LONGEST_WAIT_S)
 
     def serving(self, asked: Asked) -> Work:
         """Return what serves requests with this path."""
@@ -197,9 +204,12 @@ class Node:
     ) -> dict[str, Any]:
         given = [*(asked.tags or ()), *request.query_params.multi_items()]
         pairs = [pair for pair in given if pair[0].lower() not in _ASKED_OF_THE_SERVER]
-        result, info = await self._try_out(
-            asked.process, lambda process: _dry_item(process, pairs, item), ""
-        )
+        try:
+            result, info = await self._try_out(
+                asked.process, lambda process: _dry_item(process, pairs, item), ""
+            )
+        except ProcessBusy as error:  # 202 would be read as a result, an empty one
+            raise Unavailable(str(error)) from None
         return slots.results_json(result, info)
 
 
