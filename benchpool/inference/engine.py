@@ -235,6 +235,28 @@ class EngineStats(msgspec.Struct):
         return EngineStats(*(getattr(self, field) - getattr(before, field) for field in fields))
 
 
+class WorkerView(msgspec.Struct, frozen=True):
+    """What a worker elsewhere is, and what it does."""
+
+    id: str
+    node: str
+    """The name of its machine."""
+    state: str
+    """ready, busy, starting, or why it is not used."""
+    models: tuple[str, ...]
+    """The names of those that it has loaded."""
+    runtime: str
+    """The id of the `Runtime` that it last computed with; empty before."""
+    stats: EngineStats
+    """What it has done so far."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """While it computed."""
+        spent = self.stats.milliseconds
+        return 1000 * self.stats.tokens / spent if spent else 0.0
+
+
 class Engine(Protocol):
     """One loaded model. Not thread-safe: an engine serves one caller at a time."""
 

@@ -16,6 +16,7 @@ from benchpool.inference.engine import (
     Progress,
     Request,
     Unanswered,
+    WorkerView,
 )
 
 EngineFactory = Callable[[Path, Precision], Engine]
@@ -43,9 +44,21 @@ class Engines(Protocol):
             InferenceError: It is no model that computes numbers.
         """
 
+    def begin(self) -> None:
+        """Get ready, where that takes long; else it is done when a model is first opened."""
+        return
+
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
         return EngineStats()
+
+    def waiting(self) -> int:
+        """Return how many requests nobody has begun to compute."""
+        return 0
+
+    def workers(self) -> list[WorkerView]:
+        """Return what the workers elsewhere are and do; none on this machine's own cores."""
+        return []
 
     def close(self) -> None:
         """Let go of everything; closing twice is allowed."""

@@ -26,6 +26,7 @@ from benchpool.inference.engine import (
     Progress,
     Request,
     Unanswered,
+    WorkerView,
     fits,
 )
 from benchpool.inference.engines import Engines, too_slow
@@ -115,6 +116,18 @@ class RemoteEngines(Engines):
                     f" cannot now{': ' if found.why_no_choices else ''}{found.why_no_choices};"
                     " add it again with: benchpool model add"
                 )
+
+    def begin(self) -> None:
+        """See `Engines`."""
+        self.local.begin()
+
+    def waiting(self) -> int:
+        """See `Engines`."""
+        return self.local.waiting()
+
+    def workers(self) -> list[WorkerView]:
+        """See `Engines`."""
+        return self.local.workers()
 
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""

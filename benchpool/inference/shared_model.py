@@ -12,7 +12,7 @@ from benchpool.inference.backoff import Backoff
 from benchpool.inference.engine import ModelCard, Precision, Runtime
 from benchpool.inference.files.gguf_header import GgufHeader, read_loadable
 from benchpool.inference.files.transcoding import BF16_BYTES
-from benchpool.inference.isolated import IsolatedEngine
+from benchpool.inference.workplaces import Child
 
 _BASE_BYTES = 128 << 20
 _ROWS = 128
@@ -36,7 +36,7 @@ class SharedModel:
         self.opening = threading.Lock()
         self.users = 0
         self.backoff = Backoff()
-        self.idle: list[IsolatedEngine] = []
+        self.idle: list[Child] = []
         self.children = 0
         """Idle, at work, or being started."""
         self.used = 0
@@ -49,7 +49,7 @@ class SharedModel:
                 f" {machine.memory_bytes():,} of memory of this machine"
             )
         self.pace_s = 0.0
-        """Time for one answer, as it was in the last share."""
+        """Time for one answer, as far as that is known."""
         self.child_bytes = _child_bytes(card, header, context)
 
     def check_file(self) -> None:
@@ -60,6 +60,14 @@ class SharedModel:
         """
         if _fingerprint(self.path) != self._file:
             raise ModelFileError(f"{self.path} was changed while it was in use")
+
+    def learn_pace(self, seconds: float) -> None:
+        """Note how long an answer took: faster at once, slower little by little.
+
+        So it stays that of the fast workers, against which a slow one is measured.
+        """
+        slower_s = self.pace_s + (seconds - self.pace_s) / 8
+        self.pace_s = min(seconds, slower_s) if self.pace_s else seconds
 
     @property
     def resident_bytes(self) -> int:

@@ -15,6 +15,7 @@ from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
 from benchpool.inference.files.folders import default_cache
+from benchpool.inference.ray.engines import ray_engines
 from benchpool.inference.remote import RemoteEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
@@ -36,14 +37,27 @@ from benchpool.units.scheduler import SchedulerUnit
 
 
 def engines(limits: Limits, answers: Path | None = None) -> Engines:
-    """Return engines within limits; without a folder for answers, each is computed anew."""
-    local = EnginePool(
-        answers=answers,
-        workers=limits.workers or None,
-        models_memory_bytes=limits.models_memory_bytes or None,
-        child_memory_bytes=limits.worker_memory_bytes or None,
-        seconds=limits.inference_seconds,
-    )
+    """Return engines within limits; without a folder for answers, each is computed anew.
+
+    Raises: PrerequisiteError if models are to run on a Ray cluster, and Ray is not installed.
+    """
+    local: Engines
+    if isinstance(limits.workers, str):
+        local = ray_engines(
+            limits.workers,
+            answers=answers,
+            node_memory_bytes=limits.models_memory_bytes or None,
+            child_memory_bytes=limits.worker_memory_bytes or None,
+            seconds=limits.inference_seconds,
+        )
+    else:
+        local = EnginePool(
+            answers=answers,
+            workers=limits.workers or None,
+            models_memory_bytes=limits.models_memory_bytes or None,
+            child_memory_bytes=limits.worker_memory_bytes or None,
+            seconds=limits.inference_seconds,
+        )
     return RemoteEngines(local, default_cache(), seconds=limits.inference_seconds)
 
 
@@ -98,10 +112,11 @@ class Parts:
     ) -> None:
         """Make what evaluates messages."""
         answers = None if self.home is None or self._read_only else self.home.answers
+        limits = self.limits.of_this_machine() if self._read_only else self.limits
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=engine_factory or engines(self.limits, answers),
+            engine_factory=engine_factory or engines(limits, answers),
             registry=self.registry,
             read_only=self._read_only,
             inference_seconds=self.limits.inference_seconds,
