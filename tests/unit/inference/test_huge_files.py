@@ -92,5 +92,5 @@ def test_the_limit_of_a_child_follows_the_machine(tiny, monkeypatch):
 
 def test_the_children_of_a_pool_share_the_machine(tiny, monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 30)
-    options = EnginePool(workers=4)._options
+    options = EnginePool(workers=4).places.options
     assert IsolatedEngine(tiny, load=False, **options)._settings.memory_bytes == 3 << 26
