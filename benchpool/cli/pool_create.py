@@ -108,6 +108,15 @@ def create(
             help="allow: models may enter that a server runs, whose answers nobody can recompute.",
         ),
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="ID",
+            help="What models must be computed on: what a model's Info calls Runtime; default: what"
+            " the first that joins is computed on.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
@@ -151,6 +160,7 @@ def create(
             "X-Sealed": sealed,
             "X-Controls": controls,
             "X-Remote": remote,
+            "X-Runtime": runtime,
             "X-Title": title,
             **payout_tags(
                 allocation=allocation,

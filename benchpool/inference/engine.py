@@ -172,6 +172,16 @@ RemoteLayout = Literal["remote-choices", "remote-text"]
 """What stands in its place where a model server answers: whether it can score choices too."""
 
 
+def machine_id(build: str, cpu: str) -> str:
+    """Return 16 hexadecimal digits that name llama.cpp's build and the CPU's instruction sets.
+
+    Layout, precision and matrix product are left out: a model's file and who asks decide them. So
+    all models of one machine have this id, and machines that have it give equal bits.
+    """
+    versions = build.split(", ")[:2]
+    return sha256(msgspec.json.encode([versions, cpu])).hexdigest()[:16]
+
+
 class Runtime(msgspec.Struct, frozen=True):
     """What besides model and request decides the bits of an answer.
 
@@ -190,6 +200,16 @@ class Runtime(msgspec.Struct, frozen=True):
         """What a model server can be asked for, "choices" or "text"; empty for this machine."""
         prefix, _, able = self.layout.partition("-")
         return able if prefix == "remote" else ""
+
+    @property
+    def said(self) -> str:
+        """What it is, for people."""
+        return f"{self.build}; {self.layout}; {self.cpu}"
+
+    @property
+    def machine(self) -> str:
+        """The id of what all models have in common where they are computed; see `machine_id`."""
+        return machine_id(self.build, self.cpu)
 
     @property
     def id(self) -> str:
@@ -246,7 +266,7 @@ class WorkerView(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     """The names of those that it has loaded."""
     runtime: str
-    """The id of the `Runtime` that it last computed with; empty before."""
+    """The id of the machine that it last computed on, see `Runtime`; empty before."""
     stats: EngineStats
     """What it has done so far."""
 

@@ -103,9 +103,16 @@ class EnginePool(Engines):
         self.places.begin(self._changed)
 
     def open(
-        self, path: Path, precision: Precision = "stored", *, name: str | None = None
+        self,
+        path: Path,
+        precision: Precision = "stored",
+        *,
+        runtime: str = "",
+        name: str | None = None,
     ) -> PooledEngine:
         """Open a model: its header is read and a child loads it, if none has yet.
+
+        A cluster has it computed on the runtime named alone; this machine has but one.
 
         Raises:
             ModelFileError: Not a model that llama.cpp can load.
@@ -114,6 +121,7 @@ class EnginePool(Engines):
         model = self._model(path, precision, name)
         try:
             with model.opening:
+                model.wanted = model.wanted or runtime
                 if model.runtime is None:
                     self._load(model)
             return PooledEngine(self, model)

@@ -30,8 +30,13 @@ _PART = 32
 class Engines(Protocol):
     """Opens models for a network; see `EnginePool`, which does it by llama.cpp."""
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+    def open(self, path: Path, precision: Precision = "stored", *, runtime: str = "") -> Engine:
         """Open a GGUF file; whoever asked closes the engine.
+
+        Args:
+            path: Of the file.
+            precision: In what its weights enter the computation.
+            runtime: The id of that on which it is to be computed, where there are several.
 
         Raises:
             InferenceError: It is no usable model.
@@ -81,7 +86,13 @@ class MadeEngines(Engines):
         self._factory = factory
         self._seconds = seconds
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+    def open(
+        self,
+        path: Path,
+        precision: Precision = "stored",
+        *,
+        runtime: str = "",  # noqa: ARG002 - there is one
+    ) -> Engine:
         """See `Engines`."""
         engine = self._factory(path, precision)
         return _InTime(engine, self._seconds) if self._seconds else engine

@@ -75,7 +75,7 @@ class RemoteEngines(Engines):
         self._stats = EngineStats()
         self._closed = False
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+    def open(self, path: Path, precision: Precision = "stored", *, runtime: str = "") -> Engine:
         """Open a model; a server is not asked for that. See `Engines`.
 
         Raises:
@@ -83,7 +83,7 @@ class RemoteEngines(Engines):
         """
         described = read_description(path)
         if described is None:
-            return self.local.open(path, precision)
+            return self.local.open(path, precision, runtime=runtime)
         server = self._server(path, described)
         if precision != "stored":
             raise InferenceError(

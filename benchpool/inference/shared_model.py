@@ -33,6 +33,8 @@ class SharedModel:
         name = name or path.name.removesuffix(".gguf")
         self.card = card = header.card(name, sha256=hash_file(path))
         self.runtime: Runtime | None = None
+        self.wanted = ""
+        """The id of the runtime that it is to be computed on; empty: whoever is first decides."""
         self.opening = threading.Lock()
         self.users = 0
         self.backoff = Backoff()

@@ -30,8 +30,8 @@ class CountingEngines(MadeEngines):
         super().__init__(ScriptedEngines())
         self._stats = EngineStats()
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
-        engine = super().open(path, precision)
+    def open(self, path: Path, precision: Precision = "stored", *, runtime: str = "") -> Engine:
+        engine = super().open(path, precision, runtime=runtime)
         answer = engine.answer
 
         def counted(requests: Sequence[Request], *given: Any) -> Sequence[Outcome]:

@@ -149,15 +149,15 @@ class RayChild(Child):
         if not isinstance(given, Loaded):
             raise WorkerLost(f"worker {self.worker.id} did not load {self.model.card.name}")
         self.runtime = given.runtime
-        self.worker.runtime = given.runtime.id
-        wanted = self.model.runtime
-        if wanted is not None and given.runtime != wanted:
+        self.worker.runtime = given.runtime.machine
+        first = self.model.runtime
+        wanted = self.model.wanted if first is None else first.id
+        if wanted and given.runtime.id != wanted:
             self.close()
+            known = wanted if first is None else f"{wanted} ({first.said})"
             reason = (
-                f"{self.model.card.name} is computed on runtime {wanted.id} ({wanted.build};"
-                f" {wanted.layout}; {wanted.cpu}), and this worker has {given.runtime.id}"
-                f" ({given.runtime.build}; {given.runtime.layout}; {given.runtime.cpu}): it is not"
-                " used for this model"
+                f"{self.model.card.name} is computed on runtime {known}, and this worker has"
+                f" {given.runtime.id} ({given.runtime.said}): it is not used for this model"
             )
             self._on_refusal(self, reason)
             raise WorkerLost(f"worker {self.worker.id}: {reason}")
