@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_workers(engines: Engines) -> None:
-    """Show the workers of a cluster, and what they have done; nothing where there is none."""
+    """Show the workers of a cluster, what they have done, and what waits; nothing without one."""
     workers = engines.workers()
     if not workers:
         return
@@ -32,4 +32,5 @@ def show_workers(engines: Engines) -> None:
         ],
         right=["Answers", "Tokens/s"],
     )
+    output.line(f"Queue: {output.count(engines.waiting(), 'request')}")
     output.line()

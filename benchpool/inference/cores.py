@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -103,7 +103,7 @@ class Cores(Workplaces):
         """See `Workplaces`."""
         return self._count
 
-    def begin(self, changed: threading.Condition) -> None:
+    def begin(self, changed: threading.Condition, waiting: Callable[[], int]) -> None:
         """See `Workplaces`."""
 
     def choose(

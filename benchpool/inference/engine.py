@@ -120,15 +120,22 @@ MAX_TOKEN_BYTES = 512
 """Bytes of text that one token stands for at most."""
 
 
+MAX_TOKENS = 1 << 31
+"""No context is so long: a count above it is somebody's invention."""
+
+
 def fits(request: Request, answer: Answer) -> bool:
     """Check that an answer is of the kind and the size that a request asks for."""
     if isinstance(answer, Unanswered):
         return True
+    if not 0 <= answer.prompt_tokens <= MAX_TOKENS:
+        return False
     if isinstance(request, ChoicesRequest):
         return (
             isinstance(answer, ChoicesAnswer)
             and len(answer.log_likelihoods) == len(request.choices)
             and all((one.greedy is not None) == request.greedy for one in answer.log_likelihoods)
+            and all(0 <= one.tokens <= MAX_TOKENS for one in answer.log_likelihoods)
         )
     return (
         isinstance(answer, Generation)

@@ -100,7 +100,7 @@ class EnginePool(Engines):
 
     def begin(self) -> None:
         """See ``Engines``."""
-        self.places.begin(self._changed)
+        self.places.begin(self._changed, self.waiting)
 
     def open(
         self,
@@ -142,10 +142,12 @@ class EnginePool(Engines):
                 model.check_file()
                 model.users += 1
                 return model
-            self.places.begin(self._changed)
+            self.places.begin(self._changed, self.waiting)
             if self.cache is None and self._answers is not None:
                 self.cache = AnswerCache(self._answers)
-        made = SharedModel(path, precision, name, self._context_tokens)
+        made = SharedModel(
+            path, precision, name, self._context_tokens, elsewhere=self.places.elsewhere
+        )
         with self._changed:
             model = self._models.setdefault((path, precision), made)
             model.users += 1

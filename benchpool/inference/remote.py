@@ -240,7 +240,6 @@ class RemoteEngine(Engine):
                 done += 1
                 if progress is not None:
                     progress(done, len(asked))
-            flight.look()
             if left and flight.is_late:
                 flight.end(_LateError(too_slow(self._seconds, done).reason))
 

@@ -15,7 +15,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
@@ -60,7 +61,7 @@ class Flight:
     def __init__(self, seconds: float = 0.0) -> None:
         self._until = time.monotonic() + seconds if seconds else None
         self._lock = threading.Lock()
-        self._open: dict[http.client.HTTPConnection, float] = {}
+        self._open: set[http.client.HTTPConnection] = set()
         self._given_up = 0
         self._why: InferenceError | None = None
         self.ended = threading.Event()
@@ -71,24 +72,24 @@ class Flight:
         """Whether the time for the call is over."""
         return self._until is not None and time.monotonic() > self._until
 
-    def begin(self, connection: http.client.HTTPConnection, seconds: float) -> None:
-        """A request is sent, which may take so long."""
-        with self._lock:
-            self._open[connection] = time.monotonic() + seconds
-        self.check()
+    @contextmanager
+    def sending(self, connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+        """Send a request, and cut it when it takes too long.
 
-    def done(self, connection: http.client.HTTPConnection) -> None:
-        """It has come to an end."""
+        A server that sends a byte now and then passes all time-outs.
+        """
+        late = threading.Timer(seconds, _cut, (connection,))
+        late.daemon = True
         with self._lock:
-            self._open.pop(connection, None)
-
-    def look(self) -> None:
-        """Cut what takes too long. A server that sends a byte now and then passes all time-outs."""
-        now = time.monotonic()
-        with self._lock:
-            late = [each for each, until in self._open.items() if now > until]
-        for connection in late:
-            _cut(connection)
+            self._open.add(connection)
+        try:
+            self.check()
+            late.start()
+            yield
+        finally:
+            late.cancel()
+            with self._lock:
+                self._open.discard(connection)
 
     def end(self, why: InferenceError) -> None:
         """Ask nothing more, and cut what is under way."""
@@ -212,9 +213,9 @@ class ModelServer:
         """Send once; return what the server answers. Raises: what became of it."""
         seconds = self.listed.terms.timeout_s
         connection = self._connect(seconds)
-        try:
-            flight.begin(connection, seconds)
+        with closing(connection), flight.sending(connection, seconds):
             connection.connect()
+            flight.check()  # what ended meanwhile found no socket to cut
             if connection.sock is not None:
                 connection.sock.settimeout(seconds)
             base = urlsplit(self.listed.described.url).path.rstrip("/")
@@ -224,9 +225,6 @@ class ModelServer:
             connection.request("POST", f"{base}/{path}", body, headers)
             response = connection.getresponse()
             raw = response.read(_MOST_BYTES + 1)
-        finally:
-            flight.done(connection)
-            connection.close()
         if response.status != http.HTTPStatus.OK:
             self._refuse(response, raw)
         if len(raw) > _MOST_BYTES:

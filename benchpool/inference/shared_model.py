@@ -21,12 +21,27 @@ _ROWS = 128
 class SharedModel:
     """A model that somebody has open, and the children that run it.
 
+    Args:
+        path: Of its file.
+        precision: In what its weights enter the computation.
+        name: For people; None for the file's.
+        context: Longest request, in tokens.
+        elsewhere: Whether other machines run it, with whatever memory they have.
+
     Raises:
         ModelFileError: Not a model that llama.cpp can load, or one that this machine cannot hold.
     """
 
-    def __init__(self, path: Path, precision: Precision, name: str | None, context: int) -> None:
-        header = read_loadable(path)
+    def __init__(
+        self,
+        path: Path,
+        precision: Precision,
+        name: str | None,
+        context: int,
+        *,
+        elsewhere: bool = False,
+    ) -> None:
+        header = read_loadable(path, elsewhere=elsewhere)
         self.path = path
         self.precision = precision
         self._file = _fingerprint(path)
@@ -45,7 +60,7 @@ class SharedModel:
         """When it was last used: a count, not a time."""
         copied = precision == "bf16"
         self.file_bytes = BF16_BYTES * card.parameters if copied else header.size_bytes
-        if self.file_bytes > machine.memory_bytes():
+        if not elsewhere and self.file_bytes > machine.memory_bytes():
             raise ModelFileError(
                 f"{path}: its BF16 copy has {self.file_bytes:,} bytes, more than the"
                 f" {machine.memory_bytes():,} of memory of this machine"

@@ -7,7 +7,7 @@ while it asks them, so none of this waits for anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,12 +64,20 @@ class Child(Protocol):
 class Workplaces(Protocol):
     """Where children of models may run."""
 
+    elsewhere: bool = False
+    """Whether that is on other machines than this one."""
+
     @property
     def count(self) -> int:
         """How many children may compute at a time; none while there is no place at all."""
 
-    def begin(self, changed: threading.Condition) -> None:
-        """Get ready; whenever there are more or fewer places, tell so."""
+    def begin(self, changed: threading.Condition, waiting: Callable[[], int]) -> None:
+        """Get ready.
+
+        Args:
+            changed: Told whenever there are more or fewer places.
+            waiting: Tells how many requests nobody has begun to compute.
+        """
 
     def choose(
         self, calls: Sequence[Call], models: Sequence[SharedModel]

@@ -71,6 +71,7 @@ class Parts:
         clock: Clock | None = None,
         seed: str | int | None = None,
         registry: Registry | None = None,
+        engines: Engines | None = None,
         engine_factory: Engines | EngineFactory | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
@@ -89,7 +90,7 @@ class Parts:
             self.modules = ModuleShelf(self.store, self.data, self.limits, read_only=read_only)
             """Modules that are data of this network."""
             self.registry = (registry or Registry()).with_data(self.modules)
-            self._make_compute(engine_factory, threads)
+            self._make_compute(engines or engine_factory, threads)
             self._make_exchange()
             self._begin()
         except BaseException:

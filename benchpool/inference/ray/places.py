@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from benchpool.errors import InferenceError, WorkerLost
 from benchpool.fetching.hashing import hash_file
 from benchpool.inference.cores import ChildOptions
 from benchpool.inference.engine import EngineStats, Precision, WorkerView
+from benchpool.inference.files.gguf_header import read_loadable
 from benchpool.inference.ray.child import Node, RayChild, Worker, call_with_file
 from benchpool.inference.ray.frames import About, ModelFile, Settings, Slot, Try, pack, unpack
 from benchpool.inference.ray.link import Link
@@ -54,6 +55,7 @@ class RayPlaces(Workplaces):
         node_memory_bytes: int | None = None,
     ) -> None:
         self._settings = settings
+        self.elsewhere = bool(settings.address)
         self._options = options
         self._shared = not settings.address
         self._bound_bytes = node_memory_bytes
@@ -66,16 +68,16 @@ class RayPlaces(Workplaces):
         self._nodes: dict[str, Node] = {}
         self._closed = False
         self._wanted = 0
-        self._waiting = 0
+        self._waiting: Callable[[], int] = int
 
     @property
     def count(self) -> int:
         """See `Workplaces`."""
         return sum(not worker.gone for worker in self._workers.values())
 
-    def begin(self, changed: threading.Condition) -> None:
+    def begin(self, changed: threading.Condition, waiting: Callable[[], int]) -> None:
         """See `Workplaces`."""
-        self._changed = changed
+        self._changed, self._waiting = changed, waiting
         self._link.begin()
 
     # -- the workers that there are ----------------------------------------------------------
@@ -136,11 +138,10 @@ class RayPlaces(Workplaces):
         models: Sequence[SharedModel],  # noqa: ARG002 - each node has a bound of its own
     ) -> tuple[Call, Child] | None:
         """See `Workplaces`."""
-        self._waiting = sum(call.waiting for call in calls)
         free = [worker for worker in self._workers.values() if self._is_free(worker)]
         for call in in_turn(calls, lambda model: any(self._idle(model, each) for each in free)):
             model = call.model
-            for worker in sorted(free, key=lambda each: self._rank(model, each)):
+            for worker in sorted(self._large(free, model), key=lambda w: self._rank(model, w)):
                 child = self._idle(model, worker)
                 if _key(model) in worker.refused:
                     continue
@@ -153,6 +154,15 @@ class RayPlaces(Workplaces):
                 worker.busy[child] = time.monotonic()
                 return call, child
         return None
+
+    def _large(self, free: Sequence[Worker], model: SharedModel) -> list[Worker]:
+        """Leave out whose node cannot hold a model, if there is one that can."""
+
+        def holds(worker: Worker) -> bool:
+            return model.file_bytes <= worker.node.memory_bytes
+
+        possible = any(map(holds, self._workers.values()))
+        return [worker for worker in free if holds(worker) or not possible]
 
     def _is_free(self, worker: Worker) -> bool:
         now = time.monotonic()
@@ -222,6 +232,7 @@ class RayPlaces(Workplaces):
     def admit(self, path: Path) -> None:
         """Try a file on a worker. See `Engines.admit`."""
         path = path.resolve()
+        read_loadable(path, elsewhere=self.elsewhere)
         file = ModelFile(hash_file(path), path.stat().st_size, str(path), self._shared)
         body = pack(Try(file, self._options["memory_bytes"]))
         while True:
@@ -237,9 +248,7 @@ class RayPlaces(Workplaces):
             while not self._closed:
                 there = [worker for worker in self._workers.values() if not worker.gone]
                 if there:
-                    return min(
-                        there, key=lambda each: (file.sha256 not in each.node.files, len(each.busy))
-                    )
+                    return min(there, key=lambda each: _fitness(file, each))
                 self._changed.wait()
         raise InferenceError(f"{file.path}: the engines are closed")
 
@@ -253,7 +262,7 @@ class RayPlaces(Workplaces):
 
     def _hint(self) -> None:
         """Tell the cluster's autoscaler how many CPUs have work to do."""
-        wanted = min(_MOST_WANTED, -(-self._waiting // MOST_SHARE)) if self._waiting else 0
+        wanted = min(_MOST_WANTED, -(-self._waiting() // MOST_SHARE))
         wanted += sum(bool(worker.busy) for worker in self._workers.values())
         if wanted != self._wanted and self._settings.address:
             self._wanted = wanted
@@ -265,6 +274,12 @@ class RayPlaces(Workplaces):
             self._closed = True
             self._changed.notify_all()
         self._link.close()
+
+
+def _fitness(file: ModelFile, worker: Worker) -> tuple[bool, bool, int]:
+    """Sort workers that may try a file: whose node holds it, who has it, who does least."""
+    node = worker.node
+    return file.size_bytes > node.memory_bytes, file.sha256 not in node.files, len(worker.busy)
 
 
 def _key(model: SharedModel) -> tuple[str, Precision]:

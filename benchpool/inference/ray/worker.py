@@ -82,6 +82,7 @@ class Worker:
         if self._find(file) is not None:
             return Done()
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._clean(file)
         free = shutil.disk_usage(self._cache).free
         if free < file.size_bytes + _RESERVE_BYTES:
             raise InferenceError(
@@ -124,6 +125,13 @@ class Worker:
 
     def _arriving(self, file: ModelFile) -> Path:
         return self._kept(file).with_suffix(f".{os.getpid()}")
+
+    def _clean(self, file: ModelFile) -> None:
+        """Delete what came of this file to workers that ended before it was whole."""
+        for left in self._cache.glob(f"{file.sha256}.*"):
+            pid = left.suffix[1:]
+            if pid.isdecimal() and not _runs(int(pid)):
+                left.unlink(missing_ok=True)
 
     def _find(self, file: ModelFile) -> Path | None:
         """Find a file whose bytes are those that are meant."""
@@ -240,6 +248,16 @@ class Worker:
         import ray.autoscaler.sdk  # noqa: PLC0415 - only here is there a cluster
 
         ray.autoscaler.sdk.request_resources(num_cpus=cpus)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no process that could be
+        return True
+    return True
 
 
 def _stream(

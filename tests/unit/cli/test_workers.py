@@ -5,8 +5,13 @@ import importlib.util
 import pytest
 
 from benchpool.cli.options import read_limits
+from benchpool.cli.workers import show_workers
 from benchpool.errors import ConfigError, PrerequisiteError
+from benchpool.inference.engine import EngineStats, WorkerView
+from benchpool.inference.engines import Engines
 from benchpool.inference.ray.address import check_address
+from benchpool.inference.remote import RemoteEngines
+from benchpool.network import Network
 from benchpool.network.build import engines
 from benchpool.units.limits import Limits, find_limits
 
@@ -61,3 +66,36 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PrerequisiteError, match=r"install benchpool\[ray\]"):
         engines(Limits(workers="ray"))
+
+
+class Busy(Engines):
+    """Two workers, and requests that wait for them."""
+
+    def open(self, path, precision="stored", *, runtime=""):
+        raise NotImplementedError
+
+    def admit(self, path):
+        raise NotImplementedError
+
+    def close(self):
+        pass
+
+    def waiting(self):
+        return 1234
+
+    def workers(self):
+        stats = EngineStats(answered=3, tokens=30, milliseconds=2000)
+        ready = WorkerView("a/0.1", "node a", "ready", ("tiny",), "0123456789abcdef", stats)
+        return [ready, WorkerView("b/0.2", "node b", "starting", (), "", EngineStats())]
+
+
+def test_the_table_shows_nodes_models_queue_and_rates_also_beside_model_servers(tmp_path, capsys):
+    show_workers(RemoteEngines(Busy(), tmp_path))
+    told = capsys.readouterr().out
+    for each in ("a/0.1", "node a", "tiny", "0123456789abcdef", "15", "starting", "1,234 requests"):
+        assert each in told
+
+
+def test_a_network_takes_engines(tmp_path):
+    with Network(engines=Busy()) as network:
+        assert isinstance(network.host.backend, Busy)

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 
 import msgspec
 import pytest
@@ -447,37 +447,63 @@ def test_never_more_requests_at_a_time_than_agreed(add, opened, catalogue):
         assert engines.stats().answered == 40
 
 
-def test_a_server_that_trickles_is_cut_off(add, opened):
-    with socket.create_server(("127.0.0.1", 0)) as listening, serve() as server:
-        added = add(server, timeout_s=0.3)
-        ended = threading.Event()
+# A server that never comes to an end, with what it begins and what it goes on with.
+TRICKLES = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"{"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X: y\r\n",
+    ),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
 
-        def trickle():
-            listening.settimeout(0.1)
-            while not ended.is_set():
-                try:
-                    connection, _ = listening.accept()
-                except TimeoutError:
-                    continue
-                with connection:
-                    try:
-                        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-                        while not ended.wait(0.02):
-                            connection.sendall(b"X: y\r\n")
-                    except OSError:
-                        pass
 
-        thread = threading.Thread(target=trickle)
+@contextmanager
+def trickling(begin, more):
+    ended = threading.Event()
+
+    def trickle(listening):
+        listening.settimeout(0.1)
+        while not ended.is_set():
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                continue
+            with connection, suppress(OSError):
+                connection.sendall(begin)
+                while not ended.wait(0.02):
+                    connection.sendall(more)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=trickle, args=(listening,))
         thread.start()
         try:
-            description = json.loads(added.path.read_bytes())
-            description["url"] = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-            added.path.write_text(json.dumps(description, separators=(",", ":")))
-            (outcome,) = ask(opened(added.path, seconds=5), CompleteRequest("The cat", (), 1))
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         finally:
             ended.set()
             thread.join()
+
+
+@pytest.mark.parametrize("trickle", TRICKLES.values(), ids=TRICKLES)
+def test_a_server_that_trickles_is_cut_off(add, opened, trickle):
+    with serve() as server, trickling(*trickle) as url:
+        added = add(server, timeout_s=0.3)
+        description = json.loads(added.path.read_bytes())
+        description["url"] = url
+        added.path.write_text(json.dumps(description, separators=(",", ":")))
+        (outcome,) = ask(opened(added.path, seconds=5), CompleteRequest("The cat", (), 1))
     assert isinstance(outcome, InferenceError | Unanswered)
+
+
+@pytest.mark.parametrize("trickle", TRICKLES.values(), ids=TRICKLES)
+def test_a_server_that_trickles_is_not_added(catalogue, trickle):
+    with trickling(*trickle) as url, pytest.raises(InferenceError):
+        catalogue.add_server(
+            f"openai+{url}", "m", "far", RemoteTerms(timeout_s=0.2), pause_s=PAUSE_S
+        )
+    assert not list(catalogue.servers)
 
 
 def test_a_call_has_a_time_and_the_rest_stays_unanswered(add, opened):

@@ -6,10 +6,12 @@ import time
 import msgspec
 import pytest
 
-from benchpool.errors import InferenceError
-from benchpool.inference import ChoicesRequest, Runtime
+from benchpool.errors import InferenceError, ModelFileError
+from benchpool.inference import ChoicesRequest, Runtime, machine
 from benchpool.inference.llama.llama_cpp import LlamaCppEngine
+from benchpool.inference.ray import places as module
 from benchpool.inference.ray.frames import Loaded
+from benchpool.inference.shared_model import SharedModel
 
 QUESTIONS = [ChoicesRequest(f"The number {n} is", (" even", " odd")) for n in range(200)]
 
@@ -145,6 +147,33 @@ def test_a_worker_of_another_runtime_is_not_used_and_that_is_said(
     assert "not used" in view.state
 
 
+def test_a_model_that_was_computed_before_is_computed_on_the_same_runtime_alone(
+    cluster, tiny, expected, caplog
+):
+    pool, link = cluster()
+    first, second = link.add("a"), link.add("b")
+    original, runtimes = link.call, {}
+    other = Runtime("another build", "AVX9", "stored", "canonical-2")
+
+    def call(worker, method, body, seconds=0.0):
+        given = original(worker, method, body, seconds)
+        if isinstance(given, Loaded):
+            runtimes[worker] = given.runtime if worker == second else other
+            return msgspec.structs.replace(given, runtime=runtimes[worker])
+        return given
+
+    link.call = call
+    with LlamaCppEngine(tiny, layout="canonical-2") as engine:
+        known = engine.runtime
+    with pool.open(tiny, runtime=known.id) as engine:
+        assert engine.runtime == known
+        assert engine.answer(QUESTIONS) == expected
+    assert (first, "ask") not in link.calls
+    if first in runtimes:  # it was tried
+        assert f"computed on runtime {known.id}, and this worker has {other.id}" in caplog.text
+    assert {each.runtime for each in pool.workers()} <= {known.machine, other.machine}
+
+
 def test_a_worker_of_another_version_is_not_used(cluster, tiny, caplog):
     pool, link = cluster()
     link.add("a", about={"version": "0.0.1"})
@@ -164,6 +193,35 @@ def test_a_model_makes_room_for_another_on_its_node(cluster, tiny, write_gguf, t
             assert len(engine.answer(QUESTIONS[:3])) == 3
             (view,) = pool.workers()
             assert view.models == (engine.card.name,)
+
+
+def test_a_node_that_cannot_hold_a_model_is_left_out_where_another_can(cluster, tiny, expected):
+    pool, link = cluster()
+    link.add("small", about={"memory_bytes": 1000})
+    link.add("large")
+    pool.admit(tiny)
+    with pool.open(tiny) as engine:
+        assert engine.answer(QUESTIONS) == expected
+    assert {worker.split("/")[0] for worker, _ in link.calls} == {"large"}
+
+
+def test_a_model_that_this_machine_cannot_hold_may_run_elsewhere(tiny, monkeypatch):
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 1000)
+    with pytest.raises(InferenceError, match="memory"):
+        SharedModel(tiny, "stored", None, 64)
+    assert SharedModel(tiny, "stored", None, 64, elsewhere=True).file_bytes > 1000
+
+
+def test_a_huge_file_is_refused_before_it_is_hashed(cluster, tiny, tmp_path, monkeypatch):
+    path = tmp_path / "sparse.gguf"
+    path.write_bytes(tiny.read_bytes())
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    monkeypatch.setattr(module, "hash_file", lambda _: pytest.fail("it was hashed"))
+    pool, _ = cluster()
+    for take in (pool.admit, pool.open):
+        with pytest.raises(ModelFileError, match="bytes follow its last tensor"):
+            take(path)
 
 
 def test_a_file_that_is_no_model_is_refused_by_the_worker_that_tried_it(cluster, tiny, tmp_path):
@@ -204,6 +262,19 @@ def test_an_autoscaler_is_told_how_much_waits(cluster, tiny):
         engine.answer(QUESTIONS, lambda *_: link.tell_slots())
     link.tell_slots()
     assert max(link.wanted) > 1
+    assert link.wanted[-1] == 0
+
+
+def test_nothing_is_wanted_once_everything_is_answered(cluster, tiny):
+    pool, link = cluster()
+    link.add("a")
+    with pool.open(tiny) as engine:
+        for _ in range(5):
+            engine.answer(QUESTIONS[:8], lambda *_: link.tell_slots())
+            link.tell_slots()
+            assert pool.waiting() == 0
+            assert max(link.wanted[-1:], default=0) <= 1  # a worker may be putting its child back
+    link.tell_slots()
     assert link.wanted[-1] == 0
 
 

@@ -1,6 +1,9 @@
 """A worker of a cluster, asked as its driver asks it, without a cluster."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -166,3 +169,19 @@ def test_a_child_that_is_dropped_while_it_computes_ends(cache, tiny, monkeypatch
 @pytest.mark.parametrize("method", ["start", "finish", "load", "ask", "admit"])
 def test_nonsense_is_told_and_not_raised(cache, method, body):
     assert isinstance(unpack_given(getattr(Worker(1), method)(body)), Failed)
+
+
+def test_what_is_left_of_a_transfer_that_ended_makes_way(cache, tiny):
+    file, worker = file_of(tiny), Worker(1)
+    cache.mkdir(parents=True)
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    gone = subprocess.run(command, capture_output=True, check=True)
+    left = cache / f"{file.sha256}.{int(gone.stdout)}"
+    going_on = cache / f"{file.sha256}.{os.getppid()}"
+    other = cache / f"{'0' * 64}.{int(gone.stdout)}"
+    for path in (left, going_on, other):
+        path.write_bytes(b"half")
+    assert isinstance(unpack_given(worker.start(pack(file))), Missing)
+    assert not left.exists()
+    assert going_on.exists()
+    assert other.exists()
