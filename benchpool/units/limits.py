@@ -10,6 +10,7 @@ fails its message, and nothing of it is pushed.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Sequence
@@ -223,6 +224,21 @@ def read_limits(path: Path) -> Limits:
             raise ConfigError(f"{path}: there is no limit {key[:_SHOWN]!a}; there are: {names}")
         _check_value(path, key, value)
     return Limits(**given)
+
+
+def forget_cluster(path: Path) -> None:
+    """Take the Ray cluster out of a file of limits that came from elsewhere, if it names one.
+
+    Who runs a cluster can run code here: that it is asked is for this machine's user alone to say.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # whoever reads it says what is wrong with it
+        return
+    if isinstance(given.get("workers"), str):
+        del given["workers"]
+        lines = [f"{key} = {json.dumps(value, default=str)}\n" for key, value in given.items()]
+        path.write_text("".join(lines), encoding="utf-8")
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:

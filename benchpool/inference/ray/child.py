@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from msgspec import structs
+
 from benchpool.errors import InferenceError, ModelDied, WorkerLost
 from benchpool.inference.cores import ChildOptions
 from benchpool.inference.engine import EngineStats, Precision, Request, fits
@@ -25,6 +27,7 @@ from benchpool.inference.ray.frames import (
 )
 from benchpool.inference.ray.link import Link
 from benchpool.inference.shared_model import SharedModel
+from benchpool.inference.texts import bounded
 from benchpool.inference.workplaces import Child
 
 LOAD_S: Final = 600.0
@@ -148,16 +151,18 @@ class RayChild(Child):
         given = call_with_file(self._link, self.worker, self._file, "load", pack(load))
         if not isinstance(given, Loaded):
             raise WorkerLost(f"worker {self.worker.id} did not load {self.model.card.name}")
-        self.runtime = given.runtime
-        self.worker.runtime = given.runtime.machine
+        said = given.runtime  # a node's word, of any length
+        runtime = structs.replace(said, build=bounded(said.build), cpu=bounded(said.cpu))
+        self.runtime = runtime
+        self.worker.runtime = runtime.machine
         first = self.model.runtime
         wanted = self.model.wanted if first is None else first.id
-        if wanted and given.runtime.id != wanted:
+        if wanted and runtime.id != wanted:
             self.close()
             known = wanted if first is None else f"{wanted} ({first.said})"
             reason = (
                 f"{self.model.card.name} is computed on runtime {known}, and this worker has"
-                f" {given.runtime.id} ({given.runtime.said}): it is not used for this model"
+                f" {runtime.id} ({runtime.said}): it is not used for this model"
             )
             self._on_refusal(self, reason)
             raise WorkerLost(f"worker {self.worker.id}: {reason}")
