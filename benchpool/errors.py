@@ -193,6 +193,10 @@ class WorkerLost(InferenceError):
     """A worker elsewhere is gone, or must not be used for a model: others do its work again."""
 
 
+class WorkerUnfit(WorkerLost):
+    """A worker elsewhere must not be used for a model; nothing was asked of it."""
+
+
 class StoreError(BenchpoolError):
     """The home folder cannot be used."""
 

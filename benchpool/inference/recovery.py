@@ -20,7 +20,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from benchpool.errors import InferenceError, ModelFileError, WorkerLost
+from benchpool.errors import InferenceError, ModelFileError, WorkerLost, WorkerUnfit
 from benchpool.inference.engine import (
     Answer,
     ChoicesRequest,
@@ -137,7 +137,7 @@ class Call:
 
     def died(self, share: Sequence[int], failure: BaseException) -> None:
         """Decide what becomes of a share whose child is gone."""
-        if isinstance(failure, WorkerLost) and self._is_innocent(share):
+        if isinstance(failure, WorkerLost) and self._is_innocent(share, failure):
             if not self._stopped:
                 left = [place for place in share if place not in self.outcomes]
                 if left or not share:  # a share of nothing loads the model
@@ -164,9 +164,11 @@ class Call:
             self.outcomes[left[0]] = failure
             self.events.put(len(self.outcomes))
 
-    def _is_innocent(self, share: Sequence[int]) -> bool:
+    def _is_innocent(self, share: Sequence[int], failure: WorkerLost) -> bool:
         """Whether no request of a share that lost its worker has lost so many others before."""
         left = [place for place in share if place not in self.outcomes]
+        if isinstance(failure, WorkerUnfit):
+            return True
         self._lost.update(left)
         return all(self._lost[place] <= _MOST_LOST for place in left)
 

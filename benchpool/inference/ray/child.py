@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
-from benchpool.errors import InferenceError, ModelDied, WorkerLost
+from benchpool.errors import InferenceError, ModelDied, WorkerLost, WorkerUnfit
 from benchpool.inference.cores import ChildOptions
 from benchpool.inference.engine import EngineStats, Precision, Request, fits
 from benchpool.inference.frames import Answered
@@ -165,7 +165,7 @@ class RayChild(Child):
                 f" {runtime.id} ({runtime.said}): it is not used for this model"
             )
             self._on_refusal(self, reason)
-            raise WorkerLost(f"worker {self.worker.id}: {reason}")
+            raise WorkerUnfit(f"worker {self.worker.id}: {reason}")
         self._loaded = True
 
     def stream(self, requests: Sequence[Request]) -> Generator[Answered]:

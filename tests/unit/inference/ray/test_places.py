@@ -174,6 +174,36 @@ def test_a_model_that_was_computed_before_is_computed_on_the_same_runtime_alone(
     assert {each.runtime for each in pool.workers()} <= {known.machine, other.machine}
 
 
+def test_any_number_of_unfit_workers_is_no_fault_of_a_request(cluster, tiny, expected):
+    pool, link = cluster()
+    right = link.add("right")
+    original = link.call
+
+    def call(worker, method, body, seconds=0.0):
+        given = original(worker, method, body, seconds)
+        if worker != right and isinstance(given, Loaded):
+            other = Runtime("another build", "AVX9", "stored", "canonical-2")
+            return msgspec.structs.replace(given, runtime=other)
+        return given
+
+    link.call = call
+    with pool.open(tiny) as engine:
+        known, right = engine.runtime, ""
+        link.kill(*list(link.slots))
+        wrong = [link.add("wrong") for _ in range(9)]
+        link.tell_slots()
+        done = []
+        asking = threading.Thread(target=lambda: done.extend(engine.answer(QUESTIONS[:4])))
+        asking.start()
+        while sum((worker, "load") in link.calls for worker in wrong) < len(wrong):
+            time.sleep(0.01)
+        right = link.add("right again")
+        link.tell_slots()
+        asking.join(60)
+    assert done == expected[:4]
+    assert engine.runtime == known
+
+
 def test_a_worker_of_another_version_is_not_used(cluster, tiny, caplog):
     pool, link = cluster()
     link.add("a", about={"version": "0.0.1"})
