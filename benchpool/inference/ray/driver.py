@@ -28,7 +28,10 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "PYTHONWARNINGS": "ignore",
 }
-_ALONE: Final[Mapping[str, str]] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_ALONE: Final[Mapping[str, str]] = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_worker_niceness": "0",  # 15 by default: whatever else runs would go before the models
+}
 """For a cluster that listens on this machine's loopback address alone."""
 
 import msgspec  # noqa: E402
