@@ -35,7 +35,7 @@ from benchpool.store import Store
 from benchpool.units.chains import Chains, Families
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
-from benchpool.units.garbage import fewer_collections
+from benchpool.units.garbage import A_PUSH, fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.pushing import (
@@ -189,7 +189,7 @@ class MessengerUnit:
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
-        with fewer_collections():
+        with fewer_collections(A_PUSH):
             while self._pending:
                 self._round()
         if self._chains.messages:
