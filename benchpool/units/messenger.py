@@ -54,7 +54,7 @@ PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
 Observe = Callable[[str, Sequence[Message], Sequence[Result], float], None]
 """Told of each round or batch: "light" or "heavy", the messages, their results, the seconds."""
-COMMIT_EVERY = 5_000
+COMMIT_EVERY = 100_000
 """Log entries that one transaction takes at most while a push goes on."""
 
 
