@@ -209,9 +209,7 @@ class Process(Outbox):
         """Evaluate a message as aos does: trust, its own first message, JSON, handlers, inbox."""
         self.outbox_limit = most
         self._reference_before = self._reference
-        owner = message.owner
-        plain = message.target == self.id and (owner == message.sender or owner in self.authorities)
-        refused = None if plain else self.refusal(message)
+        refused = self.refusal(message)  # a module may refuse more
         if refused is not None:
             self.log(refused)
             if refused.startswith("Assignment") and message.sender != self.id:
@@ -235,7 +233,8 @@ class Process(Outbox):
         ao.isTrusted, ao.isAssignable. Deviates: aos also trusts a From that claims to be an
         authority.
         """
-        trusted = message.sender == message.owner or message.owner in self.authorities
+        owner = message.owner
+        trusted = message.sender == owner or owner in self.authorities
         if not (trusted or self.info.trusts(message)):
             return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
         if message.target != self.id and not any(

@@ -25,6 +25,7 @@ from benchpool.store.base import (
     OnDamage,
     Placed,
     Search,
+    Sifted,
     WriteFailure,
     ignore,
 )
@@ -178,6 +179,25 @@ class MemoryStore:
         if beyond is not None:
             lines = [(n, x) for n, x in lines if (n < beyond if descending else n > beyond)]
         return [Placed(place, decode_message(line.message)) for place, line in lines[:limit]]
+
+    def sift(
+        self,
+        texts: Sequence[frozenset[str]],
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> Sifted:
+        """See `Store`."""
+        looked = self.part(process, beyond=beyond, limit=limit, descending=descending)
+        any_of = [[text.encode() for text in each] for each in texts]
+        found = []
+        for place, message in looked:
+            raw = self._messages(message.process)[message.position]
+            if all(any(text in raw for text in each) for each in any_of):
+                found.append((place, self._entry(message.process, message.position)))
+        return Sifted(found, len(looked), looked[-1].place if looked else None)
 
     def _entry(self, process: str, place: int) -> LogEntry:
         log = self._logs[process]

@@ -7,7 +7,7 @@ entry that is scheduled and evaluated within one transaction is written once, by
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,17 +23,19 @@ from benchpool.ao.message import (
 from benchpool.errors import StoreError
 from benchpool.store.base import (
     MAIL,
+    MOST_SIFTED_BYTES,
     Durability,
     Line,
     LogEntry,
     OnDamage,
     Placed,
     Search,
+    Sifted,
     ignore,
 )
 from benchpool.store.id_index import IdIndex
 from benchpool.store.registers import Registers
-from benchpool.store.search import part, search
+from benchpool.store.search import holding, neighbours, part, search
 from benchpool.store.signed import SignedItems
 
 _PAGE: Final = 1_000
@@ -241,6 +243,33 @@ class SqliteStore(SignedItems, Registers, IdIndex):
         """See `Store`."""
         self._flush()
         return part(self._all, process, beyond=beyond, limit=limit, descending=descending)
+
+    def sift(
+        self,
+        texts: Sequence[frozenset[str]],
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> Sifted:
+        """See `Store`."""
+        self._flush()
+        column, rest, values = neighbours(process, beyond, descending=descending)
+        held, texts_held = holding(texts)
+        query = f"SELECT {column}, CASE WHEN {held} THEN message END, result {rest}"
+        found: list[tuple[int, LogEntry]] = []
+        looked_at, last, size = 0, None, 0
+        rows = self._rows(query, (*texts_held, *values, limit))
+        for last, message, result in rows:
+            looked_at += 1
+            size += len(message or b"") + len(result or b"")
+            if message is not None:
+                found.append((last, _entry(message, result)))
+            if size > MOST_SIFTED_BYTES:
+                break
+        rows.close()
+        return Sifted(found, looked_at, last)
 
     def pending(self) -> list[Message]:
         """See `Store`."""

@@ -12,10 +12,11 @@ fails its message, and nothing of it is pushed.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -23,6 +24,7 @@ from typing import Any, Final, get_args
 from benchpool.ao.message import AssignRequest, Data, Item, Outgoing, SpawnRequest
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, LimitExceeded, MessageError
+from benchpool.inference.ray.address import check_address
 from benchpool.store.base import Durability
 
 LIMITS_FILE: Final = "limits.toml"
@@ -96,8 +98,9 @@ class Limits:
     worker_memory_bytes: int = 0
     """Memory of one model's child process beside its file; 0: 3 GiB and twice the file, within
     what the machine has for each worker."""
-    workers: int = 0
-    """Child processes that compute at a time, for all models; 0: one a core."""
+    workers: int | str = 0
+    """Child processes that compute at a time, for all models; 0: one a core. Or the Ray cluster
+    that models run on: "ray" for one of this machine, "ray://HOST:10001", or "HOST:6379"."""
     models_memory_bytes: int = 0
     """Memory of all loaded models, with their files; 0: half of what the machine has."""
     durability: Durability = "power"
@@ -114,6 +117,10 @@ class Limits:
             )
         least = min(self.tag_name_bytes, self.tag_value_bytes, self.data_bytes)
         object.__setattr__(self, "_plain", least // _MOST_BYTES_A_CHARACTER)
+
+    def of_this_machine(self) -> Limits:
+        """Return the same limits, but models run on this machine's cores, not on a cluster."""
+        return replace(self, workers=0) if isinstance(self.workers, str) else self
 
     # -- from a wallet -----------------------------------------------------------------------
 
@@ -234,6 +241,21 @@ def read_limits(path: Path) -> Limits:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def forget_cluster(path: Path) -> None:
+    """Take the Ray cluster out of a file of limits that came from elsewhere, if it names one.
+
+    Who runs a cluster can run code here: that it is asked is for this machine's user alone to say.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # whoever reads it says what is wrong with it
+        return
+    if isinstance(given.get("workers"), str):
+        del given["workers"]
+        lines = [f"{key} = {json.dumps(value, default=str)}\n" for key, value in given.items()]
+        path.write_text("".join(lines), encoding="utf-8")
+
+
 def _check_value(path: Path, key: str, value: Any) -> None:
     if key in _SECONDS:
         if type(value) not in (int, float) or not 0 <= value <= _MOST_SECONDS:
@@ -241,6 +263,9 @@ def _check_value(path: Path, key: str, value: Any) -> None:
                 f"{path}: {key} must be a number of seconds from 0 to {_MOST_SECONDS}, not"
                 f" {ascii(value)[:_SHOWN]}"
             )
+        return
+    if key == "workers" and isinstance(value, str):
+        check_address(value)
         return
     least = 0 if key in _NONE_IS_A_DEFAULT else 1
     if type(value) is not int or not least <= value <= _MOST:

@@ -209,9 +209,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_the_limit_of_a_worker_reaches_its_child(make):
     limits = Limits(worker_memory_bytes=1 << 30, workers=3, models_memory_bytes=1 << 32)
-    pool = make(limits=limits).host.backend
-    assert (pool.workers, pool.memory.bound_bytes) == (3, 1 << 32)
-    assert pool._options["memory_bytes"] == 1 << 30
+    pool = make(limits=limits).host.backend.local
+    assert (pool.places.count, pool.places.memory.bound_bytes) == (3, 1 << 32)
+    assert pool.places.options["memory_bytes"] == 1 << 30
 
 
 @pytest.mark.parametrize(("durability", "level"), [("power", 2), ("process", 1)])

@@ -11,7 +11,7 @@ from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.errors import ConfigError, SchemaMismatch, StoreError
-from benchpool.store import Checkpoint, MemoryStore, Search
+from benchpool.store import Checkpoint, MemoryStore, Search, sqlite
 from benchpool.store.base import link_at
 from benchpool.store.facts import altered, altered_facts
 from benchpool.store.opening import open_store
@@ -458,16 +458,64 @@ def test_a_part_of_all_logs_or_of_one(store):
     assert told("nobody", limit=2) == told(limit=2, beyond=6) == []
 
 
-def test_a_part_is_read_by_an_index_alone(tmp_path):
+def test_neighbours_are_sifted_by_the_texts_in_them(store):
+    for place in range(6):
+        store.append(
+            message(
+                "pq"[place % 2],
+                place // 2,
+                tags=Tags({"Action": ("Alpha", "Alpha", "Bravo")[place % 3]}),
+            ),
+            mail=False,
+        )
+    store.record(message("p", 0), Result(output="said"))
+    store.commit(1)
+    some = [frozenset({"Bravo"}), frozenset({"nowhere", "Action"})]
+
+    def told(texts, process=None, **bounds):
+        sifted = store.sift(texts, process, **bounds)
+        for place, entry in sifted.found:
+            (same,) = store.part(process, beyond=place - 1, limit=1)
+            assert same == (place, entry.message)
+        return [place for place, _ in sifted.found], sifted.looked_at, sifted.last
+
+    assert told([], limit=4) == ([1, 2, 3, 4], 4, 4)
+    assert told(some, limit=4) == ([3], 4, 4)
+    assert told(some, limit=9, beyond=3) == ([6], 3, 6)
+    assert told(some, limit=5, descending=True) == ([6, 3], 5, 2)
+    assert told(some, "q", limit=9) == ([2], 3, 2)
+    assert told(some, limit=9, beyond=6) == told([], "nobody", limit=2) == ([], 0, None)
+    assert told([frozenset()], limit=9) == ([], 6, 6)
+    assert store.sift([], limit=1).found[0][1].result == Result(output="said")
+
+
+def test_what_is_sifted_is_bounded_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "MOST_SIFTED_BYTES", 5_000)
+    store = SqliteStore(tmp_path / "s.sqlite")
+    for place in range(9):
+        store.append(message("p", place, data="x" * 2_000), mail=False)
+    store.commit(1)
+    sifted = store.sift([], limit=9)
+    assert (len(sifted.found), sifted.looked_at, sifted.last) == (3, 3, 3)
+    assert store.sift([frozenset({"nothing"})], limit=9).looked_at == 9
+    store.close()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("beyond", [None, 5])
+def test_neighbours_are_read_by_an_index_alone(tmp_path, beyond, descending):
     store = SqliteStore(tmp_path / "s.sqlite")
     seen = []
     store._driver.set_trace_callback(seen.append)
     for process in (None, "p"):
-        store.part(process, beyond=5, limit=10, descending=True)
+        bounds = {"beyond": beyond, "limit": 10, "descending": descending}
+        store.part(process, **bounds)
+        store.sift([frozenset({"text"})], process, **bounds)
     store._driver.set_trace_callback(None)
     plans = [store._all(f"EXPLAIN QUERY PLAN {text}") for text in seen if text.startswith("SELECT")]
-    said = [row[3] for plan in plans for row in plan]
-    assert said[0] == "SEARCH log USING INTEGER PRIMARY KEY (rowid<?)"
-    assert said[1] == "SEARCH log USING INDEX log_place (process=? AND position<?)"
-    assert len(said) == 2
+    sign = "<" if descending else ">"
+    assert [row[3] for plan in plans for row in plan] == [
+        *[f"SEARCH log USING INTEGER PRIMARY KEY (rowid{sign}?)"] * 2,
+        *[f"SEARCH log USING INDEX log_place (process=? AND position{sign}?)"] * 2,
+    ]
     store.close()
