@@ -1,4 +1,4 @@
-"""Fields: the parts of a state, looked at one by one, so that nobody writes all of it to see some."""
+"""Fields: the parts of a state, looked at one by one, so that nobody writes all to see some."""
 
 from __future__ import annotations
 
