@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from pages import EVIL, Served
+from signing_in import client, sign_in, token_of
 
 from benchpool.ao.clock import GENESIS_MS, VirtualClock
 from benchpool.server.sockets import Options
@@ -17,25 +16,6 @@ from benchpool.server.sockets import Options
 Look = Callable[..., Any]
 Serve = Callable[..., Served]
 FORMS = ("fund", "join", "send", "advance")
-
-
-def token_of(served: Served) -> str:
-    context = served.running.server.context
-    assert context is not None
-    return context.token
-
-
-def client(served: Served) -> httpx.Client:
-    return httpx.Client(base_url=served.url, headers={"Origin": served.url})
-
-
-def sign_in(served: Served, http: httpx.Client) -> str:
-    """Sign in; return what proves that a form is the session's."""
-    answer = http.post("/ui/act/sign-in", data={"token": token_of(served)})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/act")
-    found = re.search('name="proof" value="([^"]+)"', http.get("/ui/act").text)
-    assert found is not None
-    return found[1]
 
 
 def wish(served: Served, proof: str) -> dict[str, str]:
