@@ -212,20 +212,15 @@ def test_fund_join_move_on_and_settle_from_the_page(serve: Serve, look: Look) ->
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_in_forms(
-    served: Served, look: Look, axe: str, scheme: str, width: int
+    served: Served, look: Look, check: Callable[[Any], None], scheme: str, width: int
 ) -> None:
+    page = look(f"{served.url}/ui/act", width=width, scheme=scheme, bypass_csp=True)
+    check(page)  # signing in is a form too
+    page.context.close()
     page = enter(served, look, "/ui/act", width=width, scheme=scheme, bypass_csp=True)
     paths = [f"/ui/act/{each}" for each in FORMS]
-    paths[2] += f"?target={served.running.network.resolve('WrappedAR')}&action=Transfer"
-    for path in ["/ui/act", *paths]:
+    token = served.running.network.resolve("WrappedAR")
+    paths += [f"/ui/act/send?target={token}", f"/ui/act/send?target={token}&action=Transfer"]
+    for path in ["/ui/act", *paths, "/ui/act/fund?funds=nothing", "/ui/act/send?target=nobody"]:
         page.goto(served.url + path)
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")
-        told = [
-            f"{path}: {each['id']}: {node['html'][:150]}"
-            for each in found["violations"]
-            for node in each["nodes"]
-        ]
-        assert not told, "\n".join(told)
-        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert over <= 0, path
+        check(page)
