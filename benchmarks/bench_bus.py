@@ -1,4 +1,4 @@
-"""Measure the message bus beside pykka and a bare loop, all in one run; print Markdown.
+"""Measure the message bus beside its floor and pykka, all in one run; print Markdown.
 
 python benchmarks/bench_bus.py             # the figures of BENCHMARKS.md, about two minutes
 python benchmarks/bench_bus.py --quick     # a tenth of the work
@@ -7,24 +7,37 @@ python benchmarks/bench_bus.py --quick     # a tenth of the work
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pykka
+from bus_floor import Floor, open_file
 from measure import machine, median, print_head, print_row, spread
 
 from benchpool import Message, Network, Process, State, handler
 
 ROUNDS = 5
 Figure = TypeVar("Figure")
+
+
+class Spent(NamedTuple):
+    """What one of so many took, in seconds."""
+
+    wall: float
+    processor: float
+
+    def __truediv__(self, count: int) -> Spent:
+        return Spent(self.wall / count, self.processor / count)
 
 
 class Counts(State):
@@ -55,30 +68,40 @@ def main() -> None:
     """Run every measurement and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round")
-    quick = parser.parse_args().quick
+    parser.add_argument("--memory", choices=MEMORY, help="print bytes a message, and nothing else")
+    parser.add_argument("--count", type=int, help="transfers in one push")
+    args = parser.parse_args()
+    quick = args.quick
     count, rounds = (2_000, 1) if quick else (20_000, ROUNDS)
+    count = args.count or count
+    if args.memory:
+        print(memory_of_messages(args.memory, count))
+        return
 
     print(f"{machine()}, {rounds} rounds, medians\n")
-    subjects: dict[str, Callable[[], float]] = {
-        "benchpool in memory, transfers/s": lambda: transfers(count, None),
-        "benchpool durable, transfers/s in one push": lambda: in_home(
-            lambda home: transfers(count, home)
-        ),
-        "benchpool durable, transfers/s one send at a time": lambda: in_home(
+    subjects: dict[str, Callable[[], Spent]] = {
+        "benchpool in memory": lambda: transfers(count, None),
+        "the floor in memory": lambda: floor(count, durable=False),
+        "benchpool durable, in one push": lambda: in_home(lambda home: transfers(count, home)),
+        "the floor durable, in one push": lambda: floor(count, durable=True),
+        "benchpool durable, one send at a time": lambda: in_home(
             lambda home: single_sends(count // 20, home)
         ),
-        "bare loop, transfers/s": lambda: bare_loop(count),
-        "pykka ThreadingActor ping-pong, messages/s": lambda: pykka_ping_pong(count),
+        "pykka ThreadingActor ping-pong, messages": lambda: pykka_ping_pong(count),
     }
-    rates: dict[str, list[float]] = {name: [] for name in subjects}
+    taken: dict[str, list[Spent]] = {name: [] for name in subjects}
     for _ in range(rounds):  # interleaved, so that a slow minute hits all alike
         for name, measure in subjects.items():
-            rates[name].append(measure())
-    bare = median(rates["bare loop, transfers/s"])
-    print_head("what", "median", "lowest", "highest", "of the bare loop")
-    for name, values in rates.items():
-        share = f"{median(values) / bare:.1%}" if "transfers" in name else ""
-        print_row(name, *spread(values), share)
+            taken[name].append(measure())
+    print_head("what", "a second", "lowest", "highest", "µs of processor each", "times the floor")
+    for name, spent in taken.items():
+        each = median([one.processor for one in spent])
+        beside = (
+            taken.get(name.replace("benchpool", "the floor"), []) if "benchpool" in name else []
+        )
+        times = [one.processor / least.processor for one, least in zip(spent, beside, strict=False)]
+        shown = f"{median(times):.2f}" if times else ""
+        print_row(name, *spread([1 / one.wall for one in spent]), f"{each * 1e6:.1f}", shown)
 
     print()
     print_head("what", "figure")
@@ -100,77 +123,61 @@ def spenders(home: Path | None) -> tuple[Network, str, str, str]:
     return network, token, rich, other
 
 
-def transfers(count: int, home: Path | None) -> float:
-    """Return transfers a second: one message in, two notices out, all three evaluated."""
+@contextmanager
+def about_to_spend(count: int, home: Path | None) -> Iterator[tuple[Network, str, str]]:
+    """Give a network in which one message waits, with its token and whom that many go to."""
     network, token, rich, other = spenders(home)
     with network:
+        network.post(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
+        yield network, token, other
+
+
+def timed(work: Callable[[], object]) -> Spent:
+    """Return what it takes to do something."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return Spent(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def transfers(count: int, home: Path | None) -> Spent:
+    """Return what a transfer takes: one message in, two notices out, all three evaluated."""
+    with about_to_spend(count, home) as (network, _, other):
         before = network.store.count()
-        start = time.perf_counter()
-        network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
-        seconds = time.perf_counter() - start
-        assert network.store.count() - before == 3 * count + 1
+        spent = timed(network.run)
+        assert network.store.count() - before == 3 * count
         assert network.process(other).state.notices >= count
-    return count / seconds
+    return spent / count
 
 
-def single_sends(count: int, home: Path) -> float:
-    """Return transfers a second when each is a send of its own, committed before it returns."""
+def floor(count: int, *, durable: bool) -> Spent:
+    """Return what the same takes the floor, whose log must be benchpool's."""
+    with about_to_spend(count, None) as (network, token, _):
+        least = Floor(network, token)
+        spent = in_home(lambda path: into_file(least, path)) if durable else timed(least.run)
+        network.run()
+        least.check(network)
+    return spent / count
+
+
+def into_file(least: Floor, path: Path) -> Spent:
+    """Return what the floor takes to run and to write it all to the disk."""
+    with closing(open_file(path)) as file:
+        return timed(lambda: least.run_into(file))
+
+
+def single_sends(count: int, home: Path) -> Spent:
+    """Return what a transfer takes when each is a send of its own, committed before it returns."""
     network, token, _, other = spenders(home)
     with network:
         network.send(
             token, "Mint", {"Quantity": str(10**15), "Recipient": network.wallet().address}
         )
-        start = time.perf_counter()
-        for _ in range(count):
-            network.send(token, "Transfer", {"Recipient": other, "Quantity": "1"})
-        return count / (time.perf_counter() - start)
 
+        def send() -> None:
+            for _ in range(count):
+                network.send(token, "Transfer", {"Recipient": other, "Quantity": "1"})
 
-class Note:
-    """A message of the bare loop."""
-
-    __slots__ = ("action", "quantity", "recipient", "sender", "target")
-
-    def __init__(
-        self, target: str, sender: str, action: str, recipient: str, quantity: str
-    ) -> None:
-        self.target = target
-        self.sender = sender
-        self.action = action
-        self.recipient = recipient
-        self.quantity = quantity
-
-
-def bare_loop(count: int) -> float:
-    """Return transfers a second of a deque, dicts of handlers and slotted messages alone."""
-    balances = {"a": 10**15}
-    notices = {"a": 0, "b": 0}
-    queue: deque[Note] = deque()
-
-    def transfer(note: Note) -> None:
-        quantity = int(note.quantity)
-        balances[note.sender] -= quantity
-        balances[note.recipient] = balances.get(note.recipient, 0) + quantity
-        queue.append(Note(note.sender, "t", "Debit-Notice", note.recipient, note.quantity))
-        queue.append(Note(note.recipient, "t", "Credit-Notice", note.sender, note.quantity))
-
-    def notice(note: Note) -> None:
-        notices[note.target] += 1
-
-    handlers: dict[str, dict[str, Callable[[Note], None]]] = {
-        "t": {"Transfer": transfer},
-        "a": {"Debit-Notice": notice, "Credit-Notice": notice},
-        "b": {"Debit-Notice": notice, "Credit-Notice": notice},
-    }
-    start = time.perf_counter()
-    for _ in range(count):
-        queue.append(Note("t", "a", "Transfer", "b", "1"))
-    while queue:
-        note = queue.popleft()
-        handlers[note.target][note.action](note)
-    seconds = time.perf_counter() - start
-    assert notices == {"a": count, "b": count}
-    return count / seconds
+        return timed(send) / count
 
 
 class Ponger(pykka.ThreadingActor):
@@ -191,27 +198,23 @@ class Ponger(pykka.ThreadingActor):
             sender.tell((self.actor_ref, left - 1))
 
 
-def pykka_ping_pong(count: int) -> float:
-    """Return messages a second between two pykka actors."""
+def pykka_ping_pong(count: int) -> Spent:
+    """Return what a message between two pykka actors takes."""
     done = threading.Event()
     one, two = Ponger.start(done), Ponger.start(done)
-    start = time.perf_counter()
-    one.tell((two, count))
-    done.wait()
-    seconds = time.perf_counter() - start
+
+    def play() -> None:
+        one.tell((two, count))
+        done.wait()
+
+    spent = timed(play)
     one.stop()
     two.stop()
-    return count / seconds
+    return spent / count
 
 
 def memory(count: int) -> list[tuple[str, str]]:
     """Return bytes a logged message, in memory and on disk."""
-    network, token, rich, other = spenders(None)
-    with network:
-        network.send(rich, "Spend", {"Count": "1000", "Token": token, "To": other})
-        before, logged = resident(), network.store.count()
-        network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
-        each = (resident() - before) / (network.store.count() - logged)
 
     def on_disk(home: Path) -> float:
         network, token, rich, other = spenders(home)
@@ -220,16 +223,50 @@ def memory(count: int) -> list[tuple[str, str]]:
             logged = network.store.count()
         return (home / "benchpool.sqlite").stat().st_size / logged
 
-    return [
-        ("memory of a logged message, in memory", f"{each:,.0f} bytes"),
-        ("disk of a logged message, durable", f"{in_home(on_disk):,.0f} bytes"),
+    # Each in a process of its own: here, larger runs before have left memory that is used again.
+    apart = [(f"memory of a logged message: {what}", measure_apart(what, count)) for what in MEMORY]
+    return [(name, f"{figure:,.0f} bytes") for name, figure in apart] + [
+        ("disk of a logged message, durable", f"{in_home(on_disk):,.0f} bytes")
     ]
+
+
+def measure_apart(what: str, count: int) -> float:
+    """Return what `memory_of_messages` says in a fresh process."""
+    command = [sys.executable, __file__, "--memory", what, "--count", str(count)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def memory_of_messages(what: str, count: int) -> float:
+    """Return bytes a logged message of so many transfers in one push: see `MEMORY`."""
+    network, token, rich, other = spenders(None)
+    with network:
+        network.send(rich, "Spend", {"Count": "100", "Token": token, "To": other})
+        logged = network.store.count()
+        if what == "allocated":
+            tracemalloc.start()
+        before = MEMORY[what](network)
+        network.send(rich, "Spend", {"Count": str(count), "Token": token, "To": other})
+        gc.collect()
+        return (MEMORY[what](network) - before) / (network.store.count() - logged)
+
+
+def encoded(network: Network) -> int:
+    """Return the bytes of the messages and results in a log."""
+    return sum(len(line.message) + len(line.result or b"") for line in network.store.lines())
 
 
 def resident() -> int:
     """Return this process's memory in bytes, as Linux counts it."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+MEMORY: dict[str, Callable[[Network], int]] = {
+    "resident": lambda _: resident(),
+    "allocated": lambda _: tracemalloc.get_traced_memory()[0],
+    "encoded": encoded,
+}
+"""What the system gave this program, what Python's objects take of it, what the log's bytes are."""
 
 
 def help_time(rounds: int) -> float:

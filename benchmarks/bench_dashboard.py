@@ -1,9 +1,10 @@
-"""Measure the dashboard: its board's paint and bytes, its server time, and what it costs the bus.
+"""Measure the dashboard: its server time by messages, its board's paint, and its cost to the bus.
 
-Needs Chromium and Playwright for the first; without them that is left out.
+Needs Chromium and Playwright for the paint; without them that is left out.
 
-python benchmarks/bench_dashboard.py             # the figures of BENCHMARKS.md
-python benchmarks/bench_dashboard.py --quick     # a tenth of the messages, one round
+python benchmarks/bench_dashboard.py                     # the figures of BENCHMARKS.md
+python benchmarks/bench_dashboard.py --parts bus,paint   # some of: time, paint, bus
+python benchmarks/bench_dashboard.py --quick             # few messages, one round
 """
 
 from __future__ import annotations
@@ -36,17 +37,22 @@ from benchpool.network import Network
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
 
 QUESTIONS = 1_000
+FEW_QUESTIONS = 70
+"""A pool that makes less than the least of `SIZES` messages."""
 PAGES = 10
 LOOKS = 20
 ROUNDS = 5
+PARTS = ("time", "paint", "bus")
+SIZES = (1_000, 100_000, 1_000_000)
 
 
-def make_home(folder: Path, messages: int) -> tuple[Path, str, str]:
-    """Make a home with a pool that is ranked, and so many messages; return pool and Benchmark."""
+def make_home(folder: Path, questions: int) -> tuple[Path, str, str]:
+    """Make a home with a pool that is ranked; return it, the pool and its Benchmark."""
+    folder.mkdir()
     samples = [
-        Sample(f"Met {n}.", "How?", (f"good {n}", "bad", "so"), n % 3 + 1) for n in range(QUESTIONS)
+        Sample(f"Met {n}.", "How?", (f"good {n}", "bad", "so"), n % 3 + 1) for n in range(questions)
     ]
-    home = folder / f"home{messages}"
+    home = folder / "home"
     with Network(home, seed=1, engine_factory=ScriptedEngines()) as network:
         ids = deploy(network, samples=to_json(samples).encode())
         me = network.wallet()
@@ -62,12 +68,19 @@ def make_home(folder: Path, messages: int) -> tuple[Path, str, str]:
             model = upload_model(network, file, f"model-{number}", sender=me)
             client.join(pool.tags["Pool"], model, owner=me)
         network.advance("2d")
-        tags = {"Recipient": "r" * 43, "Quantity": "1", "Cast": "true"}
+        return home, pool.tags["Pool"], ids.Benchmark
+
+
+def fill(home: Path, messages: int) -> int:
+    """Add Transfers to a home until it has so many messages; return how many it has."""
+    tags = {"Recipient": "r" * 43, "Quantity": "1", "Cast": "true"}
+    with Network(home, engine_factory=ScriptedEngines()) as network:
         while (left := messages - network.store.count()) > 0:
             for _ in range(min(left, 5_000)):
                 network.post("WrappedAR", "Transfer", tags)
             network.run()
-        return home, pool.tags["Pool"], ids.Benchmark
+            network.advance(1_000)
+        return network.store.count()
 
 
 @contextmanager
@@ -91,13 +104,50 @@ def served(home: Path) -> Iterator[tuple[str, int]]:
         server.wait()
 
 
-def look(url: str) -> tuple[float, int]:
-    """Ask for a page; return seconds and bytes."""
+def look(url: str, *, told: bool = False) -> tuple[float, bytes]:
+    """Ask for a page, as one that was told that it changed, or not; return seconds and body."""
     began = time.perf_counter()
-    request = urllib.request.Request(url, headers={"Accept": "text/html"})
-    with urllib.request.urlopen(request) as answer:
-        size = len(answer.read())
-    return time.perf_counter() - began, size
+    headers = {"Accept": "text/html"} | ({"X-Told": "1"} if told else {})
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        body = answer.read()
+    return time.perf_counter() - began, body
+
+
+def show_time(home: Path, pool: str, messages: int, questions: int) -> None:
+    """Print how long pages of a home take that are made anew, and the board that is shown again."""
+    messages = fill(home, messages)
+    with served(home) as (url, _):
+        for name, path, query in views_of(url, pool, messages):
+            look(path)
+            asked = [
+                f"{query}&n={n}".lstrip("&") if query is not None else "" for n in range(LOOKS)
+            ]
+            times = [look(f"{path}?{each}" if each else path)[0] for each in asked]
+            print_row(f"{messages:,}", f"{questions:,}", name, f"{1000 * median(times):.1f}")
+
+
+def views_of(url: str, pool: str, messages: int) -> tuple[tuple[str, str, str | None], ...]:
+    """Return pages, each with a name and a query; None shows it again as it was made."""
+    page = f"{url}/ui/pools/{pool}"
+    model = json.loads(urllib.request.urlopen(f"{page}.json").read())["entries"][0]["model"]
+    half = messages // 2
+    newest = json.loads(urllib.request.urlopen(f"{url}/ui/messages.json?before={half}").read())
+    since = newest["messages"][0]["time"]
+    return (
+        ("board", page, ""),
+        ("board, shown again", page, None),
+        ("entry", f"{page}/entries/{model}", ""),
+        ("all pools", f"{url}/ui/pools", ""),
+        ("messages", f"{url}/ui/messages", ""),
+        ("messages, the middle", f"{url}/ui/messages", f"before={half}"),
+        ("messages, the oldest", f"{url}/ui/messages", "before=51"),
+        ("messages of a process", f"{url}/ui/messages", "process=Benchmark"),
+        ("messages of an action", f"{url}/ui/messages", "action=Transfer"),
+        ("messages of an action that is rare", f"{url}/ui/messages", "action=Create-Pool"),
+        ("messages of a sender", f"{url}/ui/messages", "sender=default"),
+        ("messages since a time", f"{url}/ui/messages", f"since={since}&after=1"),
+        ("messages until a time", f"{url}/ui/messages", f"until={since}"),
+    )
 
 
 def paint(url: str) -> None:
@@ -136,7 +186,8 @@ class Followers:
     def __init__(self, page: str, count: int) -> None:
         url, _, path = page.partition("/ui/")
         self._page = page
-        self._events = f"{url}/ui/events?of=/ui/{path}"
+        shown = look(page)[1].partition(b'data-version="')[2].partition(b'"')[0].decode()
+        self._events = f"{url}/ui/events?of=/ui/{path}&seen={shown}"
         self._streams: list[Any] = []
         self._threads = [threading.Thread(target=self._follow) for _ in range(count)]
         self.asked = 0
@@ -145,13 +196,13 @@ class Followers:
 
     def _follow(self) -> None:
         with (
-            suppress(httpx.HTTPError, RuntimeError),
+            suppress(httpx.HTTPError, OSError, RuntimeError),
             httpx.stream("GET", self._events, timeout=None) as stream,
         ):
             self._streams.append(stream)
             for line in stream.iter_lines():
                 if line == "event: changed":
-                    look(self._page)
+                    look(self._page, told=True)
                     self.asked += 1
 
     def close(self) -> None:
@@ -189,7 +240,8 @@ def bus(url: str, pid: int, page: str, benchmark: str, *, messages: int, rounds:
         f"{PAGES} pages",
         "ms of processor each, no page",
         f"{PAGES} pages",
-        "pages made anew",
+        "pages shown anew",
+        "bus with pages",
     )
     number = 0
     for what, target, action in (
@@ -199,8 +251,8 @@ def bus(url: str, pid: int, page: str, benchmark: str, *, messages: int, rounds:
         rates: dict[int, list[float]] = {0: [], PAGES: []}
         costs: dict[int, list[float]] = {0: [], PAGES: []}
         asked = 0
-        for _ in range(rounds):
-            for count, measured in rates.items():
+        for turn in range(rounds):
+            for count in (0, PAGES) if turn % 2 else (PAGES, 0):
                 items = signed(wallet, target, action, messages, number)
                 number += messages
                 followers = Followers(page, count)
@@ -209,7 +261,7 @@ def bus(url: str, pid: int, page: str, benchmark: str, *, messages: int, rounds:
                 asyncio.run(post_all(url, target, items, 32))
                 spent = time.perf_counter() - began
                 costs[count].append(1000 * (cpu_seconds(pid) - cpu) / messages)
-                measured.append(messages / spent)
+                rates[count].append(messages / spent)
                 asked += followers.asked
                 followers.close()
         print_row(
@@ -217,38 +269,41 @@ def bus(url: str, pid: int, page: str, benchmark: str, *, messages: int, rounds:
             *(f"{median(rates[count]):,.0f}" for count in rates),
             *(f"{median(costs[count]):.3f}" for count in costs),
             asked // rounds,
+            f"{100 * (median(rates[PAGES]) / median(rates[0]) - 1):+.1f} %",
         )
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the messages, one round")
-    quick = parser.parse_args().quick
-    sizes, rounds = ((1_000, 10_000), 1) if quick else ((1_000, 100_000), ROUNDS)
-    print(f"{machine()}; a pool of three entries, {QUESTIONS:,} questions each\n")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, by commas")
+    parser.add_argument("--quick", action="store_true", help="few messages, one round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of the bus's")
+    given = parser.parse_args()
+    parts = given.parts.split(",")
+    if not set(parts) <= set(PARTS):
+        parser.error(f"parts are {', '.join(PARTS)}")
+    sizes, rounds = ((1_000, 20_000), 1) if given.quick else (SIZES, given.rounds)
+    print(f"{machine()}; pools of three entries\n")
     with tempfile.TemporaryDirectory() as name:
-        homes = {size: make_home(Path(name), size) for size in sizes}
-        print_head(
-            "Messages", "board made anew, median ms", "board again, median ms", "entry", "all pools"
-        )
-        for size, (home, pool, benchmark) in homes.items():
-            with served(home) as (url, pid):
-                page = f"{url}/ui/pools/{pool}"
-                model = json.loads(urllib.request.urlopen(f"{page}.json").read())["entries"][0]
-                paths = (page, page, f"{page}/entries/{model['model']}", f"{url}/ui/pools")
-                figures = []
-                for place, path in enumerate(paths):
-                    look(path)
-                    anew = "" if place == 1 else "?n="
-                    times = [look(path + (f"{anew}{n}" if anew else ""))[0] for n in range(LOOKS)]
-                    figures.append(f"{1000 * median(times):.1f}")
-                print_row(f"{size:,}", *figures)
-                if size == sizes[-1]:
-                    print()
-                    paint(page)
-                    print()
-                    bus(url, pid, page, benchmark, messages=400 if quick else 3_000, rounds=rounds)
+        if "time" in parts:
+            print_head("Messages", "Questions", "Page", "median ms")
+            home, pool, _ = make_home(Path(name) / "few", FEW_QUESTIONS)
+            for size in sizes:
+                show_time(home, pool, size, FEW_QUESTIONS)
+        home, pool, benchmark = make_home(Path(name) / "many", QUESTIONS)
+        if "time" in parts:
+            show_time(home, pool, sizes[1], QUESTIONS)
+            print()
+        fill(home, sizes[1])
+        with served(home) as (url, pid):
+            page = f"{url}/ui/pools/{pool}"
+            if "paint" in parts:
+                paint(page)
+                print()
+            if "bus" in parts:
+                count = 400 if given.quick else 3_000
+                bus(url, pid, page, benchmark, messages=count, rounds=rounds)
 
 
 if __name__ == "__main__":

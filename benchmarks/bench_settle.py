@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
+from unittest.mock import patch
 
 from measure import print_head, print_row
 
 from benchpool import Message, Network, Process, State, handler
 from benchpool.ao.clock import DAY_MS
 from benchpool.client.deployment import DAILY_REWARDS, DAILY_UPDATE
+from processes.benchmark import Benchmark
 
 ENTRIES = 20
 QUESTIONS = 1_000
@@ -28,6 +32,11 @@ class Setting(State):
     """What a stand-in was spawned with."""
 
     router: str = ""
+
+
+def right(model: str) -> int:
+    """Make up how many questions a model gets right."""
+    return 450 + sum(model.encode()) % 500
 
 
 @cache
@@ -68,7 +77,7 @@ class InstantDataset(Process):
     @handler("Score")
     def score(self, message: Message) -> None:
         """Answer with as many right as the model's number says."""
-        correct = 450 + sum(message.tags["Model"].encode()) % 500
+        correct = right(message.tags["Model"])
         self.reply(
             message,
             "Score-Response",
@@ -108,13 +117,41 @@ def settle_curve(sizes: list[int]) -> None:
     print()
     print_head("pools of 20 entries", "messages in the tick", "seconds", "µs an entry")
     for pools in sizes:
-        messages, seconds = settle(pools)
-        each = seconds / (pools * ENTRIES) * 1e6
-        print_row(f"{pools:,}", f"{messages:,}", f"{seconds:.2f}", f"{each:,.0f}")
+        done = settle(pools)
+        each = done.seconds / (pools * ENTRIES) * 1e6
+        print_row(f"{pools:,}", f"{done.messages:,}", f"{done.seconds:.2f}", f"{each:,.0f}")
 
 
-def settle(pools: int) -> tuple[int, float]:
-    """Settle so many pools in one tick; return its messages and seconds."""
+@contextmanager
+def timed(kind: type[Process]) -> Iterator[list[float]]:
+    """Give the seconds of every message that processes of a class evaluate in between."""
+    evaluate, spent = kind.handle, list[float]()
+
+    def measured(self: Process, *given: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return evaluate(self, *given)
+        finally:
+            spent.append(time.perf_counter() - start)
+
+    with patch.object(kind, "handle", measured):
+        yield spent
+
+
+class Settled(NamedTuple):
+    """What it took to settle pools in one tick."""
+
+    messages: int
+    seconds: float
+    longest_s: float
+    """Of the message that took the Benchmark longest."""
+
+
+def settle(pools: int, entries: int = ENTRIES) -> Settled:
+    """Settle pools of so many entries in one tick."""
+    for place in range(entries):  # made up once, and not in the time that is measured
+        model = f"{place:043d}"
+        answers(model, right(model))
     with Network(seed=1) as network:
         network.registry.add(InstantDataset)
         network.registry.add(InstantRouter)
@@ -135,7 +172,7 @@ def settle(pools: int) -> tuple[int, float]:
                 "X-Duration": "12h",
             }
             pool = network.send(token, "Transfer", terms).reply("Pool-Created").tags["Pool"]
-            for place in range(ENTRIES):
+            for place in range(entries):
                 model = f"{place:043d}"
                 network.post(
                     benchmark, "Join-Pool", data=json.dumps({"dataset": pool, "model": model})
@@ -143,13 +180,14 @@ def settle(pools: int) -> tuple[int, float]:
             network.run()
         before = network.store.count()
         start = time.perf_counter()
-        network.advance(DAY_MS)
+        with timed(Benchmark) as spent:
+            network.advance(DAY_MS)
         seconds = time.perf_counter() - start
         listed = json.loads(network.dry_run(benchmark, "Get-Pools").messages[0].data)
         assert len(listed) == pools
         assert all(pool["status"] == "paid" for pool in listed), listed[0]
         assert held(network, token) == supply
-        return network.store.count() - before, seconds
+        return Settled(network.store.count() - before, seconds, max(spent))
 
 
 def held(network: Network, token: str) -> int:

@@ -30,6 +30,7 @@ wrong, with which id or file, and what to do next.
      +- InferenceError                a model could not answer
      |   +- ModelFileError            not a GGUF file, truncated, or refused by llama.cpp
      |   +- ModelDied                 the child process that ran the model is gone
+     |   +- WorkerLost                a worker of a cluster that is gone, or not to be used
      +- StoreError                    the home folder
      |   +- HomeLocked                another process has this home open
      |   +- SchemaMismatch            the home was written by another version
@@ -186,6 +187,14 @@ class ModelFileError(InferenceError):
 
 class ModelDied(InferenceError):
     """The child process that ran a model ended before it answered."""
+
+
+class WorkerLost(InferenceError):
+    """A worker elsewhere is gone, or must not be used for a model: others do its work again."""
+
+
+class WorkerUnfit(WorkerLost):
+    """A worker elsewhere must not be used for a model; nothing was asked of it."""
 
 
 class StoreError(BenchpoolError):

@@ -21,8 +21,7 @@ WINSTON_PER_WAR: Final = 10**WAR_DECIMALS
 # a balance made of accepted quantities can always be written down again.
 MAX_DIGITS: Final = 4_000
 
-# `[0-9]` and not `\d`: only ASCII digits are digits here, whatever int() would take.
-_POSITIVE: Final = re.compile(r"[1-9][0-9]*")
+# `[0-9]` and not `\d`, and `isascii`: only ASCII digits are digits here, whatever int() would take.
 _NOT_POSITIVE: Final = re.compile(r"-[0-9]+|0+")
 _AMOUNT: Final = re.compile(r"0|[1-9][0-9]*")
 _WAR: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?: wAR)?")
@@ -39,7 +38,7 @@ def parse_quantity(text: str | None) -> int:
     """
     if not text:
         raise InvalidQuantity("Quantity is required!")
-    if _POSITIVE.fullmatch(text):
+    if text.isdecimal() and text.isascii() and text[0] != "0":
         return _to_int(text)
     if _NOT_POSITIVE.fullmatch(text):
         raise InvalidQuantity(f"Quantity must be greater than 0, not {_shown(text)}")

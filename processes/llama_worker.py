@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from benchpool.inference.engine import (
     Request,
     Runtime,
     Unanswered,
+    machine_id,
 )
 from benchpool.process import Message, State, handler
 from processes.guarded import Discreet
@@ -37,6 +39,11 @@ class Computing(State):
     build: str
     cpu: str
     layout: str
+
+    @property
+    def machine(self) -> str:
+        """See `machine_id`."""
+        return machine_id(self.build, self.cpu)
 
 
 class WorkerState(State):
@@ -62,6 +69,10 @@ class WorkerState(State):
     """SHA-256 of the file's chat template in hexadecimal digits; empty if it has none."""
     runtimes: dict[str, Computing] = Field(default_factory=dict)
     """By precision, from the first request in it on."""
+    remote: str = Field(default="", exclude_if=operator.not_)
+    """What its model server can be asked for, "choices" or "text"; empty if none runs it."""
+    machine: str = Field(default="", exclude_if=operator.not_)
+    """What it was loaded on, see `machine_id`; empty in the first edition, and of a server."""
 
 
 class LlamaWorker(Discreet):
@@ -96,7 +107,8 @@ class LlamaWorker(Discreet):
                 requests.setdefault(precision, []).append(request)
         if self.state.weights:
             for precision, asked in requests.items():
-                self.llama.prepare(self.state.weights, asked, precision)
+                known = self._known(precision)
+                self.llama.prepare(self.state.weights, asked, precision, runtime=known)
 
     @handler("loadModel", "Load-Model")
     def load_model(self, message: Message) -> None:
@@ -151,9 +163,16 @@ class LlamaWorker(Discreet):
         weights = self.state.weights
         try:
             request, precision = self._read(message)
-            answer = _written(self.llama.answer(self._weights(), request, precision))
+            computed = self.llama.compute(
+                self._weights(), request, precision, runtime=self._known(precision)
+            )
+            answer = _written(computed.answer)
+            if computed.runtime is not None:  # what is said of an answer is true of it
+                self.state.runtimes[precision] = _computing(computed.runtime)
             computing = self._computing(precision)
             facts = {"precision": precision, "layout": computing.layout, "runtime": computing.id}
+            if self.state.machine and computing.machine != self.state.machine:
+                facts["machine"] = computing.machine
             data = msgspec.json.encode(answer | facts).decode()
         except (HandlerError, InferenceError, StoreError) as error:
             self.reply(message, "Inference-Error", {"Error": str(error), "Weights": weights})
@@ -181,9 +200,12 @@ class LlamaWorker(Discreet):
             raise HandlerError(f"not the data id of a model: {data_id[:60]!a}")
         card = self.llama.load(data_id)
         state = self.state
-        state.runtimes = {}
+        state.runtimes, state.remote, state.machine = {}, "", ""
         if card.runtime is not None:
             state.runtimes["stored"] = _computing(card.runtime)
+            state.remote = card.runtime.remote
+            if self.edition > 1 and not state.remote:
+                state.machine = card.runtime.machine
         state.chat_template = card.chat_template_sha256 or ""
         state.weights = card.weights or data_id
         state.name = name or card.name
@@ -205,6 +227,10 @@ class LlamaWorker(Discreet):
         if not (state.router and state.weights):
             return
         tags = {"Model": self.id, "Weights": state.weights, "Name": state.name}
+        if state.remote:
+            tags["Remote"] = state.remote
+        if state.machine:
+            tags["Runtime"] = state.machine
         owner = {"Owner": self.owner} if self.edition > 1 else {}
         if helper:
             self.send(state.router, "Register-Worker", tags | {"Worker": helper})
@@ -226,6 +252,8 @@ class LlamaWorker(Discreet):
             "Quantization": state.quantization,
             "Context": state.context,
             "Chat-Template": state.chat_template,
+            **({"Remote": state.remote} if state.remote else {}),
+            **({"Runtime": state.machine} if state.machine else {}),
             **{
                 f"Runtime-{precision}": f"{each.id}: {each.build}; {each.layout}; {each.cpu}"
                 for precision, each in state.runtimes.items()
@@ -236,6 +264,11 @@ class LlamaWorker(Discreet):
         if not self.state.weights:
             raise HandlerError("no model is loaded")
         return self.state.weights
+
+    def _known(self, precision: Precision) -> str:
+        """Return the id of the runtime that is known; the first edition takes whatever there is."""
+        known = self.state.runtimes.get(precision)
+        return known.id if known is not None and self.edition > 1 else ""
 
     def _computing(self, precision: Precision) -> Computing:
         known = self.state.runtimes.get(precision)

@@ -5,11 +5,12 @@ and the supply is always the sum of the balances.
 
 Source: aos blueprints/token.lua.
 Answers to Info, Balance and Balances have no Action, so that two tokens that ask each other stop.
-Deviates: the owner may mint too, and for somebody else; Burn is there.
+Deviates: the owner may mint too, and for somebody else; there is Burn; Balances come in parts too.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 from pydantic import Field
@@ -22,6 +23,10 @@ from processes.tag_values import check_address, whole_number
 
 MAX_SUPPLY: Final = 10**MAX_DIGITS - 1
 """The largest amount that a state can be read back with; no balance exceeds the supply."""
+MOST_LISTED: Final = 100_000
+"""Accounts in one part of Balances."""
+_MOST_BYTES: Final = 10 << 20
+"""Of all balances in one answer; networks take no more Data than this, unless they say so."""
 
 _REPLY_TAGS: Final = frozenset({"X-Reference", "X-Origin"})
 
@@ -79,8 +84,28 @@ class WrappedAR(Process):
 
     @handler("Balances")
     def balances(self, message: Message) -> None:
-        """List the accounts that hold something, oldest first."""
-        held = {account: str(amount) for account, amount in self.state.balances.items() if amount}
+        """List the accounts that hold something, oldest first: all, or a part of so many.
+
+        Raises: HandlerError if all are too many for one answer.
+        """
+        tags, accounts = message.tags, self.state.balances
+        if tags.get("Limit") or tags.get("Cursor"):
+            limit = whole_number(tags, "Limit", default=MOST_LISTED, least=1, most=MOST_LISTED)
+            # An account keeps its place, so what comes meanwhile moves nothing to another part.
+            first = whole_number(tags, "Cursor", default=0)
+            numbered = enumerate(islice(accounts.items(), first, None), first)
+            holders = ((place, account, amount) for place, (account, amount) in numbered if amount)
+            part = {account: str(amount) for _, account, amount in islice(holders, limit)}
+            behind = next(holders, None)
+            self.reply(message, tags={"Next-Cursor": behind[0]} if behind else {}, data=part)
+            return
+        held = {account: str(amount) for account, amount in accounts.items() if amount}
+        size = sum(map(len, held)) + sum(map(len, held.values())) + len(held) * len('"":"",')
+        if size > _MOST_BYTES:
+            raise HandlerError(
+                f"{len(held):,} accounts hold something, too many for one answer; ask with Limit"
+                f" (at most {MOST_LISTED:,}), and go on with Next-Cursor of the answer as Cursor"
+            )
         self.reply(message, data=held)
 
     @handler("Transfer")

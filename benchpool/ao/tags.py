@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Self
+from itertools import chain
+from typing import Any, Final, Self
 
 Pair = tuple[str, str]
 TagsInput = Mapping[str, Any] | Iterable[Pair]
 
 
-@lru_cache(maxsize=65536)
+_KNOWN_NAMES: Final = 65_536
+_NORMAL: Final[set[str]] = set()
+"""Names that are written as aos writes them: where all are, a table of tags is a plain dict."""
+
+
+@lru_cache(maxsize=_KNOWN_NAMES)
 def normalise_name(name: str) -> str:
     """Write a tag name as aos does: ``x-foo_bar`` and ``X-FOO-BAR`` are both ``X-Foo-Bar``.
 
     Source: aos process 2.0.4, ao.normalize.
     """
-    return "-".join(
+    normal = "-".join(
         part[:1].upper() + part[1:].lower() for part in name.replace("_", "-").split("-")
     )
+    if normal == name and len(_NORMAL) < _KNOWN_NAMES:
+        _NORMAL.add(name)
+    return normal
 
 
 def as_pairs(tags: TagsInput) -> Iterable[Pair]:
     """Return the (name, value) pairs of tags in either form."""
     # Asking an abstract class costs more than all the rest, so lists and tuples go first.
-    if tags.__class__ is list or tags.__class__ is tuple or not isinstance(tags, Mapping):
+    if type(tags) is list or type(tags) is tuple or not isinstance(tags, Mapping):
         return tags
     return tags.items()
 
@@ -36,61 +45,73 @@ class Tags:
     tags as they were sent.
     """
 
-    __slots__ = ("_first", "_last", "ascii", "pairs")
+    __slots__ = ("_first", "_last", "ascii", "characters", "pairs")
+
+    _first: dict[str, str] | None
+    _last: dict[str, str]
+    ascii: bool
+    """Whether names and values are all ASCII."""
+    characters: int
+    """Of all names and values."""
+    pairs: tuple[Pair, ...]
 
     def __init__(self, tags: TagsInput = ()) -> None:
-        pairs = tuple(as_pairs(tags))
-        plain = True
-        for name, value in pairs:
-            if value.__class__ is not str or name.__class__ is not str:
-                pairs = tuple((_name(name), str(value)) for name, value in pairs)
-                plain = False
+        pairs = tags if type(tags) is tuple else tuple(as_pairs(tags))
+        for _, value in pairs:
+            if type(value) is not str:
+                pairs = tuple((name, str(value)) for name, value in pairs)
                 break
-            if not value.isascii():
-                plain = False
-        self.pairs: tuple[Pair, ...] = pairs
-        self.ascii = plain
-        """True if all values are known to be ASCII."""
+        try:
+            text = "".join(chain.from_iterable(pairs))
+        except TypeError:
+            _check_names(pairs)
+            raise
+        self.pairs = pairs
+        self.characters = len(text)
+        self.ascii = text.isascii()
+        self._first = None
 
     @classmethod
     def of(cls, pairs: tuple[Pair, ...]) -> Self:
         """Make tags of pairs that are known to be text."""
         tags = cls.__new__(cls)
+        text = "".join(chain.from_iterable(pairs))
         tags.pairs = pairs
+        tags.characters = len(text)
+        tags.ascii = text.isascii()
+        tags._first = None
         return tags
 
-    def __getattr__(self, name: str) -> Any:
-        # The table by which names are found is made when one is first looked up: the tags of what
-        # is sent are compared, hashed and written far more often than they are read.
-        if name == "_first":
-            self._first = {normalise_name(each): value for each, value in reversed(self.pairs)}
-            return self._first
-        if name == "_last":
-            first = self._first
-            self._last = (
-                first
-                if len(first) == len(self.pairs)
-                else {normalise_name(each): value for each, value in self.pairs}
-            )
-            return self._last
-        if name == "ascii":
-            self.ascii = all(value.isascii() for _, value in self.pairs)
-            return self.ascii
-        raise AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
+    def _index(self) -> dict[str, str]:
+        # Made when a name is first looked up: the tags of what is kept and shown are never asked.
+        pairs = self.pairs
+        last = dict(pairs)
+        if not _NORMAL.issuperset(last):
+            last = {normalise_name(name): value for name, value in pairs}
+        first = last
+        if len(last) != len(pairs):
+            first = {normalise_name(name): value for name, value in reversed(pairs)}
+        self._first, self._last = first, last
+        return first
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of a tag, or the default."""
-        return self._first.get(normalise_name(name), default)
+        first = self._first
+        if first is None:
+            first = self._index()
+        return first.get(name if name in _NORMAL else normalise_name(name), default)
 
     def last(self, name: str, default: str = "") -> str:
         """Return the last value of a tag, or the default."""
-        return self._last.get(normalise_name(name), default)
+        if self._first is None:
+            self._index()
+        return self._last.get(name if name in _NORMAL else normalise_name(name), default)
 
     def __getitem__(self, name: str) -> str:
-        return self._first[normalise_name(name)]
+        return (self._first or self._index())[normalise_name(name)]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and normalise_name(name) in self._first
+        return isinstance(name, str) and normalise_name(name) in (self._first or self._index())
 
     def all(self, name: str) -> list[str]:
         """Return every value of a tag, in order."""
@@ -117,10 +138,10 @@ class Tags:
         return f"Tags({', '.join(f'{name}={value}' for name, value in self.pairs)})"
 
 
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a tag is text, not {type(name).__name__}")
-    return name
+def _check_names(pairs: Iterable[tuple[object, str]]) -> None:
+    for name, _ in pairs:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a tag is text, not {type(name).__name__}") from None
 
 
 NO_TAGS = Tags()

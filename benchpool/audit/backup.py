@@ -33,6 +33,7 @@ from benchpool.process.registry import Registry
 from benchpool.store import DataStore, Store
 from benchpool.store.connections import check_integrity, copy_database, open_sqlite
 from benchpool.store.home import OWN_FILES, Home
+from benchpool.units.limits import LIMITS_FILE, forget_cluster
 from benchpool.version import VERSION
 
 _TRIES: Final = 3
@@ -211,6 +212,7 @@ def restore_home(
                     registry=registry,
                     on_progress=lambda count: report(count, manifest.messages, "verify"),
                 ).check()
+        forget_cluster(made / LIMITS_FILE)
         made.replace(folder)
     except OSError as error:
         raise StoreError(f"{file} cannot be restored: {error.strerror or error}") from error

@@ -85,6 +85,7 @@ class DatasetRecount:
         default_factory=dict
     )
     _weights: dict[tuple[str, str], str] = field(default_factory=dict)
+    _runtimes: dict[str, str] = field(default_factory=dict)
     _waiting: dict[str, AskedQuestion] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
     _router: str = ""
@@ -212,6 +213,8 @@ class DatasetRecount:
         if not self.first:
             ours = message.sender == self._benchmark
             most = self.known[tags["Samples-SHA-256"]] if ours else len(self.samples)
+            if ours and tags.get("Runtime"):
+                self._runtimes[key[0]] = tags["Runtime"]
             self._add(key[0], self._weights[key], key[1], self.samples[len(rows) : most])
 
     def _add(self, model: str, weights: str, protocol: str, samples: list[Sample]) -> None:
@@ -267,6 +270,9 @@ class DatasetRecount:
                 raise InferenceError("the answer is not a JSON object")
             if answer.get("precision", evaluation_protocol.STORED) != row.precision:
                 raise InferenceError(f"it was not computed in {row.precision}")
+            admitted = self._runtimes.get(row.model, "")
+            if admitted and answer.get("machine", "") not in ("", admitted):
+                raise InferenceError(f"it was not computed on {admitted}")
             row.correct = self.judge.correct(answer, row.sample, row.method)
             row.nats = tuple(float(each["nats"]) for each in answer.get("log_likelihoods", ()))
         except BenchpoolError:

@@ -25,7 +25,7 @@ from benchpool.store.home import Home
 from benchpool.store.schema import SCHEMA_VERSION
 from benchpool.store.shelf import GIVEN_IDS, MODULES, PACKAGES
 from benchpool.store.uploads import UploadRecord
-from benchpool.units.limits import LIMITS_FILE
+from benchpool.units.limits import LIMITS_FILE, forget_cluster
 
 FORMAT: Final = 1
 CHUNK: Final = 2**20
@@ -110,7 +110,9 @@ class HomeMaker:
         self.store.set_fact(name, value)
 
     def _limits(self, *, text: str) -> None:
-        (self.home.folder / LIMITS_FILE).write_text(text, encoding="utf-8")
+        path = self.home.folder / LIMITS_FILE
+        path.write_text(text, encoding="utf-8")
+        forget_cluster(path)
 
     def _wallet(self, *, name: str, address: str, type: str, secret: str = "") -> None:  # noqa: A002
         self.store.add_wallet(Wallet(name, address, bytes.fromhex(secret), type))

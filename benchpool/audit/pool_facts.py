@@ -56,6 +56,8 @@ class RecountedEntry:
     held: int = 0
     """The message of the Benchmark's log by which it committed to its weights, or else joined."""
     bond: int = 0
+    runtime: str = ""
+    """What it is computed on, if that was said."""
 
 
 class SentPayment(NamedTuple):
@@ -150,6 +152,21 @@ class RecountedPool:
     def admits(self, now_ms: int) -> bool:
         """Tell whether models may still come."""
         return self.takes_part(now_ms) and now_ms < (self.join_until_ms or self.end_ms)
+
+    def admits_where(self, able: str, runtime: str) -> bool:
+        """Tell whether a model may come by where it is computed.
+
+        Args:
+            able: What the model server that runs it can be asked for; empty if none runs it.
+            runtime: Else what it is computed on; empty if that is not said.
+        """
+        if able:
+            likelihoods = self.protocol.partition("/")[0] in ("cloze", "likelihood")
+            return bool(self.binding.get("Remote")) and (able == "choices" or not likelihoods)
+        named = self.binding.get("Runtime", "")
+        said = (entry.runtime for entry in self.entries.values() if entry.runtime)
+        admitted = named or next(said, "")
+        return self.first or runtime == admitted or not (admitted and (runtime or named))
 
     def takes_part(self, now_ms: int) -> bool:
         """Tell whether models and money may still come."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from benchpool.ao.clock import parse_duration
@@ -15,6 +16,7 @@ from benchpool.winston import parse_quantity
 
 DEFAULT_DURATION: Final = "30d"
 DEFAULT_PROTOCOL: Final = "cloze"
+_RUNTIME: Final = re.compile(r"[0-9a-f]{16}")
 _ASKED: Final = ("Pool", "Funds", "Allocation", "Dataset", "Start-Time", "End-Time")
 _BOUND: Final = (
     "Dataset-Module",
@@ -27,6 +29,8 @@ _BOUND: Final = (
     "Join-Until",
     "Bond",
     "Controls",
+    "Remote",
+    "Runtime",
     "Eligible",
     "Near-Copies",
     "Ties",
@@ -68,6 +72,10 @@ def _bind(pool: RecountedPool, registration: KnownDataset, tags: Tags) -> Recoun
     has_questions = registration.samples != "0"
     if not registration.router or bool(pool.sealed) is has_questions:
         return None
+    if tags.get("X-Remote") not in ("", "allow"):
+        return None
+    if tags.get("X-Runtime") and not _RUNTIME.fullmatch(tags["X-Runtime"]):
+        return None
     if pinned and (pool.sealed or pinned != registration.samples_hash):
         return None
     pool.router = registration.router
@@ -93,6 +101,8 @@ def _bind(pool: RecountedPool, registration: KnownDataset, tags: Tags) -> Recoun
         "Sealed": pool.sealed,
         "Join-Until": str(pool.join_until_ms),
         "Bond": str(pool.bond or ""),
+        "Remote": tags.get("X-Remote"),
+        "Runtime": tags.get("X-Runtime"),
         "Controls": ",".join(filter(None, map(str.strip, tags.get("X-Controls").split(",")))),
         **{name[2:]: value for name, value in pool.tags.items() if name != "X-Allocation"},
     }

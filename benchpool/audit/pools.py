@@ -243,6 +243,7 @@ class BenchmarkRecount:
             len(pool.entries),
             held=message.nonce,
             bond=join.bond.quantity if join.bond else 0,
+            runtime="" if tags.get("Remote") else tags.get("Runtime"),
         )
         may = message.action.lower() == "get-model-response" and self._may(
             pool, entry, join, message
@@ -262,6 +263,7 @@ class BenchmarkRecount:
             not pool.admits(message.timestamp)
             or entry.model in pool.entries
             or entry.bond != pool.bond
+            or not pool.admits_where(message.tags.get("Remote"), entry.runtime)
         ):
             return False
         if self.info.edition == 1:

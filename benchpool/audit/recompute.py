@@ -35,12 +35,15 @@ from benchpool.inference.engine import (
     Unanswered,
 )
 from benchpool.inference.engines import Engines
+from benchpool.inference.remote_models import read_description
 from benchpool.store import Store
 from benchpool.store.base import LogEntry
 
 MARGIN_NATS: Final = 2.0
 """Between the two layouts the log-likelihoods of two small quantized models differ by 0.2 and 0.4
 on average over 60 questions of Social IQa, and by 0.95 and 1.55 at most."""
+
+REMOTE: Final = "a model server gave it, which is not reproducible: nobody can recompute it"
 
 Question = tuple[int, AskedQuestion]
 """A question with its number, from 1."""
@@ -135,6 +138,11 @@ class _Recompute:
         """Open a model, ask it, and note what became of each answer."""
         try:
             path = self._data.path(done.weights)
+            if read_description(path) is not None:
+                allowed = self._pool.binding.get("Remote")
+                for _ in asked:
+                    _count(done, REMOTE if allowed else f"{REMOTE}, and the pool lets none such in")
+                return
             with closing(self._again.engines.open(path, self._protocol.precision)) as engine:
                 progress = partial(self._again.on_progress, done.name)
                 outcomes = engine.answer([request for _, request in asked], progress)

@@ -86,7 +86,10 @@ def _again(folder: Path, draws: int | None, margin: float | None) -> Iterator[Ag
     from benchpool.network.build import engines
     from benchpool.units.limits import find_limits
 
-    with closing(engines(find_limits(folder))) as opened, output.progress() as report:
+    with (
+        closing(engines(find_limits(folder).of_this_machine())) as opened,
+        output.progress() as report,
+    ):
         yield Again(
             opened,
             draws,

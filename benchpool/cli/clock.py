@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from benchpool.cli import output, session
-from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.cli.options import HomeOption, JsonOption, WorkersOption, read_limits
+from benchpool.cli.workers import show_workers
 from benchpool.errors import ConfigError
 
 
@@ -15,6 +16,7 @@ def advance(
     duration: Annotated[
         str, typer.Argument(metavar="DURATION", help="Such as 90s, 24h, 30d or 1d12h.")
     ],
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -34,7 +36,7 @@ def advance(
             left_ms = until_ms - network.clock.now()
         return f"go on with: benchpool advance {format_duration(left_ms)}" if left_ms > 0 else None
 
-    with session.writing(home, advise) as (network, writer):
+    with session.writing(home, advise, limits=read_limits(home, workers)) as (network, writer):
         if writer is not network:
             raise ConfigError(
                 "a server runs on this home: stop it first, or move its time on from its dashboard"
@@ -48,6 +50,8 @@ def advance(
                 lambda now_ms: report((now_ms - start_ms) // 1000, length_ms // 1000, "time"),
             )
         now_ms = network.clock.now()
+        if not as_json:
+            show_workers(network.host.backend)
     if as_json:
         output.print_json({"ticks": ticks, "time": now_ms, "moment": view.moment(now_ms)})
     else:

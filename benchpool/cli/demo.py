@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchpool.cli import output, session
-from benchpool.cli.options import JsonOption
+from benchpool.cli.options import JsonOption, WorkersOption, read_limits
+from benchpool.cli.workers import show_workers
 from benchpool.client.words import indistinct
 
 if TYPE_CHECKING:
     from benchpool.client.demo import Entrant
     from benchpool.network import Network
+    from benchpool.units.limits import Limits
 
 DEMO_HOME = Path(".benchpool-demo")
 MODELS = {"ana": "smollm2-135m", "ben": "gemma-3-270m"}
@@ -38,6 +40,7 @@ def demo(
     seed: Annotated[
         int, typer.Option("--seed", help="What wallets are made from: same seed, same log.")
     ] = 1,
+    workers: WorkersOption = None,
     open_browser: Annotated[
         bool,
         typer.Option(
@@ -73,7 +76,11 @@ def demo(
     folder = home or DEMO_HOME
     listener = DemoPrinter(quiet=as_json)
     try:
-        with _open(folder, seed, replace=home is None) as network, session.working(network):
+        limits = read_limits(folder, workers)
+        with (
+            _open(folder, seed, limits, replace=home is None) as network,
+            session.working(network),
+        ):
             if network.resumed:
                 pending = output.count(network.resumed, "message")
                 listener.step(f"going on in {folder}, where {pending} waited")
@@ -81,6 +88,8 @@ def demo(
             asked = output.count(len(samples), "question")
             listener.step(f"{len(entrants)} models will answer {asked} each")
             result = run_demo(network, entrants, samples, listener)
+            if not as_json:
+                show_workers(network.host.backend)
     except KeyboardInterrupt:
         output.note("interrupted; the same command goes on from here")
         raise session.Interrupted from None
@@ -146,7 +155,7 @@ def _shipped() -> Path:
     return sample_path()
 
 
-def _open(folder: Path, seed: int, *, replace: bool) -> Network:
+def _open(folder: Path, seed: int, limits: Limits | None, *, replace: bool) -> Network:
     """Open the demo's home: a new one, or the one of an interrupted demo.
 
     A finished demo in the default place makes way for a new one.
@@ -157,7 +166,7 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
     from benchpool.store.server_file import refuse_served
 
     refuse_served(folder)
-    network = Network(folder, seed=seed)
+    network = Network(folder, seed=seed, limits=limits)
     done = finished(network)
     if network.names() and not is_demo(network):
         network.close(abort=True)
@@ -167,7 +176,7 @@ def _open(folder: Path, seed: int, *, replace: bool) -> Network:
 
         network.close()
         shutil.rmtree(folder)
-        return Network(folder, seed=seed)
+        return Network(folder, seed=seed, limits=limits)
     if done:
         output.note(f"{folder} holds a finished demo; this is what came of it")
     return network

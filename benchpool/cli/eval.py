@@ -10,9 +10,10 @@ import typer
 
 from benchpool.cli import completion, output, session
 from benchpool.cli.default_command import WithDefault
-from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.cli.options import HomeOption, JsonOption, WorkersOption, read_limits
 from benchpool.cli.questions import find_data
 from benchpool.cli.report_files import ForceOption, HtmlOption, ReportFiles
+from benchpool.cli.workers import show_workers
 
 if TYPE_CHECKING:
     from benchpool.client.evaluating.questions import Questions
@@ -79,6 +80,7 @@ def run(
             help="Write what became of each question; .jsonl, .csv or .parquet.",
         ),
     ] = None,
+    workers: WorkersOption = None,
     html: HtmlOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -99,7 +101,7 @@ def run(
         check_ending(samples)
     files = ReportFiles(html=html, force=force)
     questions = load_questions(find_data(data), protocol)
-    found = _evaluate(models, questions, limit=limit, home=home)
+    found = _evaluate(models, questions, limit=limit, home=home, workers=workers, quiet=as_json)
     if samples is not None:
         write_samples(samples, found)
         output.note(f"{samples}: {output.count(sum(len(e.records) for e in found), 'sample')}")
@@ -198,12 +200,18 @@ def compare(
 
 
 def _evaluate(
-    models: Sequence[str], questions: Questions, *, limit: int | None, home: Path | None
+    models: Sequence[str],
+    questions: Questions,
+    *,
+    limit: int | None,
+    home: Path | None,
+    workers: str | None = None,
+    quiet: bool = False,
 ) -> list[Evaluation]:
     from benchpool.client.evaluating.room import open_room
     from benchpool.client.evaluating.run import evaluate_all
 
-    with open_room(home) as room:
+    with open_room(home, read_limits(home, workers)) as room:
         named = [room.find_model(name) for name in models]
         try:
             with output.progress() as report:
@@ -218,6 +226,8 @@ def _evaluate(
                 " to go on"
             )
             raise session.Interrupted from None
+        if not quiet:
+            show_workers(room.engines)
         if home is not None and room.data is None:
             output.note(f"{home} holds no network; answers are kept in {room.answers}")
     return found

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchpool.cli import completion, output
-from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.cli.model_stats import stats
+from benchpool.cli.options import JsonOption
 from benchpool.errors import InferenceError
 
 if TYPE_CHECKING:
     from benchpool.inference.files.catalogue import InstalledModel
-    from benchpool.inference.runs import RunTotals
 
 app = typer.Typer(
     help="Pull, add and list models.\n\nExample: benchpool model pull smollm2-135m",
@@ -80,21 +79,88 @@ def pull(
 
 @app.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|SERVER", help="A GGUF file, or a server: openai+http://HOST/v1."
+        ),
+    ],
+    *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Default: made from the file's.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="What a server calls the model.")
+    ] = None,
+    key_from: Annotated[
+        str | None,
+        typer.Option(
+            "--key-from", metavar="VARIABLE", help="The environment variable of a server's key."
+        ),
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens-total",
+            min=0,
+            metavar="N",
+            help="Tokens that asking a server may ever take; 0: any; default 10,000,000.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, max=256, metavar="N", help="Requests at a time; default 4."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, metavar="S", help="Seconds for a request; default 120."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a GGUF file into the models of this machine.
+    """Copy a GGUF file into the models of this machine, or add one that a server runs.
 
-    Example: benchpool model add ~/Downloads/tiny.gguf --name tiny
+    A server is asked at once what it can do. Its key never leaves the environment.
+
+    Example: benchpool model add openai+http://127.0.0.1:8080/v1 --model qwen3
     """
     from benchpool.inference.files.catalogue import Catalogue
+    from benchpool.inference.remote_models import SCHEME, RemoteTerms
 
-    if not file.is_file():
-        raise typer.BadParameter(f"{file} is no file")
-    _show_one(Catalogue().add(file, name), as_json=as_json)
+    asked = {
+        "key_variable": key_from,
+        "max_tokens_total": max_tokens_total,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+    }
+    given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if not file.startswith(SCHEME):
+        path = Path(file)
+        if not path.is_file():
+            raise typer.BadParameter(f"{file} is no file")
+        if given or model is not None:
+            raise typer.BadParameter(f"all options but --name and --json are for {SCHEME}URL")
+        _show_one(Catalogue().add(path, name), as_json=as_json)
+        return
+    if model is None:
+        raise typer.BadParameter("--model is required: what the server calls the model")
+    catalogue = Catalogue()
+    added = catalogue.add_server(file, model, name, RemoteTerms(**given))
+    terms = catalogue.servers.read(added.name).terms
+    _show_one(added, as_json=as_json)
+    able = [
+        text
+        for text, can in (
+            ("texts", terms.raw),
+            ("turns", terms.chat),
+            ("choices", terms.choices),
+        )
+        if can
+    ]
+    output.note(output.clean(f"answers {', '.join(able)}; not reproducible"))
+    if not terms.choices:
+        output.note(output.clean(f"cannot be asked cloze: {terms.why_no_choices}"))
 
 
 @app.command("list")
@@ -114,9 +180,9 @@ def list_models(as_json: JsonOption = False) -> None:
             [
                 (
                     model.name,
-                    _millions(model.card.parameters),
+                    _millions(model.card.parameters) if model.card.parameters else "at a server",
                     model.card.quantization,
-                    model.card.context_tokens,
+                    model.card.context_tokens or "",
                     _megabytes(model.card.size_bytes),
                     model.licence,
                 )
@@ -162,87 +228,7 @@ def catalogue(as_json: JsonOption = False) -> None:
         )
 
 
-@app.command("stats")
-def stats(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[MODEL]",
-            help="A name, or the first of a SHA-256.",
-            autocompletion=completion.models,
-        ),
-    ] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show how fast models answered in this home, and on what they ran.
-
-    Example: benchpool model stats
-    """
-    import sqlite3
-    from contextlib import closing
-
-    from benchpool.inference import runs
-    from benchpool.inference.answer_cache import FILE_NAME
-    from benchpool.store.connections import sqlite_uri
-    from benchpool.store.home import Home, find_home
-
-    path = Home(find_home(home)).answers / FILE_NAME
-    found: list[RunTotals] = []
-    if path.exists():
-        uri = sqlite_uri(path, read_only=True)
-        try:
-            with closing(sqlite3.connect(uri, uri=True)) as database:
-                found = runs.totals(database)
-        except (sqlite3.Error, ValueError) as error:
-            raise InferenceError(
-                f"{path} cannot be read: {error}; it is a cache: remove it, and it is made anew"
-            ) from None
-    if model is not None:
-        found = [one for one in found if one.name == model or one.model.startswith(model)]
-    if as_json:
-        output.print_json([_stats_json(one) for one in found])
-    elif found:
-        _show_stats(found)
-    else:
-        output.note("no model was asked in this home yet" if model is None else f"none of {model}")
-
-
-def _stats_json(one: RunTotals) -> dict[str, Any]:
-    import msgspec
-
-    known: dict[str, Any] = msgspec.to_builtins(one)
-    return known | {
-        "tokens_per_second": round(one.tokens_per_second, 1),
-        "questions_per_second": round(one.questions_per_second, 2),
-    }
-
-
-def _show_stats(found: Sequence[RunTotals]) -> None:
-    headers = ["Model", "SHA-256", "Weights", "Precision", "Layout", "Answered", "Cached"]
-    numbers = ["Unanswered", "Tokens", "Tokens/s a worker", "Questions/s"]
-    output.table(
-        [*headers, *numbers],
-        [
-            (
-                one.name,
-                one.model[:12],
-                one.quantization,
-                one.runtime.precision,
-                one.runtime.layout,
-                one.answered,
-                one.cached,
-                one.unanswered,
-                one.tokens,
-                output.rate(one.tokens_per_second),
-                output.rate(one.questions_per_second),
-            )
-            for one in found
-        ],
-        right=["Answered", "Cached", *numbers],
-    )
-    for runtime in dict.fromkeys((one.runtime.build, one.runtime.cpu) for one in found):
-        output.note(f"{runtime[0]}; {runtime[1]}")
+app.command("stats")(stats)
 
 
 @app.command("check")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from benchpool.cli import completion
+
+if TYPE_CHECKING:
+    from benchpool.units.limits import Limits
 
 MAX_DATA_BYTES = 64 * 2**20
 """The most that a message's Data may hold; larger things belong into the data store."""
@@ -45,9 +48,38 @@ DataFileOption = Annotated[
     str | None,
     typer.Option("--data-file", metavar="FILE", help="A file with the Data; - is stdin."),
 ]
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|ray|ADDRESS",
+        help="Where models run: on N cores of this machine, on a Ray cluster of it (ray), or on"
+        " that of ray://HOST:PORT or HOST:PORT; default: as limits.toml says, else every core.",
+    ),
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show each message that is sent.")
 ]
+
+
+def read_limits(home: Path | None, workers: str | None) -> Limits | None:
+    """Read the limits of a home, with the workers that were typed; None if none were.
+
+    Raises: ConfigError.
+    """
+    if workers is None:
+        return None
+    from dataclasses import replace
+
+    from benchpool.inference.ray.address import check_address
+    from benchpool.store.home import find_home
+    from benchpool.units.limits import find_limits
+
+    limits = find_limits(find_home(home))
+    if workers.isdecimal():
+        return replace(limits, workers=int(workers))
+    check_address(workers)
+    return replace(limits, workers=workers)
 
 
 class Content(NamedTuple):

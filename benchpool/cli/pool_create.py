@@ -100,6 +100,23 @@ def create(
             help=" ".join(f"{name}: {text}" for name, text in CONTROLS.items()),
         ),
     ] = None,
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            "--remote",
+            metavar="allow",
+            help="allow: models may enter that a server runs, whose answers nobody can recompute.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="ID",
+            help="What models must be computed on: what a model's Info calls Runtime; default: what"
+            " the first that joins is computed on.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="What to call it.")] = None,
     sender: FromOption = None,
     benchmark: BenchmarkOption = "Benchmark",
@@ -142,6 +159,8 @@ def create(
             "X-Data": data,
             "X-Sealed": sealed,
             "X-Controls": controls,
+            "X-Remote": remote,
+            "X-Runtime": runtime,
             "X-Title": title,
             **payout_tags(
                 allocation=allocation,

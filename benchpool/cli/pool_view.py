@@ -164,6 +164,8 @@ def bound(pool: PoolFacts, name_of: NameOf) -> list[tuple[str, str]]:
         ("Join until", view.moment(until_ms) if until_ms != pool.facts["end_time"] else ""),
         ("Bond", format_war(pool.bond) if pool.bond else ""),
         ("Controls", binding.get("controls", "")),
+        ("Runtime", binding.get("runtime", "")),
+        ("Model servers", "may enter" if binding.get("remote") else ""),
     ]
 
 

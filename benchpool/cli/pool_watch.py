@@ -46,7 +46,7 @@ def watch(network: Network, client: PoolClient, pool: str, *, as_json: bool) -> 
                 if found.text("status") in SETTLED:
                     return
             # Else this moment would be kept, and the home's write-ahead logs could not be cut.
-            network.compute.forget_databases()
+            network.compute.following.forget_databases()
             network.store.refresh()
             sleep(EVERY_S)
             if network.store.end() != seen[0]:

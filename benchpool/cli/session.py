@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from benchpool.ao.wallet import Wallet
     from benchpool.client.writer import Writer
     from benchpool.network import Network
+    from benchpool.units.limits import Limits
 
 DEFAULT_WALLET = "default"
 
@@ -37,7 +38,11 @@ def reading(home: Path | None) -> Iterator[Network]:
 
 @contextmanager
 def writing(
-    home: Path | None, advise: Callable[[], str | None] | None = None, *, new: bool = False
+    home: Path | None,
+    advise: Callable[[], str | None] | None = None,
+    *,
+    new: bool = False,
+    limits: Limits | None = None,
 ) -> Iterator[tuple[Network, Writer]]:
     """Open a home, and first finish what an interrupted run left.
 
@@ -48,6 +53,7 @@ def writing(
         advise: says after Ctrl-C, when the home is closed again, how to go on; None is to run the
             same command again.
         new: make a network if there is none, and say so: for commands that a network begins with.
+        limits: in place of the home's own.
 
     Returns: the network to look at, and who writes to it.
 
@@ -63,7 +69,7 @@ def writing(
     writer: Writer | None = None
     try:
         # An exception, Ctrl-C too, closes it with abort: the home stays as it was committed.
-        with open_to_write(folder) as (network, writer):
+        with open_to_write(folder, limits) as (network, writer):
             if fresh:
                 output.note(f"a new network begins in {folder}")
             if network.resumed:

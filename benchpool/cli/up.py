@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchpool.cli import output
-from benchpool.cli.options import HomeOption, JsonOption
+from benchpool.cli.options import HomeOption, JsonOption, WorkersOption, read_limits
 
 if TYPE_CHECKING:
     from benchpool.server.sockets import Addresses
@@ -59,6 +59,7 @@ def up(
             " is not.",
         ),
     ] = False,
+    workers: WorkersOption = None,
     virtual: Annotated[
         bool,
         typer.Option(
@@ -102,6 +103,9 @@ def up(
     if not (fresh or go_live or virtual):
         _ask_to_go_live(folder)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    limits = read_limits(folder, workers)
+    if limits is not None and not quiet:
+        logging.getLogger("benchpool.inference").setLevel(logging.INFO)  # who comes and goes
 
     def ready(addresses: Addresses, resumed: int) -> None:
         if fresh:
@@ -133,7 +137,8 @@ def up(
         on_again=lambda: output.note("there is room again; going on"),
         on_request=None if quiet or as_json else _show_request,
     )
-    serve_home(Program(folder, options, hooks, ahead=ahead, virtual=virtual))
+    settings = {} if limits is None else {"limits": limits}
+    serve_home(Program(folder, options, hooks, ahead=ahead, virtual=virtual, settings=settings))
     output.note("stopped; what was pending is taken up at the next start")
 
 

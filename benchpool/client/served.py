@@ -29,7 +29,7 @@ from benchpool.extensions.llama import InferenceProgress
 from benchpool.network import Network, Party, Sent
 from benchpool.store.server_file import ServerFile, find_server
 from benchpool.store.shelf import AddedModule, AddedPackage
-from benchpool.units.limits import check_text
+from benchpool.units.limits import Limits, check_text
 from benchpool.units.pushing import root_of
 
 LOOK_S: Final = 0.5
@@ -37,15 +37,19 @@ LOOK_S: Final = 0.5
 
 
 @contextmanager
-def open_to_write(folder: Path) -> Iterator[tuple[Network, Writer]]:
+def open_to_write(folder: Path, limits: Limits | None = None) -> Iterator[tuple[Network, Writer]]:
     """Open a home, or make one; while a server runs on it, the server does what is to be written.
+
+    Args:
+        folder: the home.
+        limits: in place of the home's own.
 
     Returns: the network to look at, and who writes to it.
 
     Raises: HomeLocked, StoreError.
     """
     server = find_server(folder)
-    with Network(folder, read_only=server is not None) as network:
+    with Network(folder, read_only=server is not None, limits=limits) as network:
         yield network, network if server is None else ServedWriter(network, server)
 
 

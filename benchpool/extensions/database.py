@@ -34,6 +34,7 @@ from sqlalchemy.pool import StaticPool
 from benchpool.errors import StoreError
 from benchpool.extensions.base import Extension
 from benchpool.store import Checkpoint
+from benchpool.store.base import Durability
 from benchpool.store.connections import connect, damaged, prepare_connections
 
 _own = MetaData()
@@ -61,7 +62,9 @@ _OWN_TABLES = (
 class Database(Extension):
     """A SQLite file, or memory where the network has no home. Foreign keys are enforced."""
 
-    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, *, read_only: bool = False, durability: Durability = "power"
+    ) -> None:
         self.path = path
         if path is None:
             self._engine = create_engine(
@@ -71,7 +74,7 @@ class Database(Extension):
             )
             prepare_connections(self._engine)
         else:
-            self._engine = connect(path, read_only=read_only)
+            self._engine = connect(path, read_only=read_only, durability=durability)
         self._read_only = read_only
         self._session: Session | None = None
         self.dirty = False

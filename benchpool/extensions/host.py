@@ -13,6 +13,7 @@ from benchpool.extensions.weavedrive import WeaveDrive
 from benchpool.inference.engines import EngineFactory, Engines, MadeEngines
 from benchpool.process.registry import Registry
 from benchpool.store import DataStore
+from benchpool.store.base import Durability
 
 EXTENSIONS = ("Database", "Llama", "Modules", "Sandbox", "WeaveDrive")
 
@@ -31,6 +32,7 @@ class ExtensionHost:
         inference_seconds: float = 0,
         wasm_fuel: int = FUEL,
         wasm_memory_bytes: int = MEMORY_BYTES,
+        durability: Durability = "power",
     ) -> None:
         self.data = data
         self._registry = registry
@@ -43,6 +45,7 @@ class ExtensionHost:
         self.engines = EngineHost(data, self.backend)
         self._folder = folder
         self._read_only = read_only
+        self._durability = durability
         self._wasm = (wasm_fuel, wasm_memory_bytes)
 
     def close(self) -> None:
@@ -88,4 +91,4 @@ class ExtensionHost:
         if self._read_only:
             return Database(path if path.exists() else None, read_only=path.exists())
         self._folder.mkdir(parents=True, exist_ok=True)
-        return Database(path)
+        return Database(path, durability=self._durability)

@@ -19,7 +19,7 @@ import msgspec
 from benchpool.ao.message import Result, decode_result
 from benchpool.errors import StoreError
 from benchpool.store import Store
-from benchpool.store.base import link_at
+from benchpool.store.base import Durability, link_at
 from benchpool.store.connections import damaged, open_sqlite
 from benchpool.store.facts import (
     DATABASES,
@@ -208,12 +208,12 @@ def note_databases(store: Store, processes: set[str]) -> None:
         store.set_fact(DATABASES, msgspec.json.encode([*known, *fresh]).decode())
 
 
-def open_checked(home: Home | None, *, read_only: bool) -> Store:
+def open_checked(home: Home | None, *, read_only: bool, durability: Durability = "power") -> Store:
     """Open the store of a home whose files belong together, see `open_home`.
 
     Raises: HomeLocked, StoreError, SchemaMismatch.
     """
-    store = open_home(home, read_only=read_only)
+    store = open_home(home, read_only=read_only, durability=durability)
     if home is None:
         return store
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ from benchpool.inference.engine import (
     Outcome,
     Precision,
     Request,
+    Runtime,
     Unanswered,
 )
 from benchpool.inference.engines import Engines, too_slow
@@ -53,8 +54,19 @@ class EngineHost:
             with suppress(Exception):  # its fault is none of the model's
                 listener(process, answered, asked)
 
-    def engine(self, process: str, data_id: str, precision: Precision = "stored") -> Engine:
-        """Return the engine that runs this model for this process. Raises: InferenceError."""
+    def engine(
+        self, process: str, data_id: str, precision: Precision = "stored", runtime: str = ""
+    ) -> Engine:
+        """Return the engine that runs this model for this process.
+
+        Args:
+            process: that asks.
+            data_id: of the model.
+            precision: in what it computes.
+            runtime: the id of that on which it was computed before; empty if it was not.
+
+        Raises: InferenceError.
+        """
         weights = self.weights(data_id)
         key = (process, weights, precision)
         with self._lock:
@@ -67,7 +79,7 @@ class EngineHost:
                 raise InferenceError(str(error)) from error
             # Without the lock: loading takes long, and no other process waits for it. One process
             # asks for one engine at a time.
-            engine = self._backend.open(path, precision)
+            engine = self._backend.open(path, precision, runtime=runtime)
             with self._lock:
                 self._engines[key] = engine
         if self._stopped:
@@ -124,6 +136,13 @@ class EngineHost:
             engine.close()
 
 
+class Computed(NamedTuple):
+    """An answer, and on what it was computed if that was not what was known."""
+
+    answer: Answer
+    runtime: Runtime | None
+
+
 class Llama(Extension):
     """Runs GGUF models by their data id.
 
@@ -145,6 +164,8 @@ class Llama(Extension):
         self._answered = 0
         self._ahead: dict[_Key, list[Outcome]] = {}
         """What came of the requests of a batch, once for each time that it will be taken."""
+        self._runtimes: dict[tuple[str, Precision], Runtime] = {}
+        """What each model was computed on last."""
 
     def begin(self) -> None:
         """See `Extension`."""
@@ -174,7 +195,12 @@ class Llama(Extension):
         return msgspec.convert(recorded, LoadedModel)
 
     def prepare(
-        self, data_id: str, requests: Sequence[Request], precision: Precision = "stored"
+        self,
+        data_id: str,
+        requests: Sequence[Request],
+        precision: Precision = "stored",
+        *,
+        runtime: str = "",
     ) -> None:
         """Answer many requests at once, for `answer` to take; a failure is found there too."""
         # Kept for the other precision: one batch of messages may ask in both.
@@ -184,7 +210,8 @@ class Llama(Extension):
         keys = [_key(data_id, request, precision) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
         try:
-            engine = self._host.engine(self._process, data_id, precision)
+            engine = self._host.engine(self._process, data_id, precision, runtime)
+            self._runtimes[data_id, precision] = engine.runtime
             outcomes = engine.answer(
                 list(distinct.values()), partial(self._host.report, self._process)
             )
@@ -196,27 +223,50 @@ class Llama(Extension):
 
     def answer(self, data_id: str, request: Request, precision: Precision = "stored") -> Answer:
         """Answer one request. Raises: InferenceError if the model failed or died."""
+        return self.compute(data_id, request, precision).answer
+
+    def compute(
+        self, data_id: str, request: Request, precision: Precision = "stored", *, runtime: str = ""
+    ) -> Computed:
+        """Answer one request, and say if it was computed on another runtime than was known.
+
+        Args:
+            data_id: of the GGUF file.
+            request: what to answer.
+            precision: in what the weights enter the computation.
+            runtime: the id of the runtime that is known; empty if none is.
+
+        Raises: InferenceError if the model failed or died.
+        """
 
         def live() -> object:
             outcome = self._take(_key(data_id, request, precision))
             if outcome is None:
-                outcome = self._ask(data_id, request, precision)
+                outcome = self._ask(data_id, request, precision, runtime)
             if isinstance(outcome, InferenceError):
                 raise outcome
             if isinstance(outcome, Unanswered):
                 outcome = Unanswered(bounded(outcome.reason))
-            return msgspec.to_builtins(outcome)
+            said = msgspec.to_builtins(outcome)
+            now = self._runtimes.get((data_id, precision))
+            if runtime and now is not None and now.id != runtime:
+                said[_RUNTIME] = _bounded(msgspec.to_builtins(now))
+            return said
 
         recorded = self._recorder.ask(live, failure=InferenceError)
         answer: Answer = msgspec.convert(recorded, ANSWER)
-        return answer
+        other = recorded.get(_RUNTIME)
+        return Computed(answer, None if other is None else msgspec.convert(other, Runtime))
 
-    def _ask(self, data_id: str, request: Request, precision: Precision) -> Outcome:
+    def _ask(
+        self, data_id: str, request: Request, precision: Precision, runtime: str = ""
+    ) -> Outcome:
         if self._seconds and self._waited_s >= self._seconds:
             return too_slow(self._waited_s, self._answered)
         started = time.monotonic()
         try:
-            engine = self._host.engine(self._process, data_id, precision)
+            engine = self._host.engine(self._process, data_id, precision, runtime)
+            self._runtimes[data_id, precision] = engine.runtime
             (outcome,) = engine.answer([request])
         finally:
             self._waited_s += time.monotonic() - started
@@ -231,6 +281,8 @@ class Llama(Extension):
         return outcome
 
 
+_RUNTIME: Final = "runtime"
+"""Under which an answer's record names the runtime, if that is another than was known."""
 _Key = tuple[str, Precision, bytes]
 ANSWER: Any = Answer  # a union, which msgspec takes and the type of `convert` does not
 

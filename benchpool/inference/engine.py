@@ -120,15 +120,22 @@ MAX_TOKEN_BYTES = 512
 """Bytes of text that one token stands for at most."""
 
 
+MAX_TOKENS = 1 << 31
+"""No context is so long: a count above it is somebody's invention."""
+
+
 def fits(request: Request, answer: Answer) -> bool:
     """Check that an answer is of the kind and the size that a request asks for."""
     if isinstance(answer, Unanswered):
         return True
+    if not 0 <= answer.prompt_tokens <= MAX_TOKENS:
+        return False
     if isinstance(request, ChoicesRequest):
         return (
             isinstance(answer, ChoicesAnswer)
             and len(answer.log_likelihoods) == len(request.choices)
             and all((one.greedy is not None) == request.greedy for one in answer.log_likelihoods)
+            and all(0 <= one.tokens <= MAX_TOKENS for one in answer.log_likelihoods)
         )
     return (
         isinstance(answer, Generation)
@@ -168,6 +175,19 @@ Precision = Literal["stored", "bf16"]
 LayoutName = Literal["canonical-1", "canonical-2"]
 """How requests meet in one evaluation; see docs/inference.md. Each has numbers of its own."""
 
+RemoteLayout = Literal["remote-choices", "remote-text"]
+"""What stands in its place where a model server answers: whether it can score choices too."""
+
+
+def machine_id(build: str, cpu: str) -> str:
+    """Return 16 hexadecimal digits that name llama.cpp's build and the CPU's instruction sets.
+
+    Layout, precision and matrix product are left out: a model's file and who asks decide them. So
+    all models of one machine have this id, and machines that have it give equal bits.
+    """
+    versions = build.split(", ")[:2]
+    return sha256(msgspec.json.encode([versions, cpu])).hexdigest()[:16]
+
 
 class Runtime(msgspec.Struct, frozen=True):
     """What besides model and request decides the bits of an answer.
@@ -180,11 +200,30 @@ class Runtime(msgspec.Struct, frozen=True):
     cpu: str
     """The instruction sets that llama.cpp was built for and found."""
     precision: Precision
-    layout: LayoutName
+    layout: LayoutName | RemoteLayout
+
+    @property
+    def remote(self) -> str:
+        """What a model server can be asked for, "choices" or "text"; empty for this machine."""
+        prefix, _, able = self.layout.partition("-")
+        return able if prefix == "remote" else ""
+
+    @property
+    def said(self) -> str:
+        """What it is, for people."""
+        return f"{self.build}; {self.layout}; {self.cpu}"
+
+    @property
+    def machine(self) -> str:
+        """The id of what all models have in common where they are computed; see `machine_id`."""
+        return machine_id(self.build, self.cpu)
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of its SHA-256, as answers bear it: equal ids give equal bits."""
+        """16 hexadecimal digits of its SHA-256, as answers bear it.
+
+        Equal ids give equal bits, but for a model server's: nobody can promise what it answers.
+        """
         return sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
@@ -221,6 +260,28 @@ class EngineStats(msgspec.Struct):
         """What was done after ``before``."""
         fields = self.__struct_fields__
         return EngineStats(*(getattr(self, field) - getattr(before, field) for field in fields))
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    """What a worker elsewhere is, and what it does."""
+
+    id: str
+    node: str
+    """The name of its machine."""
+    state: str
+    """ready, busy, starting, or why it is not used."""
+    models: tuple[str, ...]
+    """The names of those that it has loaded."""
+    runtime: str
+    """The id of the machine that it last computed on, see `Runtime`; empty before."""
+    stats: EngineStats
+    """What it has done so far."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """While it computed."""
+        spent = self.stats.milliseconds
+        return 1000 * self.stats.tokens / spent if spent else 0.0
 
 
 class Engine(Protocol):

@@ -16,11 +16,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from benchpool.errors import InferenceError
-from benchpool.inference.admission import admit
 from benchpool.inference.answer_cache import AnswerCache
+from benchpool.inference.cores import ChildOptions, Cores
 from benchpool.inference.engine import (
     Answer,
     EngineStats,
@@ -28,17 +27,17 @@ from benchpool.inference.engine import (
     Precision,
     Progress,
     Request,
+    WorkerView,
 )
 from benchpool.inference.engines import Engines
-from benchpool.inference.isolated import IsolatedEngine
-from benchpool.inference.machine import usable_cores
 from benchpool.inference.pooled_engine import PooledEngine
 from benchpool.inference.recovery import SHARE_S, Call
 from benchpool.inference.runs import Run
 from benchpool.inference.shared_model import SharedModel
-from benchpool.inference.sharing import Memory, choose
+from benchpool.inference.sharing import Memory
+from benchpool.inference.workplaces import Child, Workplaces
 
-_CONTEXT_TOKENS = 4096
+CONTEXT_TOKENS = 4096
 _END_S = 5.0
 _LOOK_S = 1.0
 """How often whoever waits for answers looks whether a slow model holds the workers."""
@@ -60,6 +59,7 @@ class EnginePool(Engines):
         copies: Folder of BF16 copies; None for one beside the model cache.
         layout: How requests meet; None for the best that a model and this build can do.
         context_tokens: Longest request, if a model was trained on that much.
+        places: Where children run; None for this machine's cores.
     """
 
     def __init__(
@@ -72,37 +72,47 @@ class EnginePool(Engines):
         answers: Path | None = None,
         copies: Path | None = None,
         layout: LayoutName | None = None,
-        context_tokens: int = _CONTEXT_TOKENS,
+        context_tokens: int = CONTEXT_TOKENS,
+        places: Workplaces | None = None,
     ) -> None:
-        self.workers = workers or usable_cores()
-        self.memory = Memory(models_memory_bytes, self._end)
+        options = ChildOptions(
+            context_tokens=context_tokens,
+            copies=copies,
+            layout=layout,
+            memory_bytes=child_memory_bytes,
+        )
+        memory = Memory(models_memory_bytes, self._end)
+        self.places: Workplaces = places or Cores(workers, memory, options)
         self.cache: AnswerCache | None = None
         self._answers = answers
         self._stats = EngineStats()
-        self._options: dict[str, Any] = {
-            "threads": 1,
-            "context_tokens": context_tokens,
-            "copies": copies,
-            "layout": layout,
-            "memory_bytes": child_memory_bytes,
-            "children": self.workers,
-        }
         self._seconds = seconds
         self._context_tokens = context_tokens
         self._changed = threading.Condition()
         self._models: dict[tuple[Path, Precision], SharedModel] = {}
         self._calls: list[Call] = []
-        self._children: set[IsolatedEngine] = set()
+        self._children: set[Child] = set()
         self._threads: set[threading.Thread] = set()
         self._busy: dict[threading.Thread, float] = {}
         """Since when each worker is at its share."""
         self._count = 0
         self._closed = False
 
+    def begin(self) -> None:
+        """See ``Engines``."""
+        self.places.begin(self._changed, self.waiting)
+
     def open(
-        self, path: Path, precision: Precision = "stored", *, name: str | None = None
+        self,
+        path: Path,
+        precision: Precision = "stored",
+        *,
+        runtime: str = "",
+        name: str | None = None,
     ) -> PooledEngine:
         """Open a model: its header is read and a child loads it, if none has yet.
+
+        A cluster has it computed on the runtime named alone; this machine has but one.
 
         Raises:
             ModelFileError: Not a model that llama.cpp can load.
@@ -111,6 +121,7 @@ class EnginePool(Engines):
         model = self._model(path, precision, name)
         try:
             with model.opening:
+                model.wanted = model.wanted or runtime
                 if model.runtime is None:
                     self._load(model)
             return PooledEngine(self, model)
@@ -131,21 +142,35 @@ class EnginePool(Engines):
                 model.check_file()
                 model.users += 1
                 return model
+            self.places.begin(self._changed, self.waiting)
             if self.cache is None and self._answers is not None:
                 self.cache = AnswerCache(self._answers)
-        made = SharedModel(path, precision, name, self._context_tokens)
+        made = SharedModel(
+            path, precision, name, self._context_tokens, elsewhere=self.places.elsewhere
+        )
         with self._changed:
             model = self._models.setdefault((path, precision), made)
             model.users += 1
             return model
 
     def admit(self, path: Path) -> None:
-        """Try a file in a process of its own, which may die of it. See ``Engines``."""
-        admit(path, memory_bytes=self._options["memory_bytes"], children=self.workers)
+        """Try a file where it would run. See ``Engines``."""
+        self.begin()
+        self.places.admit(path)
 
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
         return self._stats
+
+    def waiting(self) -> int:
+        """See ``Engines``."""
+        with self._changed:
+            return sum(call.waiting for call in self._calls)
+
+    def workers(self) -> list[WorkerView]:
+        """See ``Engines``."""
+        with self._changed:
+            return self.places.views()
 
     def find(self, model: SharedModel, requests: Sequence[Request]) -> dict[int, Answer]:
         """Look requests up in the cache; the answers found, by place.
@@ -228,14 +253,14 @@ class EnginePool(Engines):
     def _staff(self) -> None:
         """Have as many workers as there may be, if there is anything for them to do."""
         if any(self._is_ready(call) for call in self._calls):
-            for _ in range(self.workers - self._free()):
+            for _ in range(self.places.count - self._free()):
                 thread = threading.Thread(target=self._work, name="benchpool-model", daemon=True)
                 self._threads.add(thread)
                 thread.start()
 
     def _is_ready(self, call: Call) -> bool:
         # A slow call has no more than its share of workers, or it would take each new one too.
-        return call.waits and call.running < self.workers
+        return call.waits and call.running < self.places.count
 
     def _free(self) -> int:
         """Count the workers that no slow share holds."""
@@ -267,6 +292,7 @@ class EnginePool(Engines):
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(_END_S)
+        self.places.close()
         if self.cache is not None:
             self.cache.close()
 
@@ -275,39 +301,37 @@ class EnginePool(Engines):
     def _work(self) -> None:
         while True:
             with self._changed:
-                found = self._next() if self._free() <= self.workers else None
+                found = self._next() if self._free() <= self.places.count else None
                 if found is None:
                     self._threads.discard(threading.current_thread())
                     return
                 call, child = found
-                share = call.take(self.workers, call.model.pace_s)
+                pace_s = child.pace_s or call.model.pace_s
+                share = call.take(self.places.count, pace_s, call.model.pace_s)
                 call.begin()
                 self._busy[threading.current_thread()] = time.monotonic()
-                if child is None:
+                if not child.loaded:
                     call.model.children += 1
             self._compute(call, share, child)
 
-    def _next(self) -> tuple[Call, IsolatedEngine | None] | None:
+    def _next(self) -> tuple[Call, Child] | None:
         """Wait for something to do; None if there is nothing left."""
         while self._calls:  # what is being computed may come back, if its child dies
             calls = [call for call in self._calls if self._is_ready(call)]
             pauses = {call: call.model.backoff.left_s() for call in calls}
             ready = [call for call in calls if not pauses[call]]
-            found = choose(ready, list(self._models.values()), self.memory)
+            found = self.places.choose(ready, list(self._models.values()))
             if found is not None:
                 return found
             paused = [pause for pause in pauses.values() if pause]
             self._changed.wait(min(paused) if paused else None)
         return None
 
-    def _compute(self, call: Call, share: list[int], child: IsolatedEngine | None) -> None:
+    def _compute(self, call: Call, share: list[int], child: Child) -> None:
         model, failure = call.model, None
         try:
-            if child is not None and not child.alive:
-                self._end(child)
-                child = None
-            if child is None:
-                child = self._start(call)
+            if not child.loaded:
+                self._start(call, child)
             with self._changed:
                 call.children.add(child)
                 if call.ended:
@@ -323,13 +347,13 @@ class EnginePool(Engines):
                             break
                         call.answered(answers, frame.stats)
             if share:
-                model.pace_s = (time.monotonic() - began) / len(share)
+                child.pace_s = (time.monotonic() - began) / len(share)
+                model.learn_pace(child.pace_s)
         except BaseException as error:  # whatever it is, it is the caller's to know
             failure = error
         with self._changed:
             self._put_back(model, child)
-            if child is not None:
-                call.children.discard(child)
+            call.children.discard(child)
             call.leave(time.monotonic() - self._busy.pop(threading.current_thread()))
             if failure is not None and not call.ended:
                 call.died(share, failure)
@@ -337,29 +361,15 @@ class EnginePool(Engines):
                 call.events.put(None)
             self._changed.notify_all()
 
-    def _start(self, call: Call) -> IsolatedEngine:
+    def _start(self, call: Call, child: Child) -> None:
         model = call.model
         model.check_file()
-        child = IsolatedEngine(
-            model.path,
-            name=model.card.name,
-            precision=model.precision,
-            sha256=model.card.sha256,
-            load=False,
-            **self._options,
-        )
         with self._changed:
             self._refuse_if_closed(model)
             self._children.add(child)
             call.children.add(child)
-        try:
-            child.load()
-        except BaseException:
-            self._end(child)
-            call.children.discard(child)
-            raise
+        child.load()
         model.runtime = child.runtime
-        return child
 
     def _keep(self, call: Call, answers: dict[int, Answer]) -> None:
         model = call.model
@@ -367,16 +377,16 @@ class EnginePool(Engines):
             named = [(call.requests[place], answer) for place, answer in answers.items()]
             self.cache.keep(model.card.sha256 or "", model.runtime, named)
 
-    def _put_back(self, model: SharedModel, child: IsolatedEngine | None) -> None:
+    def _put_back(self, model: SharedModel, child: Child) -> None:
         self._count += 1
         model.used = self._count
-        if child is not None and child.alive and model.users and not self._closed:
+        self.places.release(child)
+        if child.alive and model.users and not self._closed:
             model.idle.append(child)
             return
         model.children -= 1
-        if child is not None:
-            self._end(child)
+        self._end(child)
 
-    def _end(self, child: IsolatedEngine) -> None:
+    def _end(self, child: Child) -> None:
         child.close()
         self._children.discard(child)

@@ -16,6 +16,7 @@ from benchpool.inference.engine import (
     Progress,
     Request,
     Unanswered,
+    WorkerView,
 )
 
 EngineFactory = Callable[[Path, Precision], Engine]
@@ -29,8 +30,13 @@ _PART = 32
 class Engines(Protocol):
     """Opens models for a network; see `EnginePool`, which does it by llama.cpp."""
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+    def open(self, path: Path, precision: Precision = "stored", *, runtime: str = "") -> Engine:
         """Open a GGUF file; whoever asked closes the engine.
+
+        Args:
+            path: Of the file.
+            precision: In what its weights enter the computation.
+            runtime: The id of that on which it is to be computed, where there are several.
 
         Raises:
             InferenceError: It is no usable model.
@@ -43,9 +49,21 @@ class Engines(Protocol):
             InferenceError: It is no model that computes numbers.
         """
 
+    def begin(self) -> None:
+        """Get ready, where that takes long; else it is done when a model is first opened."""
+        return
+
     def stats(self) -> EngineStats:
         """Return what all engines have done so far."""
         return EngineStats()
+
+    def waiting(self) -> int:
+        """Return how many requests nobody has begun to compute."""
+        return 0
+
+    def workers(self) -> list[WorkerView]:
+        """Return what the workers elsewhere are and do; none on this machine's own cores."""
+        return []
 
     def close(self) -> None:
         """Let go of everything; closing twice is allowed."""
@@ -68,7 +86,13 @@ class MadeEngines(Engines):
         self._factory = factory
         self._seconds = seconds
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
+    def open(
+        self,
+        path: Path,
+        precision: Precision = "stored",
+        *,
+        runtime: str = "",  # noqa: ARG002 - there is one
+    ) -> Engine:
         """See `Engines`."""
         engine = self._factory(path, precision)
         return _InTime(engine, self._seconds) if self._seconds else engine

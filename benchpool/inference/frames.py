@@ -92,27 +92,32 @@ def write_frame(pipe: BinaryIO, message: Ask | FromChild) -> None:
     Raises:
         OSError: The other side is gone.
     """
-    body = _encode(message)
-    pipe.write(_LENGTH.pack(len(body)) + body)
-    pipe.flush()
+    write_body(pipe, _encode(message))
 
 
 def read_ask(pipe: BinaryIO) -> Ask | None:
     """Read the parent's next frame; None when the parent is gone."""
-    body = _read_body(pipe)
+    body = read_body(pipe)
     return None if body is None else _decode_ask(body)
 
 
 def read_from_child(pipe: BinaryIO) -> FromChild | None:
     """Read the child's next frame; None when the child is gone or talks nonsense."""
-    body = _read_body(pipe)
+    body = read_body(pipe)
     try:
         return None if body is None else _decode_from_child(body)
     except msgspec.DecodeError:
         return None
 
 
-def _read_body(pipe: BinaryIO) -> bytes | None:
+def write_body(pipe: BinaryIO, body: bytes) -> None:
+    """Write the body of one frame, with its length, and flush it. Raises: OSError."""
+    pipe.write(_LENGTH.pack(len(body)) + body)
+    pipe.flush()
+
+
+def read_body(pipe: BinaryIO) -> bytes | None:
+    """Read the body of the next frame; None at the end, and for nonsense."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None

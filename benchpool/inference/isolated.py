@@ -283,7 +283,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=child_environment(),
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -357,7 +357,8 @@ def _close(pipe: BinaryIO) -> None:
         return
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """The environment of a child of this program that runs a module of benchpool."""
     # The child must find this very benchpool, installed or not, from any working folder.
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH", "")])]

@@ -6,6 +6,9 @@ children die without an answer between them, or too many in all, ends: what is l
 From the second death of a model in a row on, there is a pause before it is started again; see
 `backoff`.
 
+A worker elsewhere that is lost is no fault of the model: all of its share is asked again, by
+another worker. A request that has lost several counts as one that kills.
+
 What a model has not answered when the time for its call is over stays unanswered. Only the time
 counts in which it had a child at work: it is no fault of a model that others are computed.
 """
@@ -14,10 +17,10 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from benchpool.errors import InferenceError, ModelFileError
+from benchpool.errors import InferenceError, ModelFileError, WorkerLost, WorkerUnfit
 from benchpool.inference.engine import (
     Answer,
     ChoicesRequest,
@@ -27,8 +30,8 @@ from benchpool.inference.engine import (
     Request,
 )
 from benchpool.inference.engines import too_slow
-from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.shared_model import SharedModel
+from benchpool.inference.workplaces import Child
 
 MOST_SHARE = 32
 """Most requests of a share: enough to pack, few enough that all workers end together."""
@@ -39,6 +42,8 @@ _HOPELESS = 5
 """Deaths in a row, without an answer between them, that end a call."""
 _MOST_DEATHS = 16
 """Deaths in all that end a call."""
+_MOST_LOST = 3
+"""Workers that a request may lose before that counts as a death of its model."""
 
 
 class Call:
@@ -58,10 +63,11 @@ class Call:
         self._left = sorted(missing, key=lambda place: _order(requests[place]), reverse=True)
         self._again: deque[list[int]] = deque([] if requests else [[]])
         self._deaths = self._in_a_row = 0
+        self._lost: Counter[int] = Counter()
         self._stopped = self._late = False
         self.turn = 0.0
         self.running = 0
-        self.children: set[IsolatedEngine] = set()
+        self.children: set[Child] = set()
         """At work on it."""
         self._spent_s = 0.0
         self._since = 0.0
@@ -74,16 +80,19 @@ class Call:
         """Whether there is something to do that nobody has begun."""
         return bool(self._left or self._again)
 
-    def take(self, workers: int, pace_s: float = 0.0) -> list[int]:
+    def take(self, workers: int, pace_s: float = 0.0, usual_s: float = 0.0) -> list[int]:
         """Take the next share; shares become smaller, so that all workers end together.
 
         Args:
             workers: That there are.
-            pace_s: Time that the model takes for an answer, as far as that is known.
+            pace_s: Time that this worker takes for an answer, as far as that is known.
+            usual_s: Time that the model's workers take for one on average.
         """
         if not self._left:
             return self._again.popleft()
-        size = min(MOST_SHARE, max(_LEAST_SHARE, -(-len(self._left) // (2 * workers))))
+        size = min(MOST_SHARE, max(_LEAST_SHARE, -(-len(self._left) // (2 * max(1, workers)))))
+        if pace_s > usual_s > 0:  # a slow worker takes less, or all others would wait for it
+            size = max(1, int(size * usual_s / pace_s))
         if pace_s:
             size = min(size, max(1, int(SHARE_S / pace_s)))
         share = self._left[-size:]
@@ -128,6 +137,12 @@ class Call:
 
     def died(self, share: Sequence[int], failure: BaseException) -> None:
         """Decide what becomes of a share whose child is gone."""
+        if isinstance(failure, WorkerLost) and self._is_innocent(share, failure):
+            if not self._stopped:
+                left = [place for place in share if place not in self.outcomes]
+                if left or not share:  # a share of nothing loads the model
+                    self._again.append(left)
+            return
         self.model.backoff.died()
         if self._stopped:
             return
@@ -148,6 +163,19 @@ class Call:
         elif left:
             self.outcomes[left[0]] = failure
             self.events.put(len(self.outcomes))
+
+    def _is_innocent(self, share: Sequence[int], failure: WorkerLost) -> bool:
+        """Whether no request of a share that lost its worker has lost so many others before."""
+        left = [place for place in share if place not in self.outcomes]
+        if isinstance(failure, WorkerUnfit):
+            return True
+        self._lost.update(left)
+        return all(self._lost[place] <= _MOST_LOST for place in left)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests nobody has begun."""
+        return len(self._left) + sum(map(len, self._again))
 
     def stop(self) -> None:
         """Begin no more shares."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchpool.inference.isolated import IsolatedEngine
 from benchpool.inference.machine import memory_bytes
 from benchpool.inference.recovery import Call
 from benchpool.inference.shared_model import SharedModel
+from benchpool.inference.workplaces import Child
 
 _AHEAD = 4
 """Turns that a call may be ahead of another one before it gives its worker up."""
@@ -21,8 +21,8 @@ _AHEAD = 4
 class Memory:
     """The bound on what all models take; ``end`` unloads a child."""
 
-    def __init__(self, bound_bytes: int | None, end: Callable[[IsolatedEngine], None]) -> None:
-        self._end = end
+    def __init__(self, bound_bytes: int | None, end: Callable[[Child], None]) -> None:
+        self.end = end
         self.bound_bytes = bound_bytes or memory_bytes() // 2
 
     def make_room(self, model: SharedModel, models: Sequence[SharedModel]) -> bool:
@@ -37,21 +37,16 @@ class Memory:
                 return False
             oldest = min(idle, key=lambda other: other.used)
             oldest.children -= 1
-            self._end(oldest.idle.pop())
+            self.end(oldest.idle.pop())
 
 
-def choose(
-    calls: Sequence[Call], models: Sequence[SharedModel], memory: Memory
-) -> tuple[Call, IsolatedEngine | None] | None:
-    """Choose whose turn it is, and an idle child for it; no child: one may be started.
+def in_turn(calls: Sequence[Call], is_idle: Callable[[SharedModel], bool]) -> list[Call]:
+    """Sort the calls that are due: those first whose model is loaded and idle.
 
-    None where a worker has to wait: what is due needs memory that others still use.
+    Args:
+        calls: That wait for a worker.
+        is_idle: Tells whether a model can be asked at once.
     """
     least = min((call.turn for call in calls), default=0)
     due = [call for call in calls if call.turn <= least + _AHEAD]
-    for call in sorted(due, key=lambda call: (not call.model.idle, call.turn)):
-        if call.model.idle:
-            return call, call.model.idle.pop()
-        if memory.make_room(call.model, models):
-            return call, None
-    return None
+    return sorted(due, key=lambda call: (not is_idle(call.model), call.turn))

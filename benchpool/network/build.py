@@ -14,6 +14,9 @@ from benchpool.extensions.kept_states import open_checked
 from benchpool.extensions.outside import note_old_positions
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.engines import EngineFactory, Engines
+from benchpool.inference.files.folders import default_cache
+from benchpool.inference.ray.engines import ray_engines
+from benchpool.inference.remote import RemoteEngines
 from benchpool.network.directory import Directory, take_seed
 from benchpool.network.dispatch import Dispatch
 from benchpool.network.live_mode import LiveMode
@@ -33,15 +36,29 @@ from benchpool.units.pace import Pace
 from benchpool.units.scheduler import SchedulerUnit
 
 
-def engines(limits: Limits, answers: Path | None = None) -> EnginePool:
-    """Return engines within limits; without a folder for answers, each is computed anew."""
-    return EnginePool(
-        answers=answers,
-        workers=limits.workers or None,
-        models_memory_bytes=limits.models_memory_bytes or None,
-        child_memory_bytes=limits.worker_memory_bytes or None,
-        seconds=limits.inference_seconds,
-    )
+def engines(limits: Limits, answers: Path | None = None) -> Engines:
+    """Return engines within limits; without a folder for answers, each is computed anew.
+
+    Raises: PrerequisiteError if models are to run on a Ray cluster, and Ray is not installed.
+    """
+    local: Engines
+    if isinstance(limits.workers, str):
+        local = ray_engines(
+            limits.workers,
+            answers=answers,
+            node_memory_bytes=limits.models_memory_bytes or None,
+            child_memory_bytes=limits.worker_memory_bytes or None,
+            seconds=limits.inference_seconds,
+        )
+    else:
+        local = EnginePool(
+            answers=answers,
+            workers=limits.workers or None,
+            models_memory_bytes=limits.models_memory_bytes or None,
+            child_memory_bytes=limits.worker_memory_bytes or None,
+            seconds=limits.inference_seconds,
+        )
+    return RemoteEngines(local, default_cache(), seconds=limits.inference_seconds)
 
 
 class Parts:
@@ -54,6 +71,7 @@ class Parts:
         clock: Clock | None = None,
         seed: str | int | None = None,
         registry: Registry | None = None,
+        engines: Engines | None = None,
         engine_factory: Engines | EngineFactory | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
@@ -64,7 +82,8 @@ class Parts:
         self.limits = limits or find_limits(None if self.home is None else self.home.folder)
         self._read_only = read_only
         self._lock = RLock()
-        self.store = open_checked(self.home, read_only=read_only)
+        durability = self.limits.durability
+        self.store = open_checked(self.home, read_only=read_only, durability=durability)
         try:
             if not read_only:
                 note_old_positions(self.store)
@@ -72,7 +91,7 @@ class Parts:
             self.modules = ModuleShelf(self.store, self.data, self.limits, read_only=read_only)
             """Modules that are data of this network."""
             self.registry = (registry or Registry()).with_data(self.modules)
-            self._make_compute(engine_factory, threads)
+            self._make_compute(engines or engine_factory, threads)
             self._make_exchange()
             self._begin()
         except BaseException:
@@ -95,15 +114,17 @@ class Parts:
     ) -> None:
         """Make what evaluates messages."""
         answers = None if self.home is None or self._read_only else self.home.answers
+        limits = self.limits.of_this_machine() if self._read_only else self.limits
         self.host = ExtensionHost(
             self.data,
             None if self.home is None else self.home.databases,
-            engine_factory=engine_factory or engines(self.limits, answers),
+            engine_factory=engine_factory or engines(limits, answers),
             registry=self.registry,
             read_only=self._read_only,
             inference_seconds=self.limits.inference_seconds,
             wasm_fuel=self.limits.wasm_fuel_per_message,
             wasm_memory_bytes=self.limits.wasm_memory_bytes,
+            durability=self.limits.durability,
         )
         self.compute = ComputeUnit(
             self.store, self.registry, self.host, threads=threads, limits=self.limits

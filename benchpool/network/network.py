@@ -33,8 +33,9 @@ class Network(Supplies):
         seed: what the keys of the wallets are made from. The same seed and the same calls give the
             same ids and the same log. A new home without a seed gets a random one.
         registry: modules beside the installed ones.
-        engine_factory: what opens GGUF files, or a function that opens one; by default llama.cpp
-            in child processes.
+        engines: where models run, such as what `ray_engines` returns; by default where the limits
+            say, and else in child processes of this machine.
+        engine_factory: in their place, a function that opens a GGUF file.
         limits: by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
         read_only: look only. Nothing is locked, so another process may be writing.
@@ -362,7 +363,7 @@ class Network(Supplies):
         self.timeline.refresh()
         self._directory.refresh()
         self.scheduler = SchedulerUnit(self.store, self.clock)
-        self.compute.catch_up()
+        self.compute.following.catch_up()
 
     # -- looking -----------------------------------------------------------------------------
 

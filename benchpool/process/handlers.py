@@ -30,6 +30,9 @@ class Verdict(Enum):
     """Run it and go on to the next handlers."""
 
 
+# Python looks a member up in its class anew each time, which takes longer than to match an action.
+_BREAK, _SKIP, _CONTINUE = Verdict.BREAK, Verdict.SKIP, Verdict.CONTINUE
+
 SubPattern = Any
 """A text (equal without regard to case), ``"_"`` (anything), a compiled regular expression, a
 function of (value, message), or a sequence of these of which one must match."""
@@ -78,6 +81,8 @@ class HandlerTable:
         self._handlers: list[Handler] = []
         self._by_action: dict[str, tuple[Handler, ...]] | None = None
         self._others: tuple[Handler, ...] = ()
+        self._direct: dict[str, Handle] = {}
+        """Actions that one handler alone takes, whatever else a message says."""
         self._once_count = 0
 
     def add(
@@ -96,7 +101,7 @@ class HandlerTable:
             self._handlers.append(handler)
         else:
             self._handlers[place] = handler
-        self._by_action = None
+        self._unindex()
 
     append = add
 
@@ -134,7 +139,7 @@ class HandlerTable:
     def remove(self, name: str) -> None:
         """Take a handler out; nothing happens if there is none of that name."""
         self._handlers = [handler for handler in self._handlers if handler.name != name]
-        self._by_action = None
+        self._unindex()
 
     def evaluate(self, message: Message, default: Handle) -> bool:
         """Run the handlers that match, in order, until one of them breaks.
@@ -143,18 +148,22 @@ class HandlerTable:
 
         Raises: whatever a handler raises.
         """
+        handle = self._direct.get(message.tags.last("Action"))
+        if handle is not None:
+            handle(message)
+            return True
         for handler in self.candidates(message):
             pattern = handler.pattern
             # A handler for an action is a candidate only where that action matches already.
-            verdict = handler.then if pattern.__class__ is str else judge(handler, message)
-            if verdict is Verdict.SKIP:
+            verdict = handler.then if type(pattern) is str else judge(handler, message)
+            if verdict is _SKIP:
                 continue
             handler.handle(message)
             if handler.max_runs is not None:
                 handler.max_runs -= 1
                 if handler.max_runs <= 0:
                     self._forget(handler)
-            if verdict is Verdict.BREAK:
+            if verdict is _BREAK:
                 return True
         default(message)
         return False
@@ -169,30 +178,39 @@ class HandlerTable:
         return index.get(action) or index.get(action.lower(), self._others)
 
     def _build_index(self) -> dict[str, tuple[Handler, ...]]:
-        def action(handler: Handler) -> str | None:
-            return handler.pattern.lower() if isinstance(handler.pattern, str) else None
-
-        self._others = tuple(h for h in self._handlers if action(h) is None)
-        index: dict[str, tuple[Handler, ...]] = {}
+        others: list[Handler] = []
+        by_action: dict[str, list[Handler]] = {}
         for handler in self._handlers:
-            name = action(handler)
-            if name is not None and name not in index:
-                index[name] = tuple(h for h in self._handlers if action(h) in {None, name})
-            if isinstance(handler.pattern, str) and name is not None:
-                index[handler.pattern] = index[name]
-        self._by_action = index
+            if isinstance(handler.pattern, str):
+                by_action.setdefault(handler.pattern.lower(), [*others]).append(handler)
+            else:
+                others.append(handler)
+                for candidates in by_action.values():
+                    candidates.append(handler)
+        index = {action: tuple(candidates) for action, candidates in by_action.items()}
+        for handler in self._handlers:
+            if isinstance(handler.pattern, str):
+                index[handler.pattern] = index[handler.pattern.lower()]
+        for action, (only, *more) in index.items():
+            if not more and only.then is _BREAK and only.max_runs is None:
+                self._direct[action] = only.handle
+        self._others, self._by_action = tuple(others), index
         return index
+
+    def _unindex(self) -> None:
+        self._by_action = None
+        self._direct = {}
 
     def _place(self, name: str) -> int | None:
         return next((i for i, h in enumerate(self._handlers) if h.name == name), None)
 
     def _insert(self, place: int, handler: Handler) -> None:
         self._handlers.insert(place, handler)
-        self._by_action = None
+        self._unindex()
 
     def _forget(self, spent: Handler) -> None:
         self._handlers = [handler for handler in self._handlers if handler is not spent]
-        self._by_action = None
+        self._unindex()
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(tuple(self._handlers))
@@ -232,9 +250,9 @@ def judge(handler: Handler, message: Message) -> Verdict:
     pattern = handler.pattern
     if isinstance(pattern, str):
         matched = pattern.lower() == message.action.lower()
-        return handler.then if matched else Verdict.SKIP
+        return handler.then if matched else _SKIP
     if isinstance(pattern, Mapping):
-        return handler.then if matches(pattern, message) else Verdict.SKIP
+        return handler.then if matches(pattern, message) else _SKIP
     return _read_verdict(pattern(message), handler.name)
 
 
@@ -265,11 +283,11 @@ def _read_verdict(answer: object, name: str) -> Verdict:
     if isinstance(answer, Verdict):
         return answer
     if isinstance(answer, bool):
-        return Verdict.BREAK if answer else Verdict.SKIP
+        return _BREAK if answer else _SKIP
     if isinstance(answer, str):
-        return {"continue": Verdict.CONTINUE, "break": Verdict.BREAK}.get(answer, Verdict.SKIP)
+        return {"continue": _CONTINUE, "break": _BREAK}.get(answer, _SKIP)
     if isinstance(answer, int):
-        return Verdict.SKIP if answer == 0 else Verdict.BREAK if answer < 0 else Verdict.CONTINUE
+        return _SKIP if answer == 0 else _BREAK if answer < 0 else _CONTINUE
     raise HandlerError(f"the pattern of handler {name} answered {answer!r}, which is no verdict")
 
 

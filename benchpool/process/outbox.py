@@ -68,19 +68,22 @@ class Outbox:
         """
         if not (target and isinstance(target, str)):
             raise HandlerError(f"a message {action} without a target cannot be sent")
-        pairs: list[Pair] = [("Action", action)] if action else []
-        pairs.extend(as_pairs(tags))
-        if data.__class__ is not str and not isinstance(data, str | bytes):
+        pairs = as_pairs(tags)
+        if action:
+            pairs = (("Action", action), *pairs)
+        if type(data) is not str and not isinstance(data, str | bytes):
             data = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-            pairs.append(("Content-Type", "application/json"))
-        message = Outgoing(target, Tags(pairs), data, self._reference + 1)
-        if not data.isascii() or not message.tags.ascii:
+            pairs = (*pairs, ("Content-Type", "application/json"))
+        reference = self._reference + 1
+        message = Outgoing(target, Tags(pairs), data, reference)
+        if not (data.isascii() and message.tags.ascii):
             _check_unicode(message)
-        if len(self._messages) >= self.outbox_limit:
+        messages = self._messages
+        if len(messages) >= self.outbox_limit:
             self._refuse_more()
-        self._reference += 1
-        self._messages.append(message)
-        return self._reference
+        self._reference = reference
+        messages.append(message)
+        return reference
 
     def reply(
         self, message: Message, action: str = "", tags: TagsInput = (), data: Data | Json = ""
@@ -115,7 +118,7 @@ class Outbox:
             override["X-Reference"] = reference
         override.update(as_pairs(tags))
         action = override.pop("Action", message.action)
-        replaced = {"Action", *Tags(override)._first}
+        replaced = {"Action", *(normalise_name(name) for name, _ in Tags(override))}
         replaced |= _NOT_FORWARDED
         kept = [pair for pair in given if normalise_name(pair[0]) not in replaced]
         return self.send(
@@ -154,8 +157,12 @@ class Outbox:
 
     def take_outbox(self) -> PutOut:
         """Return and empty what the handlers have put out."""
-        if self._spawns or self._assigns or self._lines:
-            out: PutOut = (
+        if not (self._spawns or self._assigns or self._lines):
+            if not self._messages:
+                return _NOTHING
+            out: PutOut = (tuple(self._messages), (), (), "")
+        else:
+            out = (
                 tuple(self._messages),
                 tuple(self._spawns),
                 tuple(self._assigns),
@@ -164,10 +171,11 @@ class Outbox:
             self._spawns.clear()
             self._assigns.clear()
             self._lines.clear()
-        else:
-            out = (tuple(self._messages), (), (), "")
         self._messages.clear()
         return out
+
+
+_NOTHING: PutOut = ((), (), (), "")
 
 
 def _check_unicode(message: Outgoing) -> None:

@@ -209,7 +209,7 @@ class Process(Outbox):
         """Evaluate a message as aos does: trust, its own first message, JSON, handlers, inbox."""
         self.outbox_limit = most
         self._reference_before = self._reference
-        refused = self.refusal(message)
+        refused = self.refusal(message)  # a module may refuse more
         if refused is not None:
             self.log(refused)
             if refused.startswith("Assignment") and message.sender != self.id:
@@ -219,7 +219,7 @@ class Process(Outbox):
                 raise HandlerError(f"On-Boot cannot be run: {_NO_LUA}")
             self.on_spawn(message)
         else:
-            if message.tags._first.get("Content-Type") == "application/json":
+            if message.tags.get("Content-Type") == "application/json":
                 message.json()  # as aos, which decodes it before any handler sees it
             self.handlers.evaluate(message, self.keep_in_inbox)
         return self.take_outbox()
@@ -233,7 +233,8 @@ class Process(Outbox):
         ao.isTrusted, ao.isAssignable. Deviates: aos also trusts a From that claims to be an
         authority.
         """
-        trusted = message.sender == message.owner or message.owner in self.authorities
+        owner = message.owner
+        trusted = message.sender == owner or owner in self.authorities
         if not (trusted or self.info.trusts(message)):
             return f"Message is not trusted! From: {message.sender} - Owner: {message.owner}"
         if message.target != self.id and not any(

@@ -8,7 +8,7 @@ writes and nothing else, however large the state is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, SupportsIndex
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -79,7 +79,9 @@ def bind(value: Any, journal: Journal) -> Any:
     """Attach a value and all that it holds to a journal; containers come back journaled."""
     kind = type(value)
     if kind is dict:
-        return JournaledDict(((key, bind(item, journal)) for key, item in value.items()), journal)
+        if not _PLAIN.issuperset(map(type, value.values())):  # a million balances are plain
+            value = {key: bind(item, journal) for key, item in value.items()}
+        return JournaledDict(value, journal)
     if kind is list:
         return JournaledList((bind(item, journal) for item in value), journal)
     if isinstance(value, State):
@@ -111,7 +113,7 @@ class JournaledDict(dict[Any, Any]):
 
     __slots__ = ("_journal",)
 
-    def __init__(self, items: Iterable[tuple[Any, Any]], journal: Journal) -> None:
+    def __init__(self, items: Mapping[Any, Any], journal: Journal) -> None:
         super().__init__(items)
         self._journal = journal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from asyncio import get_running_loop
+from asyncio import get_running_loop, to_thread
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -190,6 +190,16 @@ def routes(context: Context) -> APIRouter:
             return network.add_wallet(Wallet.of_jwk(wanted.name, wanted.jwk))
 
         return answer({"address": (await bus.write(work)).address})
+
+    @router.get("/workers")
+    async def workers() -> Response:
+        """Tell which workers of a cluster there are, and how many requests wait for one."""
+        backend = network.host.backend
+        there = [
+            {**msgspec.to_builtins(each), "tokens_per_second": each.tokens_per_second}
+            for each in await to_thread(backend.workers)
+        ]
+        return answer({"waiting": await to_thread(backend.waiting), "workers": there})
 
     @router.post("/time", responses=documented(400))
     async def move_on(request: Request) -> Response:

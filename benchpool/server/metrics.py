@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from benchpool.inference.engine import EngineStats
+from benchpool.inference.engines import Engines
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -57,9 +58,9 @@ class Metrics:
         """Show a number that somebody else keeps."""
         Gauge(name, meaning, registry=self.registry).set_function(read)
 
-    def watch_engines(self, stats: Callable[[], EngineStats]) -> None:
-        """Show what the engines have done."""
-        self.registry.register(_Inference(stats))
+    def watch_engines(self, engines: Engines) -> None:
+        """Show what the engines have done, and on which workers."""
+        self.registry.register(_Inference(engines))
 
     def text(self) -> bytes:
         """Write everything in Prometheus's text format."""
@@ -67,11 +68,11 @@ class Metrics:
 
 
 class _Inference(Collector):
-    def __init__(self, stats: Callable[[], EngineStats]) -> None:
-        self._stats = stats
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        stats = self._stats()
+    def collect(self) -> Iterator[Metric]:
+        stats = self._engines.stats()
         for name, meaning, value in (
             ("tokens", "Tokens that models evaluated.", stats.tokens),
             ("answers", "Requests answered by models.", stats.answered),
@@ -79,3 +80,24 @@ class _Inference(Collector):
             ("seconds", "Time that models spent answering.", stats.milliseconds / 1000),
         ):
             yield CounterMetricFamily(f"benchpool_inference_{name}", meaning, value=value)
+        yield GaugeMetricFamily(
+            "benchpool_inference_waiting",
+            "Requests to models that nobody has begun to compute.",
+            value=self._engines.waiting(),
+        )
+        workers = GaugeMetricFamily(
+            "benchpool_workers",
+            "Workers of a cluster, by node and state.",
+            labels=["node", "state"],
+        )
+        rates = GaugeMetricFamily(
+            "benchpool_worker_tokens_per_second",
+            "Tokens that a worker of a cluster evaluates a second while it computes.",
+            labels=["worker", "node"],
+        )
+        there = self._engines.workers()
+        for (node, state), count in Counted((each.node, each.state) for each in there).items():
+            workers.add_metric([node, state], count)
+        for each in there:
+            rates.add_metric([each.id, each.node], each.tokens_per_second)
+        yield from (workers, rates)

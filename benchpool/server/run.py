@@ -179,7 +179,8 @@ class Server:
             "How far the machine's clock is ahead of the network's time; below 0: behind it.",
             lambda: network.timeline.off_ms / SECOND_MS,
         )
-        metrics.watch_engines(network.host.backend.stats)
+        metrics.watch_engines(network.host.backend)
+        network.host.backend.begin()
 
     def _addresses(self, context: Context, sockets: Sockets) -> Addresses:
         def where(unit: str) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
+
+from benchpool.store.connections import watchers
 
 FAULTS: Final[Mapping[str, str]] = {
     "raise": "a handler raises after it has done its work",
@@ -98,16 +100,18 @@ class CrashPoints:
 
     @contextmanager
     def watching(self) -> Iterator[CrashPoints]:
-        """Watch every SQLAlchemy engine while the block runs."""
+        """Watch every store, and every SQLAlchemy engine, while the block runs."""
         listeners: tuple[tuple[str, Callable[..., None]], ...] = (
             ("before_cursor_execute", self._executes),
             ("commit", self._commits),
         )
         for name, listener in listeners:
             event.listen(SqlEngine, name, listener)
+        watchers.append(self._store_writes)
         try:
             yield self
         finally:
+            watchers.remove(self._store_writes)
             for name, listener in listeners:
                 event.remove(SqlEngine, name, listener)
 
@@ -116,6 +120,15 @@ class CrashPoints:
         self.answers += 1
         if self._is_due("answer"):
             raise SimulatedCrash
+
+    def _store_writes(self, statement: str) -> None:
+        try:
+            if statement == "COMMIT":
+                self._commits(None)
+            else:
+                self._write(statement)
+        except OperationalError as error:  # a store has the driver's own
+            raise cast("sqlite3.Error", error.orig) from None
 
     def _executes(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.lstrip()[:7].upper().startswith(_WRITES):

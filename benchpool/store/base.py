@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 from benchpool.ao.message import Message, ProcessInfo, Result
 from benchpool.ao.wallet import Wallet
@@ -13,6 +13,8 @@ from benchpool.errors import StoreError
 MAIL = b""
 """Stands in place of a result on a message that went to a wallet and is never evaluated."""
 
+Durability = Literal["power", "process"]
+"""What a commit survives: the loss of power too, or the end of this program alone."""
 
 OnDamage = Callable[[str, Exception], None]
 """Is told what is damaged, and how."""
@@ -61,6 +63,21 @@ class Placed(NamedTuple):
 
     place: int
     message: Message
+
+
+class Sifted(NamedTuple):
+    """What was found among neighbours in a log."""
+
+    found: list[tuple[int, LogEntry]]
+    """Each with its place."""
+    looked_at: int
+    """How many were looked at; 0 if there are no more."""
+    last: int | None
+    """The place of the last of them: where to go on."""
+
+
+MOST_SIFTED_BYTES: Final = 32 << 20
+"""Behind so many bytes of what was found, or came with it, no further neighbour is looked at."""
 
 
 class Checkpoint(NamedTuple):
@@ -196,6 +213,26 @@ class Store(Protocol):
             process: whose log, by its positions; None is that of all, by sequence.
             beyond: begin at the next place beyond this one; None is at the end.
             limit: how many at most.
+            descending: go towards the oldest.
+        """
+        ...
+
+    def sift(
+        self,
+        texts: Sequence[frozenset[str]],
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> Sifted:
+        """Find messages among neighbours in a log, in a small part of the time to read them all.
+
+        Args:
+            texts: of each set, one text at least stands in the bytes of a message; as in `search`.
+            process: see `part`, as the others.
+            beyond: where to begin.
+            limit: how many are looked at, at most.
             descending: go towards the oldest.
         """
         ...

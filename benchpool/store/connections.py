@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +18,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from benchpool.errors import StoreError
-from benchpool.store.base import WriteFailure
+from benchpool.store.base import Durability, WriteFailure
 from benchpool.store.migrations import open_schema
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_STEPS = 20_000
+SYNCHRONOUS: Final[Mapping[Durability, str]] = {"power": "FULL", "process": "NORMAL"}
+"""What SQLite calls it, see `Durability`."""
+_PAGE_BYTES: Final = 16 << 10
+"""Of a file: larger pages than SQLite's own 4 KiB hold several messages, and are fewer to write."""
+_WAL_BYTES: Final = 32 << 20
+"""How far the log of writes may grow before SQLite takes it into the file: the longer it is, the
+more writes to a page are one write to the file."""
+_STEPS: Final = 20_000
 """Of SQLite's machine, between two looks at whether a read is to end: a millisecond or less."""
 
 
@@ -63,8 +70,8 @@ def _open(path: Path, uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
-def connect(path: Path, *, read_only: bool = False) -> Engine:
-    """Open a SQLite file in WAL mode with full synchronisation and foreign keys.
+def connect(path: Path, *, read_only: bool = False, durability: Durability = "power") -> Engine:
+    """Open a SQLite file in WAL mode with foreign keys.
 
     SQLAlchemy begins transactions explicitly, so that savepoints and reads hold in them.
     """
@@ -73,7 +80,7 @@ def connect(path: Path, *, read_only: bool = False) -> Engine:
         creator=lambda: open_sqlite(path, read_only=read_only),
         poolclass=QueuePool,
     )
-    prepare_connections(engine, read_only=read_only)
+    prepare_connections(engine, read_only=read_only, durability=durability)
 
     @event.listens_for(engine, "handle_error")
     def _tell(context: ExceptionContext) -> None:
@@ -126,7 +133,9 @@ def damaged(path: Path, error: object) -> str:
     return f"{path} is damaged: {error}; restore the home from a backup"
 
 
-def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
+def prepare_connections(
+    engine: Engine, *, read_only: bool = False, durability: Durability = "power"
+) -> None:
     """Set each new SQLite connection up; see `connect`."""
 
     @event.listens_for(engine, "connect")
@@ -137,8 +146,11 @@ def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
         else:
+            cursor.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; others keep theirs
             cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute(f"PRAGMA synchronous={SYNCHRONOUS[durability]}")
+            (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
+            cursor.execute(f"PRAGMA wal_autocheckpoint={_WAL_BYTES // page_bytes}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
@@ -147,72 +159,117 @@ def prepare_connections(engine: Engine, *, read_only: bool = False) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
+watchers: list[Callable[[str], None]] = []
+"""Told of each statement by which a store changes its file, before it is executed. A simulation
+lets some of them fail."""
+
+
 class SqliteFile:
     """A home's file, one connection to it, and whether it can still be written.
+
+    SQLAlchemy makes the tables and brings them up to date. They are read and written by SQLite's
+    own driver: around a row, SQLAlchemy takes several times what the row does.
 
     Raises:
         SchemaMismatch: the file was written by another version of benchpool.
         StoreError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, durability: Durability = "power"
+    ) -> None:
         self.path = path
         self.failure = WriteFailure()
-        self._engine = connect(path, read_only=read_only)
+        self._engine = connect(path, read_only=read_only, durability=durability)
         try:
             self._opened = self._engine.connect()
         except DBAPIError as error:
             raise StoreError(f"{path} cannot be opened: {error.orig}") from error
         try:
-            open_schema(self._connection, path, read_only=read_only)
+            open_schema(self._opened, path, read_only=read_only)
+            self._opened.rollback()
         except DBAPIError as error:
             self.close()
             raise StoreError(f"{path} cannot be opened: {error.orig}") from error
         except BaseException:
             self.close()
             raise
+        driver: Any = self._opened.connection.driver_connection
+        self._driver: sqlite3.Connection = driver
 
-    @property
-    def _connection(self) -> Connection:
-        """The connection, to read by. Raises: StoreError if a write has failed."""
-        self.failure.check()
-        return self._opened
+    # -- reading -----------------------------------------------------------------------------
 
     def _rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
-        """Read by the driver's own cursor: Core's takes three times as long for a row.
+        """Read rows one after the other, see `_all`."""
+        self.failure.check()
+        try:
+            if not self._driver.in_transaction:
+                self._driver.execute("BEGIN")
+            return self._driver.execute(query, values)
+        except sqlite3.Error as error:
+            self._tell_damage(error)
+            raise
+
+    def _all(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+        """Read all rows that a query gives.
 
         Raises: StoreError if a write has failed, or the file is damaged; sqlite3.Error.
         """
-        connection = self._connection
-        if not connection.in_transaction():
-            connection.begin()
-        driver: Any = connection.connection.driver_connection
         try:
-            cursor: sqlite3.Cursor = driver.execute(query, values)
+            return self._rows(query, values).fetchall()
         except sqlite3.Error as error:
-            if is_damage(error):
-                raise StoreError(damaged(self.path, error)) from error
+            self._tell_damage(error)
             raise
-        return cursor
+
+    def _one(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Any:
+        """Read the first row that a query gives, None if there is none. Raises: as `_all`."""
+        try:
+            return self._rows(query, values).fetchone()
+        except sqlite3.Error as error:
+            self._tell_damage(error)
+            raise
+
+    def _tell_damage(self, error: sqlite3.Error) -> None:
+        if is_damage(error):
+            raise StoreError(damaged(self.path, error)) from error
 
     def interrupt_when(self, over: Callable[[], bool]) -> None:
         """See `Store`."""
-        driver: Any = self._opened.connection.driver_connection
-        driver.set_progress_handler(over, _STEPS)
+        self._driver.set_progress_handler(over, _STEPS)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Give the connection to write by. A write that fails is the last.
+    # -- writing -----------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Write what collected in memory."""
+
+    def _write(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement with the values of each row. A write that fails is the last.
 
         Raises: StoreError.
         """
+        with self._writing(statement):
+            if not self._driver.in_transaction:
+                self._driver.execute("BEGIN")
+            self._driver.executemany(statement, rows)
+
+    def _commit(self) -> None:
+        """Make durable what was written. Raises: as `_write`."""
+        with self._writing("COMMIT"):
+            self._driver.commit()
+
+    @contextmanager
+    def _writing(self, statement: str) -> Iterator[None]:
         self.failure.check()
         try:
-            yield self._opened
+            for watcher in watchers:
+                watcher(statement)
+            yield
         except BaseException as error:
             self.failure.note(error)
-            if isinstance(error, DBAPIError):
-                raise StoreError(f"{self.path} cannot be written: {error.orig}") from error
+            if isinstance(error, sqlite3.Error):
+                damage = is_damage(error)
+                said = f"{self.path} cannot be written: {error}"
+                raise StoreError(damaged(self.path, error) if damage else said) from error
             raise
 
     def close(self) -> None:

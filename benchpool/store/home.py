@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from benchpool.errors import HomeLocked, StoreError
 from benchpool.store import DataStore, Store
+from benchpool.store.base import Durability
 from benchpool.store.facts import check_forms
 from benchpool.store.opening import open_store
 
@@ -137,7 +138,7 @@ class Home:
             self._lock = None
 
 
-def open_home(home: Home | None, *, read_only: bool) -> Store:
+def open_home(home: Home | None, *, read_only: bool, durability: Durability = "power") -> Store:
     """Open the store of a home, locked for writing, or one in memory.
 
     Raises: HomeLocked, StoreError, SchemaMismatch.
@@ -153,7 +154,7 @@ def open_home(home: Home | None, *, read_only: bool) -> Store:
         if not read_only:
             _refuse_lost(home)
             home.protect()
-        store = open_store(home.database, read_only=read_only)
+        store = open_store(home.database, read_only=read_only, durability=durability)
     except BaseException:
         home.unlock()
         raise

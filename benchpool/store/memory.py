@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import (
@@ -24,21 +25,29 @@ from benchpool.store.base import (
     OnDamage,
     Placed,
     Search,
+    Sifted,
     WriteFailure,
     ignore,
 )
+
+
+class _Log:
+    """The log of one process or wallet, and what came of each message."""
+
+    __slots__ = ("messages", "results")
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.results: list[bytes | None] = []
 
 
 class MemoryStore:
     """Keeps the log as encoded bytes: small, and invisible to Python's garbage collector."""
 
     def __init__(self) -> None:
-        self._messages: dict[str, list[bytes]] = {}
+        self._logs: defaultdict[str, _Log] = defaultdict(_Log)
         self._order: list[str] = []
-        self._results: dict[str, list[bytes | None]] = {}
-        self._unevaluated: dict[tuple[str, int], None] = {}
         self._places: dict[str, tuple[str, int]] = {}
-        self._last_scheduled: dict[str, Message] = {}
         self._processes: dict[str, ProcessInfo] = {}
         self._names: dict[str, str] = {}
         self._wallets: list[Wallet] = []
@@ -55,26 +64,18 @@ class MemoryStore:
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
-        log = self._messages.get(message.process)
-        if log is None:
-            log = self._messages[message.process] = []
-            self._results[message.process] = []
-        log.append(encode(message))
-        self._order.append(message.process)
-        self._results[message.process].append(MAIL if mail else None)
-        place = (message.process, message.position)
-        if not mail:
-            self._unevaluated[place] = None
-        self._places.setdefault(message.id, place)
-        if not message.cron:
-            self._last_scheduled[message.process] = message
+        process = message.process
+        log = self._logs[process]
+        log.messages.append(encode(message))
+        log.results.append(MAIL if mail else None)
+        self._order.append(process)
+        self._places.setdefault(message.id, (process, message.position))
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
-        self._results[message.process][message.position] = encode_result(result)
-        self._unevaluated.pop((message.process, message.position), None)
+        self._logs[message.process].results[message.position] = encode_result(result)
 
     def commit(self, now_ms: int) -> None:
         """See `Store`. Memory is never durable; only the time is noted."""
@@ -83,14 +84,18 @@ class MemoryStore:
 
     def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
         """See `Store`."""
-        if until is None:
-            return self._last_scheduled.get(process)
-        read = map(decode_message, reversed(self._messages.get(process, [])[: until + 1]))
+        messages = self._messages(process)
+        end = len(messages) if until is None else min(len(messages), until + 1)
+        read = (decode_message(messages[place]) for place in reversed(range(end)))
         return next((message for message in read if not message.cron), None)
+
+    def _messages(self, process: str) -> Sequence[bytes]:
+        log = self._logs.get(process)
+        return () if log is None else log.messages
 
     def newest(self) -> Message | None:
         """See `Store`."""
-        return decode_message(self._messages[self._order[-1]][-1]) if self._order else None
+        return decode_message(self._messages(self._order[-1])[-1]) if self._order else None
 
     def end(self) -> int:
         """See `Store`."""
@@ -98,14 +103,14 @@ class MemoryStore:
 
     def last_position(self, process: str) -> int:
         """See `Store`."""
-        return len(self._messages.get(process, ())) - 1
+        return len(self._messages(process)) - 1
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
     ) -> Iterator[LogEntry]:
         """See `Store`."""
         self.failure.check()
-        end = len(self._messages.get(process, ()))
+        end = len(self._messages(process))
         if limit is not None:
             end = min(end, after + 1 + limit)
         for place in range(after + 1, end):
@@ -118,8 +123,8 @@ class MemoryStore:
             if process is None or process == party:
                 place = next_place.get(party, 0)
                 next_place[party] = place + 1
-                message, result = self._messages[party][place], self._results[party][place]
-                yield Line(party, place, None, None, message, result)
+                log = self._logs[party]
+                yield Line(party, place, None, None, log.messages[place], log.results[place])
 
     def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """See `Store`."""
@@ -175,22 +180,39 @@ class MemoryStore:
             lines = [(n, x) for n, x in lines if (n < beyond if descending else n > beyond)]
         return [Placed(place, decode_message(line.message)) for place, line in lines[:limit]]
 
+    def sift(
+        self,
+        texts: Sequence[frozenset[str]],
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> Sifted:
+        """See `Store`."""
+        looked = self.part(process, beyond=beyond, limit=limit, descending=descending)
+        any_of = [[text.encode() for text in each] for each in texts]
+        found = []
+        for place, message in looked:
+            raw = self._messages(message.process)[message.position]
+            if all(any(text in raw for text in each) for each in any_of):
+                found.append((place, self._entry(message.process, message.position)))
+        return Sifted(found, len(looked), looked[-1].place if looked else None)
+
     def _entry(self, process: str, place: int) -> LogEntry:
-        result = self._results[process][place]
+        log = self._logs[process]
+        result = log.results[place]
         return LogEntry(
-            decode_message(self._messages[process][place]),
-            decode_result(result) if result else None,
+            decode_message(log.messages[place]), decode_result(result) if result else None
         )
 
     def pending(self) -> list[Message]:
         """See `Store`."""
-        return [
-            decode_message(self._messages[process][place]) for process, place in self._unevaluated
-        ]
+        return [decode_message(line.message) for line in self.lines() if line.result is None]
 
     def count(self) -> int:
         """See `Store`."""
-        return sum(map(len, self._messages.values()))
+        return len(self._order)
 
     def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
         """See `Store`."""

@@ -41,6 +41,7 @@ def open_schema(connection: Connection, path: Path, *, read_only: bool) -> None:
         if read_only:
             raise StoreError(f"{path} is empty: no network was made in it yet, or all is lost")
         schema.metadata.create_all(connection)
+        schema.derived.create_all(connection)
         _record(connection, schema.SCHEMA_VERSION)
         connection.commit()
         return
@@ -62,6 +63,9 @@ def open_schema(connection: Connection, path: Path, *, read_only: bool) -> None:
         raise StoreError(
             f"{path} is damaged: table {min(lost)} is gone; restore the home from a backup"
         )
+    if not (read_only or schema.derived.tables.keys() <= tables):
+        schema.derived.create_all(connection)
+        connection.commit()
 
 
 def _tables(connection: Connection) -> set[str]:

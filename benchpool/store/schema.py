@@ -75,7 +75,7 @@ log_place = Index("log_place", log.c.process, log.c.position, unique=True)
 # Ids are random, and in one index of a large log each would fall on a page of its own, so that a
 # commit would write nearly the whole index. By stretches of the log, only the last one is written.
 STRETCH_BITS = 16
-"""A stretch is so many entries of the log, as a power of two; a lookup goes through all."""
+"""A stretch is so many entries of the log, as a power of two."""
 log_id = Index("log_id", text(f"(sequence >> {STRETCH_BITS})"), log.c.id_key)
 log_pending = Index("log_pending", log.c.sequence, sqlite_where=log.c.result.is_(None))
 
@@ -112,4 +112,18 @@ checkpoints = Table(
     Column("process", String, ForeignKey("processes.id"), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("memory", LargeBinary, nullable=False),
+)
+
+derived = MetaData()
+"""Tables that follow from the others: a home that lacks one is whole, whoever wrote it."""
+
+filters = Table(
+    "filters",
+    derived,
+    # Which stretches an id may stand in, see benchpool.store.stretches: eight of them a row, of
+    # which so many are full.
+    Column("number", Integer, primary_key=True),
+    Column("stretches", Integer, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    Column("bits", LargeBinary, nullable=False),
 )

@@ -11,30 +11,31 @@ from typing import Any
 from benchpool.ao.ids import encode_id, id_key, is_id
 from benchpool.ao.message import Message, decode_message
 from benchpool.ao.wire import SignedAssignment
+from benchpool.store.base import Durability
 from benchpool.store.connections import SqliteFile
 
 
 class SignedItems(SqliteFile):
     """The part of a store that keeps signatures, see `Store`."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, durability: Durability = "power"
+    ) -> None:
         self._items: dict[str, tuple[str, bytes, str]] = {}
         self._marks: dict[str, str] = {}
         self._assignments: list[tuple[str, int, int, bytes, str]] = []
-        super().__init__(path, read_only=read_only)
+        super().__init__(path, read_only=read_only, durability=durability)
 
     def _flush(self) -> None:
         """Write what collected in memory."""
-        if not (self._items or self._assignments):
-            return
-        with self._writing() as connection:
-            if self._items:
-                connection.exec_driver_sql(_INSERT_ITEM, list(self._items.values()))
-                self._items.clear()
-                self._marks.clear()
-            if self._assignments:
-                connection.exec_driver_sql(_INSERT_ASSIGNMENT, self._assignments)
-                self._assignments.clear()
+        if self._items:
+            self._write(_INSERT_ITEM, list(self._items.values()))
+            self._items.clear()
+            self._marks.clear()
+        if self._assignments:
+            self._write(_INSERT_ASSIGNMENT, self._assignments)
+            self._assignments.clear()
+        super()._flush()
 
     def add_item(self, message_id: str, head: bytes, mark: str = "") -> None:
         """See `Store`."""
@@ -63,15 +64,15 @@ class SignedItems(SqliteFile):
             return fresh[1] if column == "head" else fresh[2]
         # SQLite takes the index of the marks only where the query says that there is one.
         extra = " AND mark != ''" if by == "mark" else ""
-        row = self._rows(
+        row = self._one(
             f"SELECT {column} FROM items WHERE {by} = ?{extra}",  # noqa: S608 - own names
             (value,),
-        ).fetchone()
+        )
         return None if row is None else row[0]
 
     def has_items(self) -> bool:
         """See `Store`."""
-        return bool(self._items) or bool(self._rows("SELECT 1 FROM items LIMIT 1").fetchone())
+        return bool(self._items) or self._one("SELECT 1 FROM items LIMIT 1") is not None
 
     def add_signed_assignment(self, process: str, position: int, made: SignedAssignment) -> None:
         """See `Store`."""
@@ -81,10 +82,10 @@ class SignedItems(SqliteFile):
     def signed_assignment(self, process: str, position: int) -> SignedAssignment | None:
         """See `Store`."""
         self._flush()
-        row = self._rows(
+        row = self._one(
             "SELECT signature, exclude, id_key FROM assignments WHERE process = ? AND position = ?",
             (process, position),
-        ).fetchone()
+        )
         if row is None:
             return None
         signature, exclude, key = row
@@ -96,7 +97,7 @@ class SignedItems(SqliteFile):
         self._flush()
         if not is_id(assignment_id):
             return None
-        rows = self._rows(
+        rows = self._all(
             "SELECT signature, message FROM assignments JOIN log USING (process, position)"
             " WHERE assignments.id_key = ?",
             (id_key(assignment_id),),

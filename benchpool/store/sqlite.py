@@ -1,4 +1,4 @@
-"""A store in a home folder: SQLAlchemy on SQLite in WAL mode.
+"""A store in a home folder: SQLite in WAL mode.
 
 Everything between two commits is one transaction. New log entries collect in memory, so that an
 entry that is scheduled and evaluated within one transaction is written once, by one insert.
@@ -7,12 +7,9 @@ entry that is scheduled and evaluated within one transaction is written once, by
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.exc import DBAPIError
+from typing import Any, Final
 
 from benchpool.ao.ids import id_key, id_keys, is_id
 from benchpool.ao.message import (
@@ -24,20 +21,36 @@ from benchpool.ao.message import (
     encode_result,
 )
 from benchpool.errors import StoreError
-from benchpool.store import schema
-from benchpool.store.base import MAIL, Line, LogEntry, OnDamage, Placed, Search, ignore
+from benchpool.store.base import (
+    MAIL,
+    MOST_SIFTED_BYTES,
+    Durability,
+    Line,
+    LogEntry,
+    OnDamage,
+    Placed,
+    Search,
+    Sifted,
+    ignore,
+)
+from benchpool.store.id_index import IdIndex
 from benchpool.store.registers import Registers
-from benchpool.store.search import part, search
+from benchpool.store.search import holding, neighbours, part, search
 from benchpool.store.signed import SignedItems
 
-_PAGE = 1_000
+_PAGE: Final = 1_000
+_COLLECTED_BYTES: Final = 64 << 20
+"""How much of the log collects in memory: what goes beyond is written before the commit."""
 _LINES = "SELECT process, position, id_key, cron, message, result FROM log"
 _INSERT = (
     "INSERT INTO log (process, position, id_key, cron, message, result) VALUES (?, ?, ?, ?, ?, ?)"
 )
 
+_Row = list[Any]
+"""The columns of the log in the order of `_INSERT`; the result is None until it is known."""
 
-class SqliteStore(SignedItems, Registers):
+
+class SqliteStore(SignedItems, Registers, IdIndex):
     """A home's log and registers.
 
     Raises:
@@ -45,16 +58,21 @@ class SqliteStore(SignedItems, Registers):
         StoreError: the file cannot be opened or written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        # Tuples and bytes only: the garbage collector would visit lists again and again.
-        self._fresh: dict[tuple[str, int], tuple[str, int, int, bool, bytes]] = {}
-        self._fresh_results: dict[tuple[str, int], bytes] = {}
-        self._fresh_ids: dict[str, tuple[tuple[str, int], ...]] = {}
-        """Where each message is among the fresh ones, so that to look for it writes nothing."""
-        self._late: list[dict[str, Any]] = []
+    def __init__(
+        self, path: Path, *, read_only: bool = False, durability: Durability = "power"
+    ) -> None:
+        self._fresh: dict[tuple[str, int], _Row] = {}
+        """What is to be written, by its place."""
+        self._by_key: dict[int, list[_Row]] = {}
+        """The same by what the index has for their ids, so that to look for one writes nothing."""
+        self._unsorted: list[_Row] = []
+        """Those that are not in there yet: most are written before anybody looks for one."""
+        self._late: list[tuple[bytes, str, int]] = []
+        """Results of messages that were written before: each with its place."""
+        self._collected_bytes = 0
         self._flushed = 0
         """Entries that are written and not committed: a read writes what it must see."""
-        super().__init__(path, read_only=read_only)
+        super().__init__(path, read_only=read_only, durability=durability)
 
     @property
     def uncommitted(self) -> int:
@@ -65,84 +83,85 @@ class SqliteStore(SignedItems, Registers):
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
-        place = (message.process, message.position)
+        if self._collected_bytes > _COLLECTED_BYTES:
+            self._flush()
+        process, position = message.process, message.position
         try:
-            self._fresh[place] = (*place, id_key(message.id), message.cron, encode(message))
-            self._fresh_ids[message.id] = (*self._fresh_ids.get(message.id, ()), place)
+            encoded = encode(message)
+            key = id_key(message.id)
         except BaseException as error:
             self.failure.note(error)
             raise
-        if mail:
-            self._fresh_results[place] = MAIL
+        row: _Row = [process, position, key, message.cron, encoded, MAIL if mail else None]
+        self._fresh[process, position] = row
+        self._unsorted.append(row)
+        self._collected_bytes += len(encoded)
 
     def record(self, message: Message, result: Result) -> None:
         """See `Store`."""
         if self.failure.why:
             self.failure.check()
-        place = (message.process, message.position)
-        if place in self._fresh:
-            self._fresh_results[place] = encode_result(result)
+        encoded = encode_result(result)
+        self._collected_bytes += len(encoded)
+        row = self._fresh.get((message.process, message.position))
+        if row is None:
+            self._late.append((encoded, message.process, message.position))
         else:
-            self._late.append({"p": place[0], "n": place[1], "r": encode_result(result)})
+            row[-1] = encoded
 
     def commit(self, now_ms: int) -> None:
         """See `Store`."""
         self._flush()
-        self._keep_facts(now_ms, self.end())
-        with self._writing() as connection:
-            connection.commit()
+        self._keep_filters()
+        self._keep_facts(now_ms, self._written_end())
+        self._commit()
         self._flushed = 0
 
     def _flush(self) -> None:
         self.failure.check()
-        if self._fresh or self._late:
-            self._flushed += len(self._fresh) + len(self._late)
-            with self._writing() as connection:
-                if self._fresh:
-                    # The driver's own executemany: a third faster than Core's for plain rows.
-                    given, results = self._fresh.items(), self._fresh_results
-                    rows = [(*row, results.get(place)) for place, row in given]
-                    connection.exec_driver_sql(_INSERT, rows)
-                    self._fresh.clear()
-                    self._fresh_ids.clear()
-                    results.clear()
-                if self._late:
-                    connection.execute(_RECORD, self._late)
-                    self._late.clear()
+        self._flushed += len(self._fresh) + len(self._late)
+        self._collected_bytes = 0
+        if self._fresh:
+            end = self._written_end()
+            self._write(_INSERT, self._fresh.values())
+            self._end = end + len(self._fresh)
+            self._fresh.clear()
+            self._by_key.clear()
+            self._unsorted.clear()
+        if self._late:
+            self._write(_RECORD, self._late)
+            self._late.clear()
         super()._flush()
 
     def last_scheduled(self, process: str, until: int | None = None) -> Message | None:
         """See `Store`."""
         self._flush()
-        before = [] if until is None else [schema.log.c.position <= until]
-        raw = self._connection.scalar(
-            select(schema.log.c.message)
-            .where(schema.log.c.process == process, schema.log.c.cron.is_(False), *before)
-            .order_by(schema.log.c.position.desc())
-            .limit(1)
+        before, values = (
+            ("", (process,)) if until is None else ("AND position <= ?", (process, until))
         )
-        return None if raw is None else decode_message(raw)
+        row = self._one(
+            f"SELECT message FROM log WHERE process = ? AND NOT cron {before}"  # noqa: S608 - own words
+            " ORDER BY position DESC LIMIT 1",
+            values,
+        )
+        return None if row is None else decode_message(row[0])
 
     def last_position(self, process: str) -> int:
         """See `Store`."""
         self._flush()
-        last = self._connection.scalar(
-            select(func.max(schema.log.c.position)).where(schema.log.c.process == process)
-        )
+        (last,) = self._one("SELECT max(position) FROM log WHERE process = ?", (process,))
         return -1 if last is None else int(last)
 
     def newest(self) -> Message | None:
         """See `Store`."""
         self._flush()
-        raw = self._connection.scalar(
-            select(schema.log.c.message).order_by(schema.log.c.sequence.desc()).limit(1)
-        )
-        return None if raw is None else decode_message(raw)
+        row = self._one("SELECT message FROM log ORDER BY sequence DESC LIMIT 1")
+        return None if row is None else decode_message(row[0])
 
     def end(self) -> int:
         """See `Store`."""
         self._flush()
-        return int(self._connection.scalar(select(func.max(schema.log.c.sequence))) or 0)
+        return self._written_end()
 
     def entries(
         self, process: str, *, after: int = -1, limit: int | None = None
@@ -151,12 +170,8 @@ class SqliteStore(SignedItems, Registers):
         self._flush()
         left = limit
         while left is None or left > 0:
-            page = self._connection.execute(
-                select(schema.log.c.message, schema.log.c.result)
-                .where(schema.log.c.process == process, schema.log.c.position > after)
-                .order_by(schema.log.c.position)
-                .limit(_PAGE if left is None else min(left, _PAGE))
-            ).all()
+            most = _PAGE if left is None else min(left, _PAGE)
+            page = self._all(_ENTRIES, (process, after, most))
             if not page:
                 return
             for message, result in page:
@@ -173,8 +188,8 @@ class SqliteStore(SignedItems, Registers):
             while page := rows.fetchmany(_PAGE):
                 yield from map(Line._make, page)
             rows.close()
-        except (DBAPIError, sqlite3.Error) as error:
-            raise StoreError(f"{self.path} is damaged: {getattr(error, 'orig', error)}") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} is damaged: {error}") from error
 
     def find(self, message_id: str, process: str | None = None) -> LogEntry | None:
         """See `Store`."""
@@ -187,18 +202,18 @@ class SqliteStore(SignedItems, Registers):
         return self._find_written(message_id, process) or fresh
 
     def _find_fresh(self, message_id: str, process: str | None) -> LogEntry | None:
-        for place in self._fresh_ids.get(message_id, ()):
-            if process in (None, place[0]):
-                return _entry(self._fresh[place][-1], self._fresh_results.get(place))
-        return None
+        for row in self._unsorted:
+            self._by_key.setdefault(row[2], []).append(row)
+        self._unsorted.clear()
+        rows = self._by_key.get(id_key(message_id), ())
+        entries = (_entry(*row[-2:]) for row in rows if process in (None, row[0]))
+        return _first(entries, message_id)
 
     def _find_written(self, message_id: str, process: str | None) -> LogEntry | None:
         if self._late:  # a result of a message that is written
             self._flush()
-        given = {"key": id_key(message_id), "process": process}
-        rows = self._rows(_FIND if process is None else _FIND_IN, given)
-        entries = (_entry(*row) for row in rows)
-        return next((entry for entry in entries if entry.message.id == message_id), None)
+        entries = (_entry(*row) for row in self._written(id_key(message_id), process))
+        return _first(entries, message_id)
 
     def beginning(self, text: str) -> Iterator[str]:
         """See `Store`."""
@@ -207,7 +222,7 @@ class SqliteStore(SignedItems, Registers):
             least, most = id_keys(text)
         except ValueError:
             return
-        for raw, _ in self._rows(_FIND_BEGINNING, {"least": least, "most": most}):
+        for (raw,) in self._beginning(least, most):
             message_id = decode_message(raw).id
             if message_id.startswith(text):
                 yield message_id
@@ -215,7 +230,7 @@ class SqliteStore(SignedItems, Registers):
     def search(self, wanted: Search, on_damage: OnDamage = ignore) -> Iterator[tuple[int, Message]]:
         """See `Store`."""
         self._flush()
-        return search(self._connection, wanted, on_damage)
+        return search(self._all, wanted, on_damage)
 
     def part(
         self,
@@ -227,42 +242,63 @@ class SqliteStore(SignedItems, Registers):
     ) -> list[Placed]:
         """See `Store`."""
         self._flush()
-        return part(self._connection, process, beyond=beyond, limit=limit, descending=descending)
+        return part(self._all, process, beyond=beyond, limit=limit, descending=descending)
+
+    def sift(
+        self,
+        texts: Sequence[frozenset[str]],
+        process: str | None = None,
+        *,
+        beyond: int | None = None,
+        limit: int,
+        descending: bool = False,
+    ) -> Sifted:
+        """See `Store`."""
+        self._flush()
+        column, rest, values = neighbours(process, beyond, descending=descending)
+        held, texts_held = holding(texts)
+        query = f"SELECT {column}, CASE WHEN {held} THEN message END, result {rest}"
+        found: list[tuple[int, LogEntry]] = []
+        looked_at, last, size = 0, None, 0
+        rows = self._rows(query, (*texts_held, *values, limit))
+        for last, message, result in rows:
+            looked_at += 1
+            size += len(message or b"") + len(result or b"")
+            if message is not None:
+                found.append((last, _entry(message, result)))
+            if size > MOST_SIFTED_BYTES:
+                break
+        rows.close()
+        return Sifted(found, looked_at, last)
 
     def pending(self) -> list[Message]:
         """See `Store`."""
         self._flush()
-        rows = self._connection.execute(
-            select(schema.log.c.message)
-            .where(schema.log.c.result.is_(None))
-            .order_by(schema.log.c.sequence)
-        )
+        rows = self._all("SELECT message FROM log WHERE result IS NULL ORDER BY sequence")
         return [decode_message(raw) for (raw,) in rows]
 
     def count(self) -> int:
         """See `Store`."""
         self._flush()
-        return int(self._connection.scalar(select(func.count()).select_from(schema.log)) or 0)
+        (count,) = self._one("SELECT count(*) FROM log")
+        return int(count)
 
     def refresh(self) -> None:
         """See `Store`."""
-        self._connection.rollback()
+        super().refresh()
+        self._end = None
 
 
-_RECORD = (
-    update(schema.log)
-    .where(schema.log.c.process == bindparam("p"), schema.log.c.position == bindparam("n"))
-    .values(result=bindparam("r"))
+_RECORD = "UPDATE log SET result = ? WHERE process = ? AND position = ?"
+_ENTRIES = (
+    "SELECT message, result FROM log WHERE process = ? AND position > ? ORDER BY position LIMIT ?"
 )
-_FIND = (
-    "WITH RECURSIVE stretch (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM stretch"  # noqa: S608 - its blanks are this program's
-    f" WHERE n < (SELECT max(sequence) >> {schema.STRETCH_BITS} FROM log))"
-    " SELECT message, result FROM stretch CROSS JOIN log INDEXED BY log_id"
-    f" ON (sequence >> {schema.STRETCH_BITS}) = n AND id_key = :key ORDER BY sequence"
-)
-_FIND_IN = _FIND.replace("= :key", "= :key AND process = :process")
-_FIND_BEGINNING = _FIND.replace("= :key", "BETWEEN :least AND :most")
 
 
 def _entry(message: bytes, result: bytes | None) -> LogEntry:
     return LogEntry(decode_message(message), decode_result(result) if result else None)
+
+
+def _first(entries: Iterable[LogEntry], message_id: str) -> LogEntry | None:
+    """Return the first entry with an id, of those that have what an index has for it."""
+    return next((entry for entry in entries if entry.message.id == message_id), None)

@@ -31,15 +31,16 @@ class Chains:
             waiting: how many messages wait for each process, of those pushed in this round.
         """
         limits, messages = self._limits, result.messages
-        count = len(messages) + len(result.spawns)
-        count += sum(len(assign.processes) for assign in result.assignments)
+        count, most = len(messages) + len(result.spawns), limits.pending_per_process
+        for assign in result.assignments:
+            count += len(assign.processes)
         pushed = self.messages[root] = self.messages.get(root, 0) + count
         size = self.data_bytes.get(root, 0)
         for outgoing in messages:
             size += len(outgoing.data)
-            if waiting.get(outgoing.target, 0) >= limits.pending_per_process:
+            if waiting.get(outgoing.target, 0) >= most:
                 return (
-                    f"{limits.pending_per_process:,} messages wait for process {outgoing.target}"
+                    f"{most:,} messages wait for process {outgoing.target}"
                     " (limit pending_per_process)"
                 )
         self.data_bytes[root] = size

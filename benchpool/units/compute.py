@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
 from benchpool.ao.message import Message, ProcessInfo, Result, decode_result, encode_result
 from benchpool.ao.tags import NO_TAGS, Tags
@@ -25,18 +25,13 @@ from benchpool.process.registry import Registry
 from benchpool.store import Checkpoint, Store
 from benchpool.units.budget import TimeBudget, TimeBudgetExceeded, Watch
 from benchpool.units.folding import Instance, ended, fold
+from benchpool.units.following import Following
 from benchpool.units.limits import DEFAULT_LIMITS, Limits
 from benchpool.units.making import Maker
-from benchpool.units.taking_up import fold_log, save_database
-
-if TYPE_CHECKING:
-    pass
+from benchpool.units.taking_up import save_database
 
 CHECKPOINT_EVERY = 5_000
 """Messages between two checkpoints of a process with a small state; see `_checkpoint_due`."""
-
-MOST_FOLLOWED = 256
-"""Processes that are kept in memory, at most, by who looks at what another program writes."""
 
 _HEAVY_THREADS = 64
 """They mostly wait for their models, which share the cores; slow models must not hold them all."""
@@ -62,7 +57,11 @@ class ComputeUnit:
         self._registry = registry
         self._host = host
         self._instances: dict[str, Instance] = {}
+        self._moved: dict[str, None] = {}
+        """Processes that may be due for a checkpoint: the others stand as they stood before."""
         self._maker = Maker(store, registry, host, self._instances)
+        self.following = Following(store, self._maker, self._instances)
+        """What it has in memory, where another program writes, or reads, the same logs."""
         self._checked: set[Module] = set()
         """Modules that are known to make processes."""
         self.threads = threads or _HEAVY_THREADS
@@ -151,10 +150,10 @@ class ComputeUnit:
         Returns: results in the order of the batch, whatever was completed first.
         """
         self._store.failure.check()
+        processes = dict.fromkeys(map(attrgetter("process"), batch))
+        self._moved.update(processes)
         heavy: dict[str, list[Message]] = {
-            process: []
-            for process in dict.fromkeys(message.process for message in batch)
-            if self.instance(process).process.heavy
+            process: [] for process in processes if self.instance(process).process.heavy
         }
         if not heavy:
             return self._evaluate_in_turn(batch)
@@ -174,6 +173,7 @@ class ComputeUnit:
     def evaluate_heavy(self, messages: list[Message]) -> list[Result]:
         """Evaluate messages of one heavy process, which sees them all at once before."""
         instance = self.instance(messages[0].process)
+        self._moved[instance.process.id] = None
         with suppress(Exception):  # it only saves time: a fault shows where a handler meets it
             instance.process.look_ahead(messages)
         return self._evaluate_in_turn(messages)
@@ -212,7 +212,7 @@ class ComputeUnit:
         """
         if watch is not None:
             watch.settle()
-        self._let_go(message.process)
+        self.following.let_go(message.process)
         instance = self._load(message.process)
         for earlier, result in before:
             if earlier.process == message.process and earlier.position > instance.position:
@@ -275,7 +275,7 @@ class ComputeUnit:
         except TimeBudgetExceeded:
             if watch is not None:
                 watch.settle()
-            self._let_go(message.process)
+            self.following.let_go(message.process)
             return ended(message, OutOfTime(self._budget.seconds))
         finally:
             self._budget.leave(watch)
@@ -304,15 +304,15 @@ class ComputeUnit:
 
         Those that are busy evaluating are left for later.
         """
-        for process_id, instance in list(self._instances.items()):
+        for process_id in list(self._instances if all_processes else self._moved):
             if process_id in busy:
                 continue
+            self._moved.pop(process_id, None)
+            instance = self._instances.get(process_id)
+            if instance is None or instance.database is not None:
+                continue
             behind = instance.position - instance.saved_position
-            if (
-                instance.database is None
-                and behind > 0
-                and (all_processes or _checkpoint_due(instance, behind))
-            ):
+            if behind > 0 and (all_processes or _checkpoint_due(instance, behind)):
                 memory = instance.process.dump()
                 self._store.add_checkpoint(process_id, Checkpoint(instance.position, memory))
                 instance.saved_position = instance.position
@@ -325,39 +325,7 @@ class ComputeUnit:
                 self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
         for process in processes:
-            self._let_go(process)
-
-    def forget_all(self) -> None:
-        """Let go of every process; each is loaded again when it is asked for."""
-        for process in list(self._instances):
-            self._let_go(process)
-
-    def forget_databases(self) -> None:
-        """Let go of the processes with a private database, so that no moment of it is kept."""
-        for process, instance in list(self._instances.items()):
-            if instance.database is not None:
-                self._let_go(process)
-
-    def catch_up(self) -> None:
-        """Bring the processes in memory to the end of their logs, which another program writes.
-
-        Those with a private database or a checkpoint ahead, and all if they are many, are loaded
-        again when they are asked for.
-        """
-        self.forget_databases()
-        if len(self._instances) > MOST_FOLLOWED:
-            self.forget_all()
-        ahead = self._store.checkpointed()
-        for process, instance in list(self._instances.items()):
-            if ahead.get(process, -1) > instance.position:
-                self._let_go(process)
-            else:
-                fold_log(self._store, instance)
-
-    def _let_go(self, process: str) -> None:
-        instance = self._instances.pop(process, None)
-        if instance is not None:
-            instance.close()
+            self.following.let_go(process)
 
     def stop_engines(self) -> None:
         """End the engines for good, so that whoever waits for their answers is let go."""
@@ -365,7 +333,8 @@ class ComputeUnit:
 
     def close(self) -> None:
         """End the executor, the engines and the extensions."""
-        self.forget(list(self._instances))
+        self.forget(())
+        self.following.let_all_go()
         self._host.close()
         self._budget.close()
 
@@ -373,11 +342,11 @@ class ComputeUnit:
 
     def _load(self, process_id: str) -> Instance:
         with self.guard:
-            return self._instances.get(process_id) or self._load_from_log(process_id)
-
-    def _load_from_log(self, process_id: str) -> Instance:
-        instance = self._instances[process_id] = self._maker.newest(process_id)
-        return instance
+            instance = self._instances.get(process_id)
+            if instance is None:
+                instance = self.following.take_up(process_id)
+                self._moved[process_id] = None
+            return instance
 
     def fresh_instance(self, process_id: str) -> Instance:
         """Make a process as it was before its first message, see `Maker.fresh`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchpool.ao.message import EMPTY_RESULT, Message, Result
+from benchpool.ao.tags import Tags
 from benchpool.errors import (
     BenchpoolError,
     FuelExhausted,
@@ -93,15 +94,11 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
             messages, spawns, assigns, output = process.handle(message, most)
         else:
             messages, spawns, assigns, output = _handle_in_time(process, message, most, watch)
-        if limits is not None and (messages or spawns or assigns or output):
+        quiet = not (messages or spawns or assigns or output)
+        if limits is not None and not quiet:
             limits.check_outbox(messages, spawns, assigns, output)
-        if limits is not None and extensions:
-            limits.check_given(instance.recorder.given)
-        for extension in extensions:
-            if keep:
-                extension.commit()
-            else:
-                extension.rollback()
+        if extensions:
+            _settle(instance, limits, keep=keep)
     except (ReplayDivergence, KeyboardInterrupt, SystemExit):
         _take_back(instance)
         raise  # a record at fault, or somebody who wants to stop: not the message's error
@@ -121,9 +118,7 @@ def fold(  # noqa: PLR0912 - the hottest path there is: a call costs what a bran
     if extensions:
         recorder = instance.recorder
         return Result(messages, spawns, assigns, output, "", recorder.finish(), recorder.given)
-    if messages or spawns or assigns or output:
-        return Result(messages, spawns, assigns, output)
-    return EMPTY_RESULT
+    return EMPTY_RESULT if quiet else Result(messages, spawns, assigns, output)
 
 
 def ended(message: Message, fact: OutOfTime | OutOfFuel) -> Result:
@@ -146,6 +141,17 @@ def _handle_in_time(process: ModuleProcess, message: Message, most: int, watch: 
             raise TimeBudgetExceeded
 
 
+def _settle(instance: Instance, limits: Limits | None, *, keep: bool) -> None:
+    """Let what the extensions did stand, or take it back. Raises: LimitExceeded."""
+    if limits is not None:
+        limits.check_given(instance.recorder.given)
+    for extension in instance.extensions:
+        if keep:
+            extension.commit()
+        else:
+            extension.rollback()
+
+
 def _take_back(instance: Instance) -> None:
     for extension in instance.extensions:
         extension.rollback()
@@ -158,6 +164,10 @@ def explain(error: Exception) -> str:
         return _printable(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    if isinstance(error, AttributeError) and isinstance(error.obj, Tags):
+        # Said here, since a `__getattr__` of tags would make all their attributes slow.
+        name = error.name
+        error = AttributeError(f"tags have no {name}; look a tag up with tags.get({name!r})")
     return f"{type(error).__name__}: {_printable(error)}{place}"
 
 

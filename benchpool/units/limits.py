@@ -1,5 +1,7 @@
 """Limits: all bounds that a network keeps, in one place.
 
+Beside them stands what a commit survives, since it is set in the same place.
+
 They come from `Network(limits=...)`, else from the file that `$BENCHPOOL_LIMITS` names, else from
 `limits.toml` in the home, else they are the defaults below. The file says `tags = 100`, one key a
 line, by the names of the fields.
@@ -10,17 +12,20 @@ fails its message, and nothing of it is pushed.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from benchpool.ao.message import AssignRequest, Data, Item, Outgoing, SpawnRequest
 from benchpool.ao.tags import Tags
 from benchpool.errors import ConfigError, LimitExceeded, MessageError
+from benchpool.inference.ray.address import check_address
+from benchpool.store.base import Durability
 
 LIMITS_FILE: Final = "limits.toml"
 LIMITS_VARIABLE: Final = "BENCHPOOL_LIMITS"
@@ -39,6 +44,7 @@ _NONE_IS_A_DEFAULT: Final = (
     "models_memory_bytes",
 )
 _MOST_BYTES_A_CHARACTER: Final = 4
+_DURABILITIES: Final = get_args(Durability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +98,29 @@ class Limits:
     worker_memory_bytes: int = 0
     """Memory of one model's child process beside its file; 0: 3 GiB and twice the file, within
     what the machine has for each worker."""
-    workers: int = 0
-    """Child processes that compute at a time, for all models; 0: one a core."""
+    workers: int | str = 0
+    """Child processes that compute at a time, for all models; 0: one a core. Or the Ray cluster
+    that models run on: "ray" for one of this machine, "ray://HOST:10001", or "HOST:6379"."""
     models_memory_bytes: int = 0
     """Memory of all loaded models, with their files; 0: half of what the machine has."""
+    durability: Durability = "power"
+    """What is committed survives the loss of power too, or the end of the program alone."""
 
     _plain: int = field(init=False, repr=False, compare=False, default=0)
     """Tags with no more characters than this are within the limits for sure."""
 
     def __post_init__(self) -> None:
+        if self.durability not in _DURABILITIES:
+            raise ConfigError(
+                f"durability must be {' or '.join(map(repr, _DURABILITIES))}, not"
+                f" {ascii(self.durability)[:_SHOWN]}"
+            )
         least = min(self.tag_name_bytes, self.tag_value_bytes, self.data_bytes)
         object.__setattr__(self, "_plain", least // _MOST_BYTES_A_CHARACTER)
+
+    def of_this_machine(self) -> Limits:
+        """Return the same limits, but models run on this machine's cores, not on a cluster."""
+        return replace(self, workers=0) if isinstance(self.workers, str) else self
 
     # -- from a wallet -----------------------------------------------------------------------
 
@@ -131,19 +149,19 @@ class Limits:
     ) -> None:
         """Accept what an evaluation put out. Raises: LimitExceeded."""
         total = len(output)
-        check_text(output)
+        if output:
+            check_text(output)
         plain, most_tags = self._plain, self.tags
         for message in messages:
-            pairs = message.tags.pairs
+            tags, length = message.tags, len(message.data)
             # In one go first: nearly all messages are plain, and far below every limit.
-            text = "".join(chain(*pairs))
-            size = len(text) + len(message.target)
-            if size > plain or len(message.data) > plain or len(pairs) > most_tags:
-                what = f"an outgoing message {message.tags.get('Action')[:_SHOWN]}"
-                self._check(what, message.target, message.tags, message.data)
-            if not text.isascii():
-                check_text(text)
-            total += size + len(message.data)
+            size = tags.characters + len(message.target)
+            if size > plain or length > plain or len(tags.pairs) > most_tags:
+                what = f"an outgoing message {tags.get('Action')[:_SHOWN]}"
+                self._check(what, message.target, tags, message.data)
+            if not tags.ascii:
+                check_text("".join(chain.from_iterable(tags.pairs)))
+            total += size + length
         if spawns or assignments:
             self._check_requests(spawns, assignments)
             total += sum(len(spawn.data) for spawn in spawns)
@@ -215,8 +233,27 @@ def read_limits(path: Path) -> Limits:
         if key not in known:
             names = ", ".join(sorted(known))
             raise ConfigError(f"{path}: there is no limit {key[:_SHOWN]!a}; there are: {names}")
-        _check_value(path, key, value)
-    return Limits(**given)
+        if key != "durability":
+            _check_value(path, key, value)
+    try:
+        return Limits(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def forget_cluster(path: Path) -> None:
+    """Take the Ray cluster out of a file of limits that came from elsewhere, if it names one.
+
+    Who runs a cluster can run code here: that it is asked is for this machine's user alone to say.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # whoever reads it says what is wrong with it
+        return
+    if isinstance(given.get("workers"), str):
+        del given["workers"]
+        lines = [f"{key} = {json.dumps(value, default=str)}\n" for key, value in given.items()]
+        path.write_text("".join(lines), encoding="utf-8")
 
 
 def _check_value(path: Path, key: str, value: Any) -> None:
@@ -226,6 +263,9 @@ def _check_value(path: Path, key: str, value: Any) -> None:
                 f"{path}: {key} must be a number of seconds from 0 to {_MOST_SECONDS}, not"
                 f" {ascii(value)[:_SHOWN]}"
             )
+        return
+    if key == "workers" and isinstance(value, str):
+        check_address(value)
         return
     least = 0 if key in _NONE_IS_A_DEFAULT else 1
     if type(value) is not int or not least <= value <= _MOST:

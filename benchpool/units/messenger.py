@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from time import perf_counter
 
 from msgspec.structs import replace
 
 from benchpool.ao.clock import Clock
-from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, Result, SpawnRequest
+from benchpool.ao.message import (
+    EMPTY_RESULT,
+    Item,
+    Message,
+    Outgoing,
+    ProcessInfo,
+    Result,
+    SpawnRequest,
+)
 from benchpool.ao.signers import Signer
 from benchpool.ao.wire import MESSAGE, NOTICE, PROCESS, Wire, head_of, mark_of
 from benchpool.errors import (
@@ -45,7 +54,7 @@ PUSHED_FACT = "pushed"
 """The fact that keeps how much each unfinished chain has pushed."""
 Observe = Callable[[str, Sequence[Message], Sequence[Result], float], None]
 """Told of each round or batch: "light" or "heavy", the messages, their results, the seconds."""
-COMMIT_EVERY = 5_000
+COMMIT_EVERY = 100_000
 """Log entries that one transaction takes at most while a push goes on."""
 
 
@@ -81,7 +90,7 @@ class MessengerUnit:
         self._on_spawn = on_spawn
         self._pending: list[Message] = []
         self._chains = Chains(limits)
-        self._waiting: dict[str, int] = {}
+        self._waiting: defaultdict[str, int] = defaultdict(int)
         self._evaluated = 0
         """How many messages were evaluated since checkpoints were looked at."""
         self._processes = {info.id: info for info in store.processes()}
@@ -105,7 +114,7 @@ class MessengerUnit:
     def resume(self) -> int:
         """Take up the messages that a crash or an interruption left pending; return how many."""
         self._pending = self._store.pending()
-        self._waiting = dict(Counter(message.process for message in self._pending))
+        self._waiting = defaultdict(int, Counter(message.process for message in self._pending))
         counts = json.loads(self._store.fact(PUSHED_FACT) or "[{}, {}]")
         if self._pending:
             self._chains.messages, self._chains.data_bytes = counts
@@ -174,8 +183,7 @@ class MessengerUnit:
 
     def _wait(self, message: Message) -> None:
         self._pending.append(message)
-        process = message.process
-        self._waiting[process] = self._waiting.get(process, 0) + 1
+        self._waiting[message.process] += 1
 
     # -- pushing -----------------------------------------------------------------------------
 
@@ -222,7 +230,7 @@ class MessengerUnit:
                 self._push(message, result)
             self.lanes.leave(process)
             self._evaluated += len(batch)
-            self._waiting[process] = self._waiting.get(process, 0) - len(batch)
+            self._waiting[process] -= len(batch)
             self._compute.save_databases(self.lanes.busy())
         except BaseException as error:
             self._store.failure.note(error)  # the processes are ahead of the log
@@ -243,12 +251,12 @@ class MessengerUnit:
 
     def _round(self) -> None:
         batch, self._pending = self._pending, []
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting, defaultdict(int)
         batch = self.stranded.divert(batch)
         busy: frozenset[str] = frozenset()
         if self.lanes is not None:
             batch = self.lanes.divert(batch)
-            self._waiting = self.lanes.counts()
+            self._waiting.update(self.lanes.counts())
             busy = self.lanes.busy()
         self.stranded.count_into(self._waiting)
         started = perf_counter()
@@ -265,7 +273,8 @@ class MessengerUnit:
         try:
             for message, result in zip(batch, results, strict=True):
                 self._store.record(message, result)
-                self._push(message, result)
+                if result is not EMPTY_RESULT:
+                    self._push(message, result)
             if careful:
                 self._compute.save_databases(busy)
             self._evaluated += len(batch)
@@ -281,7 +290,7 @@ class MessengerUnit:
         # log first, or a crash would leave an effect without its cause.
         careful = any(
             self._compute.uses_database(process) or self._compute.process(process).heavy
-            for process in dict.fromkeys(message.process for message in batch)
+            for process in dict.fromkeys(map(attrgetter("process"), batch))
         )
         if careful and self._store.uncommitted:
             self._commit()

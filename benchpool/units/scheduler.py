@@ -52,6 +52,7 @@ class SchedulerUnit:
         self._heads: dict[str, _Head] = {}
         self._now_ms = -1
         self._height = 0
+        self._moment = ""
 
     def schedule(
         self,
@@ -71,6 +72,7 @@ class SchedulerUnit:
         now_ms = self._clock.now()
         if now_ms != self._now_ms:
             self._now_ms, self._height = now_ms, block_height(now_ms)
+            self._moment = moment_of(now_ms, self._height)
         nonce = head.nonce + 1
         chain = sha256(head.assignment + head.chain).digest() if nonce else first_chain(process)
         position = head.position + 1
@@ -99,17 +101,18 @@ class SchedulerUnit:
             depth,
             position,
         )
-        signed = None
-        if self._signer is not None:
+        if self._signer is None:
+            self._store.append(message, mail=mail)
+            head.assignment = assignment_digest(message, chain, self._moment)
+        else:
             made = assignment_item(message, self._signer, exclude)
             signed = SignedAssignment(made.signature, tuple(exclude))
-        self._store.append(message, mail=mail)
-        if signed is not None:
+            self._store.append(message, mail=mail)
             self._store.add_signed_assignment(process, position, signed)
+            head.assignment = signed.id
         head.nonce = nonce
         head.position = position
         head.chain = chain
-        head.assignment = assignment_digest(message, chain) if signed is None else signed.id
         return message
 
     def tick(self, item: Item, message_id: str, process: str, due_ms: int) -> Message:
@@ -183,15 +186,22 @@ class SchedulerUnit:
         return head
 
 
-def assignment_digest(message: Message, chain: bytes) -> bytes:
-    """Hash what an unsigned assignment says: which message stands where, when, after what."""
-    return sha256(
-        chain
-        + (
-            f"{message.id}{message.process} {message.epoch} {message.nonce}"
-            f" {message.timestamp} {message.block_height}"
-        ).encode()
-    ).digest()
+def assignment_digest(message: Message, chain: bytes, moment: str = "") -> bytes:
+    """Hash what an unsigned assignment says: which message stands where, when, after what.
+
+    Args:
+        message: as it is assigned.
+        chain: its hash chain.
+        moment: when, if it is written down already, see `moment_of`.
+    """
+    moment = moment or moment_of(message.timestamp, message.block_height)
+    said = f"{message.id}{message.process} {message.epoch} {message.nonce}{moment}"
+    return sha256(chain + said.encode()).digest()
+
+
+def moment_of(timestamp: int, height: int) -> str:
+    """Write down when a message is assigned, as the assignment ends."""
+    return f" {timestamp} {height}"
 
 
 def first_chain(process: str) -> bytes:

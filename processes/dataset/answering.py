@@ -39,6 +39,7 @@ class Answering(DatasetBase):
             protocol = Protocol.parse(task.protocol)
             if answer.get("precision", STORED) != protocol.precision:
                 raise HandlerError(f"it was not computed in {protocol.precision}")
+            self._check_runtime(task.model, answer)
             sample = controlled(task.sample, protocol.control)
             seen = self.retrieve(answer, sample, protocol.method)
         except BenchpoolError as error:
@@ -55,6 +56,16 @@ class Answering(DatasetBase):
         if seen.per_character is not None:
             values["correct_per_character"] = self.is_correct(sample, seen.per_character)
         self._records().finish(task, values, message.timestamp)
+
+    def _check_runtime(self, model: str, answer: dict[str, Any]) -> None:
+        """Check that a model is computed where its pools want it to be. Raises: HandlerError."""
+        admitted = self.state.runtimes.get(model, "")
+        elsewhere = answer.get("machine", "")  # it is said where that is not what it joined with
+        if admitted and elsewhere not in ("", admitted):
+            raise HandlerError(
+                f"it was computed on runtime {str(elsewhere)[:40]}, and its pool admits"
+                f" {admitted} alone"
+            )
 
     @handler("Inference-Error")
     def inference_error(self, message: Message) -> None:

@@ -58,6 +58,8 @@ class DatasetState(State):
     """SHA-256 of salt and questions, if the questions were a secret before."""
     shares: dict[str, Share] = Field(default_factory=dict, exclude_if=operator.not_)
     """By pool; those of models that the owner has evaluated stand under no name."""
+    runtimes: dict[str, str] = Field(default_factory=dict, exclude_if=operator.not_)
+    """What models must be computed on, by model, where a pool that they are in names it."""
 
 
 class DatasetBase(DatasetParts, Discreet):

@@ -141,6 +141,8 @@ class DatasetRegistration(DatasetBase):
             if known is None:
                 raise HandlerError("there never were such questions here")
             most = known
+            if tags.get("Runtime"):
+                state.runtimes[model.inference_process] = tags["Runtime"]
         share = state.shares.get(pool)
         if share is None:
             state.shares[pool] = share = Share(funds=funds, samples=most, models=[])

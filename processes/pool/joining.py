@@ -6,15 +6,18 @@ import re
 from typing import Final
 
 from benchpool.errors import BenchpoolError, HandlerError, PoolError
+from benchpool.evaluation.protocol import Protocol
 from benchpool.pools.commitment import commitment
 from benchpool.process import Message, handler
 from processes.pool.base import BenchmarkBase
 from processes.pool.join_request import Join, Wish, read_join, read_paid_join
 from processes.pool.payments import Payment
-from processes.pool.pool import Entry, Pool, Since
+from processes.pool.pool import REMOTE_ALLOWED, Entry, Pool, Since
 from processes.pool.terms import LONGEST_TITLE
 from processes.tag_values import ROUTER, is_module
 
+_OF_LIKELIHOODS: Final = ("cloze", "likelihood")
+"""Protocols' methods that ask how likely a model finds a text."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -73,6 +76,8 @@ class Joining(BenchmarkBase):
             held = committed.nonce if committed else message.nonce
             self._check_join(wish, weights, message.timestamp, bond=join.bond, held=held)
             self._check_owner(join, tags.get("Owner"))
+            self._check_remote(join, tags.get("Remote"))
+            self._check_runtime(join, tags.get("Runtime"), remote=bool(tags.get("Remote")))
             self._check_router(message)
         except BenchpoolError as error:
             self._refuse_join(join, str(error))
@@ -88,6 +93,7 @@ class Joining(BenchmarkBase):
             committed_at=committed.time if committed else 0,
             held=0 if pool.first else held,
             bond=join.bond,
+            runtime="" if pool.first or tags.get("Remote") else tags.get("Runtime"),
         )
         pool.models[entry.model] = entry
         if entry.weights:
@@ -110,6 +116,8 @@ class Joining(BenchmarkBase):
                 "Funds": str(pool.funds),
                 "Samples-SHA-256": pool.samples_hash,
             }
+            if pool.runtime and entry.runtime:
+                facts["Runtime"] = pool.runtime
         self.send(pool.dataset, "Benchmark", facts)
         for control in pool.controls:
             self.send(
@@ -159,6 +167,40 @@ class Joining(BenchmarkBase):
             raise PoolError(
                 f"model {join.model} {said}, and only its owner can enter it, not"
                 f" {join.participant}"
+            )
+
+    def _check_remote(self, join: Join, remote: str) -> None:
+        """Check that a model that a server runs may enter. Raises: PoolError."""
+        pool = self.state.pools[join.pool]
+        if not remote:
+            return
+        if not pool.remote:
+            raise PoolError(
+                f"model {join.model} is run by a model server, whose answers nobody can recompute,"
+                f" and pool {pool.id} was not made with X-Remote={REMOTE_ALLOWED}"
+            )
+        if remote != "choices" and Protocol.parse(pool.protocol).method in _OF_LIKELIHOODS:
+            raise PoolError(
+                f"model {join.model} is run by a model server that gives no likelihoods of choices,"
+                f" and pool {pool.id} asks {pool.protocol}"
+            )
+
+    def _check_runtime(self, join: Join, runtime: str, *, remote: bool) -> None:
+        """Check that a model is computed where the others are. Raises: PoolError."""
+        pool = self.state.pools[join.pool]
+        admitted = pool.admitted_runtime
+        if pool.first or remote or runtime == admitted:
+            return
+        if not runtime and pool.runtime:
+            raise PoolError(
+                f"model {join.model} does not say on which runtime it is computed, and pool"
+                f" {pool.id} was made with X-Runtime={pool.runtime}"
+            )
+        if runtime and admitted:
+            whose = "its X-Runtime" if pool.runtime else "that of the model that joined first"
+            raise PoolError(
+                f"model {join.model} is computed on runtime {runtime}, and pool {pool.id} admits"
+                f" {admitted} alone, {whose}"
             )
 
     def _check_router(self, message: Message) -> None:

@@ -24,6 +24,8 @@ from benchpool.process import State
 from benchpool.winston import Winston
 from processes.counts import Counts, decimal, read_answers
 
+REMOTE_ALLOWED: Final = "allow"
+"""What `X-Remote` says where models may enter that a server runs."""
 MOST_FINAL_ASKS: Final = 7
 """Daily ticks at which a pool of the first edition asks for the final scores that are missing."""
 LARGEST_SIZE: Final = 10_000
@@ -63,6 +65,8 @@ class Entry(State):
     """The message with which it committed to them or joined; 0 in the first edition."""
     bond: Winston = Field(default=0, exclude_if=operator.not_)
     """What was given for joining."""
+    runtime: str = Field(default="", exclude_if=operator.not_)
+    """What it is computed on; empty where a server does it, or where that is not said."""
     correct: int = 0
     evaluated: int = 0
     unscored: int = 0
@@ -158,6 +162,10 @@ class Pool(State):
     join_until: int = Field(default=0, exclude_if=operator.not_)
     controls: list[str] = Field(default_factory=list, exclude_if=operator.not_)
     """How each question is asked beside the way that counts."""
+    remote: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether models may enter that a server runs, whose answers nobody can recompute."""
+    runtime: str = Field(default="", exclude_if=operator.not_)
+    """What models must be computed on; empty for what the first that joins is computed on."""
     allocation: str
     protocol: str
     chance: str
@@ -180,6 +188,12 @@ class Pool(State):
     def first(self) -> bool:
         """Whether it goes by the rules of the first edition."""
         return not self.payout
+
+    @property
+    def admitted_runtime(self) -> str:
+        """What models must be computed on; empty if that is open yet."""
+        said = (entry.runtime for entry in self.models.values() if entry.runtime)
+        return self.runtime or next(said, "")
 
     @property
     def size(self) -> int:
@@ -316,6 +330,8 @@ class Pool(State):
             "Join-Until": str(self.join_until),
             "Bond": str(self.bond or ""),
             "Controls": ",".join(self.controls),
+            "Remote": REMOTE_ALLOWED if self.remote else "",
+            "Runtime": self.runtime,
             **{name[2:]: value for name, value in self.payout.items() if name != "X-Allocation"},
         }
         return {name: value for name, value in tags.items() if value}
@@ -330,6 +346,7 @@ class Pool(State):
                 "joined_at": entry.joined_at,
                 **({"committed_at": entry.committed_at} if entry.committed_at else {}),
                 **({"bond": str(entry.bond)} if entry.bond else {}),
+                **({"runtime": entry.runtime} if entry.runtime else {}),
             }
             for key, entry in self.models.items()
         ]

@@ -20,6 +20,7 @@ from benchpool.pools.allocation import find_rule
 from benchpool.pools.terms import PayoutTerms
 from benchpool.process import State
 from benchpool.winston import parse_quantity
+from processes.pool.pool import REMOTE_ALLOWED
 
 DEFAULT_PROTOCOL: Final = "cloze"
 DEFAULT_DURATION: Final = "30d"
@@ -27,6 +28,7 @@ LONGEST_MS: Final = 3650 * DAY_MS
 LONGEST_TITLE: Final = 200
 PAYOUT_TAGS: Final = ("X-Allocation", "X-Eligible", "X-Near-Copies", "X-Ties", "X-Places")
 _CHANCE: Final = re.compile(r"0|[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
+_RUNTIME: Final = re.compile(r"[0-9a-f]{16}")
 _TIME: Final = re.compile(r"[0-9]{1,15}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -148,6 +150,8 @@ def _conditions(
         "bond": bond,
         "join_until": _join_until(tags.get("X-Join-Until"), start_time, end_time),
         "controls": _controls(tags, registration),
+        "remote": _remote(tags.get("X-Remote")),
+        "runtime": _runtime(tags.get("X-Runtime")),
     }
 
 
@@ -165,6 +169,21 @@ def _controls(tags: Tags, registration: Registration) -> list[str]:
         if each == REORDERED and method != "letters":
             raise PoolError(f"X-Controls: {REORDERED} goes with letters; {method} shows no order")
     return named
+
+
+def _remote(word: str) -> bool:
+    if word not in ("", REMOTE_ALLOWED):
+        raise PoolError(f"X-Remote is {REMOTE_ALLOWED} or left out, not {word[:40]!r}")
+    return bool(word)
+
+
+def _runtime(text: str) -> str:
+    if text and not _RUNTIME.fullmatch(text):
+        raise PoolError(
+            "X-Runtime is what a model's Info calls Runtime, 16 hexadecimal digits, not"
+            f" {text[:40]!r}"
+        )
+    return text
 
 
 def _join_until(text: str, start_time: int, end_time: int) -> int:

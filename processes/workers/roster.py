@@ -61,6 +61,10 @@ class ServedModel(State):
     """What waits for a worker, next first."""
     owner: str = Field(default="", exclude_if=operator.not_)
     """Who may enter it in a pool: the owner of the model process."""
+    remote: str = Field(default="", exclude_if=operator.not_)
+    """What the model server that runs it can be asked for; empty if none does."""
+    runtime: str = Field(default="", exclude_if=operator.not_)
+    """What it is computed on: the first that its model process named."""
     vouched: list[str] = Field(default_factory=list, exclude_if=operator.not_)
     """Helpers that the model process vouches for; each works once it has registered too."""
     deserted_ms: int = 0
@@ -73,6 +77,7 @@ class Offer(State):
     model: str
     weights: str
     capacity: int
+    runtime: str = Field(default="", exclude_if=operator.not_)
 
 
 class Roster(State):

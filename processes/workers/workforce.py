@@ -103,7 +103,9 @@ class Workforce(Discreet):
                 message,
                 worker_id,
                 model_id,
-                Offer(model=model_id, weights=weights, capacity=capacity),
+                Offer(
+                    model=model_id, weights=weights, capacity=capacity, runtime=tags.get("Runtime")
+                ),
             ):
                 missing = "the helper registers" if sender == model_id else "its model vouches"
                 self.reply(message, "Register-Worker-Response", {**answer, "Waits-For": missing})
@@ -111,7 +113,10 @@ class Workforce(Discreet):
             capacity = state.offers.pop(worker_id).capacity
         if model is None:
             owner = check_address(tags.get("Owner"), "Owner") if self.edition > 1 else ""
-            state.models[model_id] = ServedModel(name=name, weights=weights, owner=owner)
+            remote, runtime = tags.get("Remote"), tags.get("Runtime")
+            state.models[model_id] = ServedModel(
+                name=name, weights=weights, owner=owner, remote=remote, runtime=runtime
+            )
         if worker is None:
             state.workers[worker_id] = Worker(
                 id=worker_id, model=model_id, name=name, weights=weights, capacity=capacity
@@ -176,6 +181,10 @@ class Workforce(Discreet):
         }
         if model.owner:
             tags["Owner"] = model.owner
+        if model.remote:
+            tags["Remote"] = model.remote
+        if model.runtime:
+            tags["Runtime"] = model.runtime
         self.reply(message, "Get-Model-Response", tags)
 
     @handler("Get-Workers")
@@ -324,6 +333,11 @@ class Workforce(Discreet):
         if said.weights != model.weights:
             raise HandlerError(
                 f"{worker_id} has the weights {said.weights}, and model {model_id} {model.weights}"
+            )
+        if said.runtime and model.runtime and said.runtime != model.runtime:
+            raise HandlerError(
+                f"{worker_id} computes on runtime {said.runtime}, and model {model_id} on"
+                f" {model.runtime}: it is not used for it"
             )
         return said.model == model_id
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 from pages import EVIL, Served
-from sqlalchemy import event
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Result
@@ -214,9 +213,7 @@ def test_a_cause_that_is_far_back_is_not_looked_for_for_ever(tmp_path: Path) -> 
             reference="77", timestamp=10_000,
         )  # fmt: skip
         asked: list[str] = []
-        event.listen(
-            network.store._engine, "before_cursor_execute", lambda *said: asked.append(said[2])
-        )
+        network.store._driver.set_trace_callback(asked.append)
         assert cause(network, lost) is None
         assert len(asked) < 60
 

@@ -8,62 +8,24 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from open_pages import dashboard_of, following, until
 from pages import Served
 from serving import Client
 
 from benchpool.errors import Unavailable
 from benchpool.network import Network
 from benchpool.server.dashboard import events, reader
-from benchpool.server.dashboard.dashboard import Dashboard
 
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send something often: a stream is let go of here when the next line comes."""
     monkeypatch.setattr(events, "ALIVE_S", 0.5)
-
-
-def dashboard_of(served: Served) -> Dashboard:
-    context = served.running.server.context
-    assert context is not None
-    return context.dashboard
-
-
-@contextmanager
-def following(served: Served, path: str, seen: str = "") -> Iterator[list[str]]:
-    """Read a stream of events in a thread; give the lines that came."""
-    lines: list[str] = []
-    stream = urllib.request.urlopen(f"{served.url}/ui/events?of={path}&seen={seen}", timeout=30)
-
-    thread = threading.Thread(target=lambda: _each(stream, lines))
-    thread.start()
-    try:
-        yield lines
-    finally:
-        stream.close()
-        thread.join(20)
-
-
-def _each(stream: Any, lines: list[str]) -> None:
-    try:
-        while line := stream.readline():
-            lines.append(line.decode().strip())
-    except (OSError, ValueError, AttributeError):
-        pass
-    lines.append("the end")
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 def mint(served: Served, quantity: int = 5) -> None:

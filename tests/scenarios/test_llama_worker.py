@@ -13,11 +13,13 @@ from benchpool.inference.engine import (
     CompleteRequest,
     GenerateRequest,
     Runtime,
+    machine_id,
 )
 from benchpool.inference.files.catalogue import Catalogue
 from benchpool.network import Network
 from benchpool.process.process import Process, handler
 
+MACHINE = machine_id("scripted", "any")
 CHOICES = '{"prompt": "The sky is", "choices": [" blue", " quite green"]}'
 
 
@@ -70,6 +72,7 @@ def card(worker, weights, name="Tiny"):
         "Quantization": "F32",
         "Context": "64",
         "Chat-Template": "",
+        "Runtime": MACHINE,
         "Runtime-stored": f"{runtime_id()}: scripted; canonical-1; any",
     }
 
@@ -95,6 +98,7 @@ def test_a_worker_with_a_model_registers_with_its_router(network, owner, worker,
             "Weights": weights,
             "Name": "Tiny",
             "Owner": owner.address,
+            "Runtime": MACHINE,
         }
     ]
 
@@ -105,6 +109,7 @@ def test_a_helper_is_registered_by_the_model_it_helps(
     spawn_tags = {"Router": router, "Model-Data": weights, "Model": worker}
     helper = network.spawn("LlamaWorker", spawn_tags, sender=owner)
     says = {"Action": "Register-Worker", "Model": worker, "Weights": weights, "Name": "Tiny"}
+    says["Runtime"] = MACHINE
     own = says | {"Owner": owner.address}  # the model's, and the helper's, which names the model
     assert heard(network, router, "Register-Worker") == [own, own]
     assert network.send(helper, "Info").reply().tags["Model"] == worker

@@ -14,7 +14,7 @@ from serving import Client, Running, actions
 
 from benchpool.evaluation.prompts import cloze
 from benchpool.evaluation.sample import Sample
-from benchpool.inference.engine import Engine, EngineStats, Outcome, Precision, Request
+from benchpool.inference.engine import Engine, EngineStats, Outcome, Precision, Request, WorkerView
 from benchpool.inference.engines import MadeEngines
 from benchpool.simulation.scripted_engine import ScriptedEngines, write_script
 
@@ -30,8 +30,8 @@ class CountingEngines(MadeEngines):
         super().__init__(ScriptedEngines())
         self._stats = EngineStats()
 
-    def open(self, path: Path, precision: Precision = "stored") -> Engine:
-        engine = super().open(path, precision)
+    def open(self, path: Path, precision: Precision = "stored", *, runtime: str = "") -> Engine:
+        engine = super().open(path, precision, runtime=runtime)
         answer = engine.answer
 
         def counted(requests: Sequence[Request], *given: Any) -> Sequence[Outcome]:
@@ -43,6 +43,10 @@ class CountingEngines(MadeEngines):
 
     def stats(self) -> EngineStats:
         return self._stats
+
+    def workers(self) -> list[WorkerView]:
+        stats = EngineStats(answered=3, tokens=30, milliseconds=2000)
+        return [WorkerView(name, "node", "ready", ("model",), "", stats) for name in "ab"]
 
 
 @pytest.fixture
@@ -81,6 +85,15 @@ def ask_a_model(running: Running, client: Client) -> str:
     answer = client.http.get(f"/cu/result/{asked}?process-id={worker}&no-busy=1")
     assert actions(answer.json()) == ["Inference-Response"]
     return worker
+
+
+def test_the_workers_of_a_cluster_are_counted_and_their_pace_is_told(running: Running) -> None:
+    series = read(Client(running.url))
+    node = ("node", "node")
+    assert series["benchpool_workers", frozenset({node, ("state", "ready")})] == 2
+    pace = series["benchpool_worker_tokens_per_second", frozenset({node, ("worker", "a")})]
+    assert pace == 15
+    assert series["benchpool_inference_waiting", frozenset()] == 0
 
 
 def test_the_documented_metrics_are_those_of_a_server(running: Running) -> None:

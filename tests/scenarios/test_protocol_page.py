@@ -150,6 +150,7 @@ def test_every_request_and_answer_has_the_fields_of_the_page():
         ("precision", ""),
         ("layout", ""),
         ("runtime", ""),
+        ("machine", ""),
     }
 
 

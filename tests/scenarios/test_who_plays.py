@@ -143,7 +143,7 @@ def test_a_claim_on_weights_needs_the_file(pools: Any) -> None:
 def test_a_process_of_the_first_edition_goes_by_its_rules() -> None:
     with Network(seed=1, engine_factory=ScriptedEngines()) as network:
         network.compute._maker._first_edition = {network.spawn("LlamaRouter", name="old"): 0}
-        network.compute.forget_all()
+        network.compute.following.let_all_go()
         wallet = network.new_wallet("ben")
         sent = network.send("old", "Register-Worker", {"Weights": "w"}, sender=wallet)
         assert sent.error == ""

@@ -126,6 +126,88 @@ def test_balances_lists_every_holder_as_decimal_strings(network, token, alice, b
     assert json.loads(reply.data) == {alice.address: "999", bob.address: "1"}
 
 
+def parts(network, token, limit, sender, between=lambda: None):
+    """Ask for all balances in parts; return these."""
+    found, cursor = [], "0"
+    while cursor:
+        given = {"Limit": str(limit), "Cursor": cursor}
+        reply = network.send(token, "Balances", given, sender=sender).reply()
+        found.append(json.loads(reply.data))
+        cursor = reply.tags.get("Next-Cursor")
+        between()
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 100_000])
+def test_balances_can_be_had_in_parts(network, token, alice, bob, limit):
+    for number in range(9):
+        given = {"Recipient": f"holder {number}".replace(" ", "-"), "Quantity": str(number + 1)}
+        network.send(token, "Transfer", given, sender=alice)
+    for empty in (alice.address, "holder-3", "holder-8"):
+        network.process(token).state.balances[empty] = 0
+    held = json.loads(network.send(token, "Balances", sender=bob).reply().data)
+    found = parts(network, token, limit, bob)
+    assert [pair for part in found for pair in part.items()] == list(held.items())
+    assert all(len(part) == limit for part in found[:-1])
+    assert 0 < len(found[-1]) <= limit
+
+
+def test_what_comes_meanwhile_moves_nothing_to_another_part(network, token, alice, bob):
+    for number in range(6):
+        given = {"Recipient": f"holder-{number}", "Quantity": "1"}
+        network.send(token, "Transfer", given, sender=alice)
+    more = iter(range(6, 9))
+
+    def transfer():
+        given = {"Recipient": f"holder-{next(more, 0)}", "Quantity": "1"}
+        network.send(token, "Transfer", given, sender=alice)
+
+    found = [account for part in parts(network, token, 2, bob, transfer) for account in part]
+    assert len(found) == len(set(found))
+    assert {f"holder-{number}" for number in range(6)} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        ({"Cursor": "1000000"}, {}),
+        ({"Limit": "5", "Cursor": "1000000000000000"}, {}),
+        ({"Cursor": "1"}, None),
+        ({"Limit": "0"}, "Limit must be a whole number from 1 to 100000, not '0'"),
+        ({"Limit": "100001"}, "Limit must be"),
+        ({"Limit": "ten"}, "Limit must be"),
+        ({"Limit": "5", "Cursor": "-1"}, "Cursor must be"),
+        ({"Cursor": "x"}, "Cursor must be"),
+    ],
+)
+def test_a_part_that_is_none(network, token, alice, given, held):
+    sent = network.send(token, "Balances", given, sender=alice)
+    if isinstance(held, str):
+        assert held in sent.error
+    else:
+        found = json.loads(sent.reply().data)
+        assert found == held if held is not None else alice.address not in found
+        assert "Next-Cursor" not in sent.reply().tags
+
+
+def test_more_balances_than_one_answer_holds_are_told_how_to_ask_for(network, token, alice):
+    process = network.process(token)
+    balances = process.state.balances
+    balances.update({f"{number:043d}": 10**12 for number in range(200_000)})
+    process.commit()
+    said = network.dry_run(token, "Balances", sender=alice).error
+    assert said == (
+        "200,001 accounts hold something, too many for one answer; ask with Limit"
+        " (at most 100,000), and go on with Next-Cursor of the answer as Cursor"
+    )
+    asked = network.dry_run(token, "Balances", {"Cursor": "100001"}, sender=alice)
+    assert len(json.loads(asked.messages[0].data)) == 100_000
+    balances.update({f"{number:043d}": 0 for number in range(40_000)})
+    process.commit()
+    whole = network.dry_run(token, "Balances", sender=alice)
+    assert len(json.loads(whole.messages[0].data)) == 160_001
+
+
 def test_a_transfer_to_oneself_comes_out_even(network, token, alice):
     given = {"Recipient": alice.address, "Quantity": "1000"}
     sent = network.send(token, "Transfer", given, sender=alice)

@@ -2,7 +2,9 @@ from dataclasses import fields
 
 import pytest
 
+from benchpool import Network
 from benchpool.errors import ConfigError, LimitExceeded, MessageError, PushLimitExceeded
+from benchpool.extensions.base import Recorder
 from benchpool.units.limits import DEFAULT_LIMITS, Limits, find_limits, read_limits
 
 SMALL = Limits(
@@ -182,6 +184,10 @@ def test_limits_come_from_the_home_the_environment_or_the_caller(make, tmp_path,
         (f"tags = {10**30}", "tags must be a whole number"),
         ("evaluation_seconds = -1", "evaluation_seconds must be a number of seconds"),
         ("evaluation_seconds = nan", "evaluation_seconds must be"),
+        ('durability = "disk"', "limits.toml: durability must be 'power' or 'process', not 'disk'"),
+        ("durability = 1", "durability must be 'power' or 'process', not 1"),
+        ("durability = ['power']", "durability must be 'power' or 'process'"),
+        ("durability = {}", "durability must be 'power' or 'process'"),
         ("_plain = 5", "there is no limit '_plain'"),
         ("tags = ", "is not TOML"),
         ("a = " + "[" * 100_000, "is not TOML"),
@@ -203,9 +209,22 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_the_limit_of_a_worker_reaches_its_child(make):
     limits = Limits(worker_memory_bytes=1 << 30, workers=3, models_memory_bytes=1 << 32)
-    pool = make(limits=limits).host.backend
-    assert (pool.workers, pool.memory.bound_bytes) == (3, 1 << 32)
-    assert pool._options["memory_bytes"] == 1 << 30
+    pool = make(limits=limits).host.backend.local
+    assert (pool.places.count, pool.places.memory.bound_bytes) == (3, 1 << 32)
+    assert pool.places.options["memory_bytes"] == 1 << 30
+
+
+@pytest.mark.parametrize(("durability", "level"), [("power", 2), ("process", 1)])
+def test_what_a_commit_survives_is_told_to_every_file(tmp_path, durability, level):
+    (tmp_path / "limits.toml").write_text(f'durability = "{durability}"')
+    with Network(tmp_path, seed=1) as network:
+        set_of_log = network.store._one("PRAGMA synchronous")
+        database = network.host.build("Database", "p", Recorder())
+        set_of_database = database._connection.exec_driver_sql("PRAGMA synchronous").one()
+        database.close()
+    assert set_of_log == tuple(set_of_database) == (level,)
+    with pytest.raises(ConfigError, match="durability must be 'power' or 'process', not 'none'"):
+        Limits(durability="none")
 
 
 def test_every_limit_is_in_the_table_of_the_docs():
@@ -215,4 +234,5 @@ def test_every_limit_is_in_the_table_of_the_docs():
     for each in fields(Limits):
         if each.init:
             row = next(line for line in text.splitlines() if line.startswith(f"| `{each.name}`"))
-            assert f"| {each.default:,} |" in row, row
+            default = each.default if isinstance(each.default, str) else f"{each.default:,}"
+            assert f"| {default} |" in row, row

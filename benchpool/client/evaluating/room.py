@@ -15,7 +15,7 @@ from benchpool.inference.files.folders import default_cache
 from benchpool.network.build import engines
 from benchpool.store import DataStore
 from benchpool.store.home import Home, find_home
-from benchpool.units.limits import find_limits
+from benchpool.units.limits import Limits, find_limits
 
 
 class Room(NamedTuple):
@@ -43,7 +43,7 @@ class Room(NamedTuple):
 
 
 @contextmanager
-def open_room(home: Path | None = None) -> Iterator[Room]:
+def open_room(home: Path | None = None, limits: Limits | None = None) -> Iterator[Room]:
     """Open engines and their answer cache.
 
     The cache is the home's, so that a pool there and an evaluation ask no question twice; without
@@ -51,10 +51,11 @@ def open_room(home: Path | None = None) -> Iterator[Room]:
 
     Args:
         home: Of a network; None for the usual one, if it is there.
+        limits: In place of the home's own.
     """
     place = Home(find_home(home))
     there = place.exists()
-    limits = find_limits(place.folder if there else None)
+    limits = limits or find_limits(place.folder if there else None)
     answers = place.answers if there else default_cache().parent / "answers"
     # A pool's bound is of one message's batch; here somebody waits, and may end it.
     backend = engines(replace(limits, inference_seconds=0), answers)

@@ -33,6 +33,15 @@ from benchpool.inference.engine import ModelCard
 from benchpool.inference.files.folders import default_cache
 from benchpool.inference.files.gguf_header import GgufHeader, read_header, read_loadable
 from benchpool.inference.files.model_entry import BUILT_IN, ModelEntry
+from benchpool.inference.remote import add_server
+from benchpool.inference.remote_models import (
+    SCHEME,
+    Listed,
+    RemoteTerms,
+    ServerList,
+    check_terms,
+    describe_server,
+)
 from benchpool.inference.texts import bounded
 
 _STAGED = "model.gguf"
@@ -79,6 +88,7 @@ class Catalogue:
     def __init__(self, cache: Path | None = None) -> None:
         self.cache = default_cache() if cache is None else cache
         self.entry_file = self.cache.parent / "catalogue.yaml"
+        self.servers = ServerList(self.cache)
 
     @property
     def entries(self) -> dict[str, ModelEntry]:
@@ -111,6 +121,7 @@ class Catalogue:
         present = self._path(name)
         if present.exists() and self._record(present).sha256 == entry.sha256:
             return self._installed(present)
+        self._check_no_server(name)
         with staging(self.cache) as folder:
             wanted = Wanted(name, entry.source, entry.size_bytes, entry.sha256)
             file = fetch(wanted, folder, _STAGED, progress)
@@ -136,6 +147,7 @@ class Catalogue:
             if self._record(present).sha256 == sha256:
                 return self._installed(present)
             raise ConfigError(f"{name} is another file already; give a name with --name")
+        self._check_no_server(name)
         with staging(self.cache) as folder:
             wanted = Wanted(name, PathSource(path=str(path)), header.size_bytes, sha256)
             file = fetch(wanted, folder, _STAGED)
@@ -176,6 +188,7 @@ class Catalogue:
             if record.sha256 == sha256 or (sha256 is None and record.origin == origin):
                 return self._installed(present)
             raise ConfigError(f"{name} is another file already; give a name with --name")
+        self._check_no_server(name)
         with staging(self.cache) as folder:
             file = fetch(Wanted(name, source, None, sha256), folder, _STAGED, progress)
             header = read_loadable(file)
@@ -183,13 +196,15 @@ class Catalogue:
             return self._keep(name, file, _described(header, name, hashed, origin))
 
     def find(self, name: str) -> Path:
-        """Path of a cached model.
+        """Path of a cached model, or of the data of one that a server runs.
 
         Raises:
             PrerequisiteError: It is not here; says how to get it.
         """
-        if re.fullmatch(NAME_PATTERN, name) and self._path(name).is_file():
-            return self._path(name)
+        if re.fullmatch(NAME_PATTERN, name):
+            for path in (self._path(name), self.servers.path(name)):
+                if path.is_file():
+                    return path
         if name in self.entries:
             raise PrerequisiteError(
                 f"model {name} is not on this machine; run: benchpool model pull {name}"
@@ -203,16 +218,67 @@ class Catalogue:
             PrerequisiteError: It is not there.
         """
         path = self.find(name)
+        if path == self.servers.path(name):
+            self.servers.remove(name)
+            return
         path.unlink()
         (path.parent / f"{name}.json").unlink(missing_ok=True)
 
     def list(self) -> Sequence[InstalledModel]:
-        """Every cached model, by name.
+        """Every cached model, by name; then those that servers run.
 
         Raises:
             ModelFileError: A cached file is damaged; names it.
+            ConfigError: So is what is known of a server.
         """
-        return [self._installed(path) for path in sorted(self.cache.glob("*.gguf"))]
+        cached = [self._installed(path) for path in sorted(self.cache.glob("*.gguf"))]
+        return cached + [self._at_server(listed) for listed in self.servers]
+
+    def add_server(
+        self,
+        address: str,
+        model: str,
+        name: str | None = None,
+        terms: RemoteTerms | None = None,
+        *,
+        pause_s: float = 1.0,
+    ) -> InstalledModel:
+        """Probe a model server, and put it on the list of those that may be asked.
+
+        The same address and model again keeps its data, and so its id, and takes the new terms.
+
+        Args:
+            address: Such as openai+http://127.0.0.1:8080/v1.
+            model: What the server calls it.
+            name: What it will be called here; None for one made from the model's.
+            terms: How it may be asked.
+            pause_s: See `benchpool.inference.remote_http.ModelServer`.
+
+        Raises:
+            ConfigError: The address, the terms or the name cannot be used.
+            InferenceError: The server cannot be asked; nothing is kept.
+        """
+        name = _name_from(Path(model)) if name is None else name
+        _check_name(name)
+        described, terms = describe_server(address, model), terms or RemoteTerms()
+        check_terms(described, terms)
+        if self._path(name).exists():
+            raise ConfigError(f"{name} is a file already; give a name with --name")
+        if self.servers.path(name).exists():
+            known = self.servers.read(name).described
+            if (known.url, known.model) != (described.url, described.model):
+                raise ConfigError(f"{name} is at another server already; give a name with --name")
+            described = known
+        return self._at_server(
+            add_server(Listed(name, described, terms), self.servers, pause_s=pause_s)
+        )
+
+    def _at_server(self, listed: Listed) -> InstalledModel:
+        described, path = listed.described, self.servers.path(listed.name)
+        origin = f"{SCHEME}{described.url}"
+        return InstalledModel(
+            listed.name, described.model, path, described.sha256, "unknown", origin, listed.card
+        )
 
     def _keep(self, name: str, file: Path, record: _Record) -> InstalledModel:
         target = self._path(name)
@@ -241,6 +307,10 @@ class Catalogue:
             # Somebody put the file there by hand: the file itself is what counts.
             read_loadable(path)
             return _Record(name, "unknown", hash_file(path), "unknown")
+
+    def _check_no_server(self, name: str) -> None:
+        if self.servers.path(name).exists():
+            raise ConfigError(f"{name} is at a model server; run: benchpool model remove {name}")
 
     def _path(self, name: str) -> Path:
         return self.cache / f"{name}.gguf"

@@ -152,15 +152,19 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelFileError(f"{path} cannot be read: {error}") from error
 
 
-def read_loadable(path: Path) -> GgufHeader:
+def read_loadable(path: Path, *, elsewhere: bool = False) -> GgufHeader:
     """Walk the header of a file that is going to be loaded, hashed or copied.
+
+    Args:
+        path: The file.
+        elsewhere: Whether another machine loads it, with whatever memory that has.
 
     Raises:
         ModelFileError: As `read_header`; or the file is larger than this machine's memory.
     """
     header = read_header(path)
     memory = machine.memory_bytes()
-    if header.size_bytes > memory:
+    if not elsewhere and header.size_bytes > memory:
         raise ModelFileError(
             f"{path} has {header.size_bytes:,} bytes, and this machine has {memory:,} of memory: "
             "it cannot be loaded here"

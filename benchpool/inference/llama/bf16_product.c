@@ -63,6 +63,14 @@ static void transpose(const uint16_t *rows, int64_t lda, uint32_t *pairs)
     }
 }
 
+/* Ask for what is transposed next, a share of it at a time: it comes while the last is multiplied. */
+static void fetch(const uint16_t *rows, int64_t lda, int64_t k, int64_t share, int64_t shares)
+{
+    int64_t lines = k / DEPTH; /* of 64 bytes, in a row */
+    for (int64_t line = ROWS * lines * share / shares; line < ROWS * lines * (share + 1) / shares; line++)
+        _mm_prefetch((const char *)(rows + line / lines * lda + line % lines * DEPTH), _MM_HINT_T1);
+}
+
 static inline __m512bh pair_of(const uint16_t *b)
 {
     int pair;
@@ -115,15 +123,18 @@ bool llamafile_sgemm(const struct params *params, int64_t m, int64_t n, int64_t 
     uint32_t *pairs = aligned_alloc(64, ROWS * k * sizeof(uint16_t));
     if (pairs == NULL)
         abort(); /* another product would give other bits */
-    for (int64_t row = ROWS * params->thread; row < m; row += ROWS * params->threads) {
+    int64_t calls = (n + TOKENS - 1) / TOKENS;
+    int64_t step = ROWS * params->threads;
+    for (int64_t row = ROWS * params->thread; row < m; row += step) {
         const uint16_t *rows = (const uint16_t *)a + row * lda;
         for (int64_t at = 0; at < k; at += DEPTH) {
             transpose(rows + at, lda, pairs + at / 2 * ROWS);
             transpose(rows + 16 * lda + at, lda, pairs + at / 2 * ROWS + 16);
         }
-        for (int64_t token = 0; token < n;) {
-            int64_t calls = (n - token + TOKENS - 1) / TOKENS;
-            int tokens = (int)((n - token + calls - 1) / calls); /* as even as they can be */
+        for (int64_t call = 0, token = 0; call < calls; call++) {
+            int tokens = (int)((n - token + calls - call - 1) / (calls - call)); /* as even as can be */
+            if (row + step < m)
+                fetch(rows + step * lda, lda, k, call, calls);
             multiply_some(tokens, pairs, (const uint16_t *)b + token * ldb, ldb,
                           (float *)c + token * ldc + row, ldc, k);
             token += tokens;

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from benchpool.inference.llama.packing import (
     CHOICES_TOKENS,
     MAX_SEQUENCES,
     TURNS_TOKENS,
+    Bounds,
     TokenItem,
     batches,
     common_prefix,
@@ -38,6 +39,7 @@ from benchpool.inference.llama.packing import (
     pieces,
     shared_prefix,
 )
+from benchpool.inference.llama.writer import Writer
 
 MAX_CHOICES = 256
 _FILLER = MAX_SEQUENCES - 1
@@ -61,6 +63,8 @@ class DecodingModel(Protocol):
     chat: ChatTemplate
     packs: bool
     """Whether several requests may share a decode without changing each other's bits."""
+    piece_rows: int
+    """Predictions that one decode can give."""
     shares_prompt: bool
     """Whether the choices of a request may share the evaluation of their prompt."""
 
@@ -84,31 +88,6 @@ class DecodingModel(Protocol):
 
     def remove(self, sequence: int, *, keep: int = 0) -> None:
         """Take a sequence out of the cache, but for its first tokens."""
-
-
-class _Writer(NamedTuple):
-    """A generation in progress."""
-
-    item: TokenItem
-    pieces: list[bytes]
-
-    def has_stopped(self) -> bool:
-        """Whether a stop string has been written, of which the last piece is a part."""
-        stops = [stop.encode() for stop in self.item.stops]
-        longest = max(map(len, stops), default=0)
-        tail = b""
-        for place in range(len(self.pieces) - 1, -1, -1):
-            if not stops or len(tail) >= longest + len(self.pieces[-1]):
-                break
-            tail = self.pieces[place] + tail
-        return any(stop in tail for stop in stops)
-
-    def text(self) -> str:
-        """Return the text up to the first stop string, cut as the reference harness does."""
-        text = b"".join(self.pieces).decode("utf-8", errors="replace")
-        for stop in self.item.stops:
-            text = text.split(stop, 1)[0]
-        return text
 
 
 class Evaluator:
@@ -167,8 +146,8 @@ class Evaluator:
         groups: Iterator[list[TokenItem]] = iter([item] for item in items)
         if self._model.packs:
             room = self._model.context_tokens - prefix
-            own = [item.after(prefix) for item in items]
-            groups = batches(own, tokens_each=tokens_each, room=room, sequences=_SEQUENCES)
+            most = Bounds(tokens_each, self._model.piece_rows, room, _SEQUENCES)
+            groups = batches([item.after(prefix) for item in items], most)
         for group in groups:
             self._held = []  # nothing is known of the cache if this fails
             answers = answer(group, prefix)
@@ -276,17 +255,14 @@ class Evaluator:
             for place, (row, _) in enumerate(predicted):
                 targets.setdefault(row, []).append((choice, place))
         self._branch(range(len(pairs)), prefix)
-        row = 0
-        for piece in pieces(layout.nodes):
-            for logits in self._decode(piece):
-                total = self._log_sum_exp(logits)
-                likeliest = int(np.argmax(logits)) if greedy else -1
-                for choice, place in targets[row]:
-                    token = layout.predicted[choice][place][1]
-                    nats[choice][place] = float(logits[token]) - total
-                    if token != likeliest:
-                        others.add(choice)
-                row += 1
+        for row, logits in enumerate(self._decoded(layout.nodes)):
+            total = self._log_sum_exp(logits)
+            likeliest = int(np.argmax(logits)) if greedy else -1
+            for choice, place in targets[row]:
+                token = layout.predicted[choice][place][1]
+                nats[choice][place] = float(logits[token]) - total
+                if token != likeliest:
+                    others.add(choice)
         self._join(range(len(pairs)), prefix)
         return [
             LogLikelihood(sum(terms), len(terms), choice not in others if greedy else None)
@@ -300,7 +276,7 @@ class Evaluator:
         layout = plan([item.pairs[0] for item in group], first=prefix)
         self._branch(sequences, prefix)
         ends = [predicted[0][0] for predicted in layout.predicted]
-        writing = {sequence: _Writer(item, []) for sequence, item in enumerate(group)}
+        writing = {sequence: Writer(item, []) for sequence, item in enumerate(group)}
         rows = self._decode_all(layout.nodes)
         logits = {sequence: rows[ends[sequence]] for sequence in writing}
         answers: list[Numbered] = []
@@ -320,7 +296,7 @@ class Evaluator:
         return answers
 
     def _next(
-        self, writer: _Writer, logits: NDArray[np.float32], prefix: int, answers: list[Numbered]
+        self, writer: Writer, logits: NDArray[np.float32], prefix: int, answers: list[Numbered]
     ) -> int | None:
         """Choose the next token; None, and an answer, when the text has ended."""
         number, prompt = writer.item.number, prefix + len(writer.item.pairs[0].prompt)
@@ -373,7 +349,12 @@ class Evaluator:
             self._model.clear(data=True)
 
     def _decode_all(self, nodes: Sequence[Node]) -> list[NDArray[np.float32]]:
-        return [row.copy() for piece in pieces(nodes) for row in self._decode(piece)]
+        return [row.copy() for row in self._decoded(nodes)]
+
+    def _decoded(self, nodes: Sequence[Node]) -> Iterator[NDArray[np.float32]]:
+        """Give the logits of each prediction, valid until the next is asked for."""
+        for piece in pieces(nodes, self._model.piece_rows):
+            yield from self._decode(piece)
 
     def _decode(self, nodes: list[Node]) -> NDArray[np.float32]:
         filling: list[Node] = []

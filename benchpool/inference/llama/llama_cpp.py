@@ -40,7 +40,7 @@ from benchpool.inference.llama.cloze import Node
 from benchpool.inference.llama.evaluator import Evaluator, Numbered
 from benchpool.inference.llama.kernel import NAME
 from benchpool.inference.llama.native import KERNEL, llama_cpp, native
-from benchpool.inference.llama.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS
+from benchpool.inference.llama.packing import MAX_SEQUENCES, PIECE_ROWS, PIECE_TOKENS, piece_rows
 from benchpool.inference.machine import usable_cores
 
 MAX_CONTEXT_TOKENS = 4096
@@ -212,6 +212,8 @@ class _NativeModel:
         self._name = weights.header.path.name
         self._vocab = native.llama_model_get_vocab(weights.model)
         self._vocabulary = int(native.llama_vocab_n_tokens(self._vocab))
+        # Where a decode moves the bits, it stays as it has always been cut.
+        self.piece_rows = piece_rows(self._vocabulary) if self.packs else PIECE_ROWS
         self._context = native.llama_init_from_model(weights.model, self._parameters())
         if not self._context:
             raise ModelFileError(f"{weights.header.path}: llama.cpp gave no context{_log_tail()}")
@@ -238,7 +240,7 @@ class _NativeModel:
         # Room for the fillers beside the longest request.
         parameters.n_ctx = min(trained, weights.context_tokens) + PIECE_TOKENS
         parameters.n_batch = parameters.n_ubatch = PIECE_TOKENS
-        parameters.n_outputs_max = PIECE_ROWS
+        parameters.n_outputs_max = self.piece_rows
         parameters.n_seq_max = 1 if weights.recurrent else MAX_SEQUENCES
         parameters.n_threads = parameters.n_threads_batch = weights.threads
         parameters.kv_unified = True  # lets one cached token belong to several choices

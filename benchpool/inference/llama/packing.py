@@ -14,7 +14,8 @@ from typing import NamedTuple
 from benchpool.inference.llama.cloze import Node, TokenPair
 
 PIECE_TOKENS = 256  # one piece is one llama_decode; the fastest size measured
-PIECE_ROWS = 128  # bounds the logits buffer: rows x vocabulary x 4 bytes
+PIECE_ROWS = 128
+_LOGITS_BYTES = 128 << 20
 MAX_SEQUENCES = 128  # llama.cpp wants room for a row of each
 ROUND_TO = 4
 """Tokens and predictions of a decode come in multiples of this.
@@ -50,17 +51,30 @@ class TokenItem(NamedTuple):
         return self._replace(pairs=pairs, tokens=self.tokens - prefix)
 
 
-def batches(
-    items: Sequence[TokenItem], *, tokens_each: int, room: int, sequences: int
-) -> Iterator[list[TokenItem]]:
-    """Group items that are evaluated together; every item comes once.
+def piece_rows(vocabulary: int) -> int:
+    """Return how many predictions one decode gives at most, by what their logits take.
 
-    Args:
-        items: Each fits into ``room`` by itself.
-        tokens_each: Tokens of a group, if it is of more than one item.
-        room: Tokens of the context.
-        sequences: How many choices the context can hold beside each other.
+    A small vocabulary has room for one after every token: choices are then packed by their tokens
+    alone, and a matrix is read for more of them. Of a large one it is ``PIECE_ROWS``.
     """
+    room = _LOGITS_BYTES // (4 * max(1, vocabulary)) // ROUND_TO * ROUND_TO
+    return min(PIECE_TOKENS, max(PIECE_ROWS, room))
+
+
+class Bounds(NamedTuple):
+    """What is evaluated together: one item by itself, or more within these bounds."""
+
+    tokens: int
+    rows: int
+    """Predictions, fillers included."""
+    room: int
+    """Tokens of the context, into which each item fits by itself."""
+    sequences: int
+    """How many choices the context can hold beside each other."""
+
+
+def batches(items: Sequence[TokenItem], most: Bounds) -> Iterator[list[TokenItem]]:
+    """Group items that are evaluated together; every item comes once."""
     batch: list[TokenItem] = []
     tokens = rows = reserve = choices = 0
     for item in sorted(items, key=lambda item: (item.pairs[0].prompt, item.number)):
@@ -68,10 +82,10 @@ def batches(
         if batch:
             own -= common_prefix(batch[-1].pairs[0].prompt, item.pairs[0].prompt)
         full = (
-            tokens + own > tokens_each
-            or rows + item.rows > PIECE_ROWS - _FILLERS
-            or tokens + own + reserve + item.reserve > room
-            or choices + len(item.pairs) > sequences
+            tokens + own > most.tokens
+            or rows + item.rows > most.rows - _FILLERS
+            or tokens + own + reserve + item.reserve > most.room
+            or choices + len(item.pairs) > most.sequences
         )
         if batch and full:
             yield batch
@@ -105,12 +119,12 @@ def shared_prefix(items: Sequence[TokenItem]) -> int:
     return length if length >= _LEAST_PREFIX else 0
 
 
-def pieces(nodes: Sequence[Node]) -> Iterator[list[Node]]:
-    """Cut nodes into what one decode takes, with room for fillers."""
+def pieces(nodes: Sequence[Node], rows_each: int) -> Iterator[list[Node]]:
+    """Cut nodes into what one decode of so many predictions takes, with room for fillers."""
     piece: list[Node] = []
     rows = 0
     for node in nodes:
-        if len(piece) == CHOICES_TOKENS or rows + node.wanted > PIECE_ROWS - _FILLERS:
+        if len(piece) == CHOICES_TOKENS or rows + node.wanted > rows_each - _FILLERS:
             yield piece
             piece, rows = [], 0
         piece.append(node)

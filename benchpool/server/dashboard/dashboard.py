@@ -50,11 +50,13 @@ class Dashboard:
         self.assets = load_assets()
         self.renderer = Renderer(self.assets)
         self.audits = Audits(network.home.folder)
+        following = network.compute.following
         self.reader = Reader(
             network.home.folder,
             registry=network.registry,
             limits=network.limits,
             moment=lambda: (bus.commits, self.audits.changes, progress.changes),
+            memories=lambda known: bus.read(lambda: following.memories(known)),
             now_ms=network.clock.now,
         )
         self.gallery = Gallery(

@@ -1,7 +1,8 @@
 """Events: pages left open are told that what they show has changed, so that they ask for it again.
 
-One task looks for all of them, at most twice a second and the less often the longer looking takes:
-who follows costs the network a twentieth of its time at most.
+One task looks for all of them, at most twice a second and the less often the longer looking takes,
+which is by the clock: the more others want the interpreter, the longer. A page that changed is made
+once, however many have it open, and lies ready when they are told and ask for it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from contextlib import suppress
 from typing import Final
 
 from benchpool.errors import BenchpoolError, Unavailable
-from benchpool.network import Network
 from benchpool.server.dashboard.reader import Reader
 from benchpool.server.dashboard.shown import Gallery, Place, mark_of
 
 TICK_S: Final = 0.5
 """The shortest time between two looks."""
-SHARE: Final = 20
-"""Looking, and the views that are made because of it, take one part of so many."""
+SHARE: Final = 40
+"""Looking, and making and giving the pages that changed, take one part of so many."""
+GIVEN_S: Final = 0.004
+"""What it takes to give somebody a page that is made, with a connection of its own."""
 LONGEST_S: Final = 30.0
 """The longest time between two looks, whatever they take."""
 MOST_FOLLOWERS: Final = 128
 """Pages that are told at a time; more are refused, and go on without."""
-NOT_SEEN: Final = object()
-"""The version of a page that was not looked at yet."""
 ALIVE_S: Final = 15.0
 """How often a page is sent something even if nothing changed."""
 
@@ -35,7 +35,10 @@ class Follower:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.version: Hashable = NOT_SEEN
+        self.mark: str | None = None
+        """Of what it was told of, or shows; None before that is known."""
+        self.looked = 0
+        """Which of all looks was the last at it."""
         self.changed = asyncio.Event()
 
 
@@ -44,7 +47,7 @@ class Events:
 
     Args:
         reader: looks.
-        gallery: knows what a page changes with.
+        gallery: makes pages.
     """
 
     def __init__(self, reader: Reader, gallery: Gallery) -> None:
@@ -53,6 +56,10 @@ class Events:
         self._followers: set[Follower] = set()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._seen: Hashable = None
+        self._looks = 0
+        self._due: dict[str, Place] = {}
+        """Pages that may have changed since they were looked at, those that wait longest first."""
 
     async def follow(self, place: Place, seen: str) -> AsyncIterator[bytes]:
         """Give the lines of an event stream, until the client leaves or the server stops.
@@ -70,11 +77,8 @@ class Events:
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         try:
-            versions = await self._reader.look(
-                lambda network: self._versions(network, {place.url: place})
-            )
-            follower.version = versions[place.url]
-            if mark_of(follower.version) != seen:
+            follower.mark = await self._gallery.renew(place)
+            if follower.mark != seen:
                 follower.changed.set()
             yield b"retry: 2000\n\n"
             while not self._ended:
@@ -102,30 +106,45 @@ class Events:
                 await self._task
 
     async def _look(self) -> None:
-        seen: Hashable = None
         while not self._ended:
-            before_s = self._reader.spent_s
-            if self._followers and self._reader.moment != seen:
-                seen = self._reader.moment
-                with suppress(BenchpoolError):  # it is looked again, and the page says why
-                    await self._tell()
-            await asyncio.sleep(TICK_S)
-            await asyncio.sleep(min(SHARE * (self._reader.spent_s - before_s), LONGEST_S))
+            await asyncio.sleep(await self.turn())
 
-    async def _tell(self) -> None:
-        places = {each.place.url: each.place for each in self._followers}
-        versions = await self._reader.look(lambda network: self._versions(network, places))
-        for each in self._followers:
-            if each.place.url in versions and each.version is not NOT_SEEN:
-                if versions[each.place.url] != each.version:
-                    each.changed.set()
-                each.version = versions[each.place.url]
+    async def turn(self) -> float:
+        """Look for a while at the pages that may have changed; return how long to rest, in s.
 
-    def _versions(self, network: Network, places: dict[str, Place]) -> dict[str, Hashable]:
-        found: dict[str, Hashable] = {}
-        for url, place in places.items():
+        What is not looked at in that time comes first the next time.
+        """
+        if self._reader.moment != self._seen:
+            self._seen = self._reader.moment
+            longest_ago = sorted(self._followers, key=lambda each: each.looked)
+            self._due |= {each.place.url: each.place for each in longest_ago}
+        began_s, told = self._reader.spent_s, 0
+        while self._due and self._reader.spent_s - began_s < LONGEST_S / SHARE:
+            url = next(iter(self._due))
             try:
-                found[url] = self._gallery.version(network, place)
-            except BenchpoolError as error:
-                found[url] = str(error)
-        return found
+                told += await self._tell(self._due[url])
+            except Unavailable:
+                break
+            del self._due[url]
+        spent_s = self._reader.spent_s - began_s + told * GIVEN_S
+        return min(max(TICK_S, SHARE * spent_s), LONGEST_S)
+
+    async def _tell(self, place: Place) -> int:
+        """Tell those whose page changed; return how many. Raises: Unavailable."""
+        following = [each for each in self._followers if each.place.url == place.url]
+        if not following:
+            return 0
+        try:
+            mark = await self._gallery.renew(place)
+        except Unavailable:
+            raise
+        except BenchpoolError as error:
+            mark = mark_of(str(error))
+        self._looks += 1
+        for each in following:
+            each.looked = self._looks
+        behind = [each for each in following if each.mark not in (mark, None)]
+        for each in behind:
+            each.mark = mark
+            each.changed.set()
+        return len(behind)

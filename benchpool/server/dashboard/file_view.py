@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from benchpool.client.evaluating.samples import read_samples
 from benchpool.server.access import Access
 from benchpool.server.answers import RefusedRequest, refusal
+from benchpool.server.dashboard.page import Seen
 from benchpool.server.dashboard.pages import samples_file
 from benchpool.server.dashboard.rendering import Renderer, load_assets
 from benchpool.server.dashboard.routes import HEADERS, asset_of, page_of
@@ -28,11 +29,16 @@ class _Still:
     """Gives views what never changes."""
 
     moment: Hashable = 0
+    seen = Seen(0, 0.0)
 
     def __init__(self, content: Any) -> None:
         self._content = content
 
-    async def look(self, work: Callable[[Any], T]) -> T:
+    def note(self, work: Callable[[Any], T]) -> tuple[T, frozenset[str]]:
+        """Look at it."""
+        return work(self._content), frozenset()
+
+    async def look(self, work: Callable[[Any], T], _asks: Collection[str] = ()) -> T:
         """Have it looked at."""
         return await asyncio.to_thread(work, self._content)
 

@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     def number(self, name: str, default: int) -> int:
         """Return a whole number of the query. Raises: NoPage if it is none."""
         text = self.text(name) or str(default)
-        if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20):
+        if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 19):
             raise NoPage(f"{name} is a whole number, not {text[:40]!r}")
         return int(text)
 
@@ -41,6 +41,15 @@ class Asked(NamedTuple):
         if text not in known:
             raise NoPage(f"{name} is one of {', '.join(known)}, not {text[:40]!r}")
         return text
+
+
+class Seen(NamedTuple):
+    """A moment at which something was looked at."""
+
+    moment: Hashable
+    """Changes with everything that pages show."""
+    since_s: float
+    """Of `time.monotonic`: whatever was before that is seen."""
 
 
 View = Callable[[Any, Asked], msgspec.Struct]
@@ -72,12 +81,14 @@ class Page:
         template: shows the view, which it gets as `view`, beside what `Pages` gives to all.
         view: see `View`.
         follows: see `Follow`.
+        follows_asked: whether it changes with the logs of the processes that the view asked, too.
     """
 
     path: str
     template: str
     view: View
     follows: Follow = end_of_logs
+    follows_asked: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """Return the parts of a path that is this page's; None if it is another's."""

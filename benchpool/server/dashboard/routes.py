@@ -45,6 +45,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """Nothing is loaded from elsewhere, and no script or style stands in a page."""
+TOLD: Final = "x-told"
+"""Sent by a page that was told that it changed: what was made then, or since, will do."""
 _STATUS: Final = (
     (Unavailable, 503),
     ((NoPage, PoolError, UnknownProcess, AmbiguousId, DatasetError), 404),
@@ -139,7 +141,8 @@ async def page_of(gallery: Gallery, renderer: Renderer, request: Request, path: 
     try:
         asked = request.query_params.multi_items()
         place = gallery.find(f"/{path.removesuffix('.json')}", asked)
-        body, tag = await gallery.show(place, as_json=as_json)
+        told = TOLD in request.headers
+        body, tag = await gallery.show(place, as_json=as_json, told=told)
     except Exception as error:
         return refused(renderer, request, error)
     headers = HEADERS | _FRESH | {"ETag": tag, "Vary": "Accept"}

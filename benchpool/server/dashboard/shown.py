@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from benchpool.server.dashboard.page import Asked, NoPage, Page
+from benchpool.server.dashboard.page import Asked, NoPage, Page, Seen
 from benchpool.server.dashboard.rendering import Renderer
 
 T = TypeVar("T")
@@ -37,21 +37,28 @@ class Shown:
     """A page at one moment."""
 
     version: Hashable
-    moment: Hashable
-    """Of the reader, when the version was looked at."""
+    asks: frozenset[str]
+    """The processes that the view asked."""
+    seen: Seen
+    """When it was last looked at whether this is its version still."""
     made_s: float
     view: msgspec.Struct
     html: bytes = b""
     json: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.mark = mark_of(self.version)
+
+    def is_good(self) -> bool:
+        """Tell whether it was made lately enough to be shown, if nothing has changed."""
+        return monotonic() - self.made_s < KEPT_S
 
     def body(self, place: Place, renderer: Renderer, *, as_json: bool) -> bytes:
         """Return it as JSON or HTML."""
         if as_json:
             self.json = self.json or msgspec.json.format(msgspec.json.encode(self.view), indent=2)
             return self.json
-        self.html = self.html or renderer.page(
-            place.page.template, self.view, place.url, mark_of(self.version)
-        )
+        self.html = self.html or renderer.page(place.page.template, self.view, place.url, self.mark)
         return self.html
 
 
@@ -63,8 +70,20 @@ class Looks(Protocol):
         """What changes with everything that pages show."""
         ...
 
-    async def look(self, work: Callable[[Any], T]) -> T:
-        """Have it looked at. Raises: what the work raises; Unavailable."""
+    @property
+    def seen(self) -> Seen:
+        """What is being looked at; for work that `look` does."""
+        ...
+
+    def note(self, work: Callable[[Any], T]) -> tuple[T, frozenset[str]]:
+        """Return what work gives, and the processes that it asked; for work that `look` does."""
+        ...
+
+    async def look(self, work: Callable[[Any], T], asks: Collection[str] = ()) -> T:
+        """Have it looked at by work that is likely to ask some processes.
+
+        Raises: what the work raises; Unavailable.
+        """
         ...
 
 
@@ -93,39 +112,79 @@ class Gallery:
                 return Place(page, Asked(parts, dict(given)), url)
         raise NoPage(f"there is no page {path[:80]}")
 
-    async def show(self, place: Place, *, as_json: bool) -> tuple[bytes, str]:
+    async def show(self, place: Place, *, as_json: bool, told: bool = False) -> tuple[bytes, str]:
         """Return a page as it stands now, with a tag that changes with it.
+
+        Args:
+            place: which.
+            as_json: rather than HTML.
+            told: whether it is asked for because `renew` has made it: that one will do.
 
         Raises: what the view raises; Unavailable.
         """
         kept = self._kept.get(place.url)
-        if kept is not None and self._is_good(kept) and kept.moment == self._reader.moment:
+        if kept is not None and (self._is_newest(kept) or (told and kept.is_good())):
             body = kept.json if as_json else kept.html
             if body:
                 return body, _tag(body)
-        body = await self._reader.look(lambda content: self._make(content, place, as_json=as_json))
+        body = await self._look(place, as_json=as_json, give=lambda _shown, body: body)
         return body, _tag(body)
 
-    def version(self, content: Any, place: Place) -> Hashable:
-        """Return what a page changes with; on the reader's thread."""
-        return place.page.follows(content, place.asked)
+    async def renew(self, place: Place) -> str:
+        """Have a page ready as it stands now, for all who will ask for it; return its mark.
 
-    def _is_good(self, kept: Shown) -> bool:
-        return monotonic() - kept.made_s < KEPT_S
-
-    def _make(self, content: Any, place: Place, *, as_json: bool) -> bytes:
-        moment = self._reader.moment
-        version = self.version(content, place)
+        Raises: as `show`.
+        """
         kept = self._kept.get(place.url)
-        if kept is None or kept.version != version or not self._is_good(kept):
-            view = place.page.view(content, place.asked)
-            kept = Shown(version, moment, monotonic(), view)
-            self._kept[place.url] = kept
-        kept.moment = moment
+        if kept is not None and kept.html and self._is_newest(kept):
+            return kept.mark
+        return await self._look(place, as_json=False, give=lambda shown, _body: shown.mark)
+
+    def _is_newest(self, kept: Shown) -> bool:
+        return kept.is_good() and kept.seen.moment == self._reader.moment
+
+    async def _look(self, place: Place, *, as_json: bool, give: Callable[[Shown, bytes], T]) -> T:
+        asked_s = monotonic()
+        kept = self._kept.get(place.url)
+
+        def work(content: Any) -> T:
+            shown = self._newest(content, place, asked_s)
+            return give(shown, shown.body(place, self._renderer, as_json=as_json))
+
+        return await self._reader.look(work, kept.asks if kept else ())
+
+    def _newest(self, content: Any, place: Place, asked_s: float) -> Shown:
+        """Return a page as it stood at `asked_s` or later; on the reader's thread."""
+        kept = self._kept.get(place.url)
+        if kept is None or not kept.is_good():
+            kept = self._made(content, place)
+        elif kept.seen.since_s < asked_s:  # else it was made while this one waited for its turn
+            if kept.version != _version(content, place, kept.asks):
+                kept = self._made(content, place)
+            kept.seen = self._reader.seen
+        self._kept[place.url] = kept
         self._kept.move_to_end(place.url)
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
-        return kept.body(place, self._renderer, as_json=as_json)
+        return kept
+
+    def _made(self, content: Any, place: Place) -> Shown:
+        # Before the view: what is no log may change meanwhile.
+        follows = place.page.follows(content, place.asked)
+        made_s = monotonic()
+        view, asks = self._reader.note(lambda content: place.page.view(content, place.asked))
+        version = (follows, _ends(content, place, asks))
+        return Shown(version, asks, self._reader.seen, made_s, view)
+
+
+def _version(content: Any, place: Place, asks: Iterable[str]) -> Hashable:
+    return (place.page.follows(content, place.asked), _ends(content, place, asks))
+
+
+def _ends(content: Any, place: Place, asks: Iterable[str]) -> Hashable:
+    if not place.page.follows_asked:
+        return ()
+    return tuple((each, content.store.last_position(each)) for each in sorted(asks))
 
 
 def mark_of(version: Hashable) -> str:

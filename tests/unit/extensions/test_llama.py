@@ -254,7 +254,7 @@ class Recorded:
         self.told = []
         self._engine = engine
 
-    def engine(self, process, data_id, precision="stored"):
+    def engine(self, process, data_id, precision="stored", runtime=""):
         self.engines.append(precision)
         return self._engine
 

@@ -115,7 +115,7 @@ def test_the_least_recently_used_model_makes_room(write_gguf, tmp_path, make_poo
     pool = make_pool(workers=1)
     engines = [pool.open(path) for path in paths[:2]]
     models = list(pool._models.values())
-    pool.memory.bound_bytes = sum(model.resident_bytes for model in models)
+    pool.places.memory.bound_bytes = sum(model.resident_bytes for model in models)
     before = engines[0].answer(QUESTIONS)
     pool.open(paths[2])
     assert [len(model.idle) for model in models] == [1, 0]
@@ -146,7 +146,7 @@ def test_a_child_that_was_killed_while_idle_is_replaced(tiny, make_pool):
         expected = engine.answer(QUESTIONS[:1])
         (child,) = pool._children
         os.kill(child.pid, signal.SIGKILL)
-        child._child.process.wait()
+        child._engine._child.process.wait()
         assert engine.answer(QUESTIONS[:1]) == expected
 
 
@@ -161,7 +161,7 @@ class Fragile(IsolatedEngine):
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Fragile)
     with LlamaCppEngine(tiny) as direct:
         expected = direct.answer(QUESTIONS)
     steps = []
@@ -177,7 +177,7 @@ def test_a_request_that_kills_fails_alone(tiny, make_pool, monkeypatch, workers)
 @pytest.mark.model
 @pytest.mark.slow
 def test_the_real_model_runs_and_recovers(smol, make_pool, monkeypatch):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Fragile)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Fragile)
     with make_pool(workers=2).open(smol) as engine:
         before = engine.answer(QUESTIONS[38:42])
         outcomes = engine.answer(QUESTIONS[38:45])
@@ -207,7 +207,7 @@ class Mortal(IsolatedEngine):
 
 
 def test_a_model_that_only_dies_ends_its_call(tiny, make_pool, monkeypatch):
-    monkeypatch.setattr("benchpool.inference.engine_pool.IsolatedEngine", Mortal)
+    monkeypatch.setattr("benchpool.inference.cores.IsolatedEngine", Mortal)
     with make_pool(workers=2).open(tiny) as engine:
         outcomes = engine.answer(MANY[:200])
         assert isinstance(outcomes[0], ModelDied)

@@ -1,10 +1,12 @@
 """A file of a tebibyte costs nobody a minute: its size is looked at before any of it is hashed."""
 
+from contextlib import closing
+
 import pytest
 
 from benchpool.errors import ModelFileError
 from benchpool.fetching import hashing
-from benchpool.inference import admission, isolated, machine, shared_model
+from benchpool.inference import admission, cores, isolated, machine, shared_model
 from benchpool.inference.admission import admit
 from benchpool.inference.engine_pool import EnginePool
 from benchpool.inference.files import catalogue
@@ -91,6 +93,16 @@ def test_the_limit_of_a_child_follows_the_machine(tiny, monkeypatch):
 
 
 def test_the_children_of_a_pool_share_the_machine(tiny, monkeypatch):
+    limits = []
+
+    class Looked(IsolatedEngine):
+        def load(self):
+            limits.append(self._settings.memory_bytes)
+            raise ModelFileError("that is enough")
+
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 30)
-    options = EnginePool(workers=4)._options
-    assert IsolatedEngine(tiny, load=False, **options)._settings.memory_bytes == 3 << 26
+    monkeypatch.setattr(cores, "IsolatedEngine", Looked)
+    monkeypatch.setattr(shared_model, "hash_file", lambda _: "0" * 64)
+    with closing(EnginePool(workers=4)) as pool, pytest.raises(ModelFileError):
+        pool.open(tiny)
+    assert limits == [3 << 26]

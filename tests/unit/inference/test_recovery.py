@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchpool.errors import ModelDied, ModelFileError
+from benchpool.errors import ModelDied, ModelFileError, WorkerLost
 from benchpool.inference import ChoicesRequest, EngineStats, Unanswered
 from benchpool.inference import backoff as backoff_module
 from benchpool.inference.backoff import Backoff
@@ -12,6 +12,7 @@ from benchpool.inference.recovery import Call
 
 REQUESTS = [ChoicesRequest(f"{n:03}", (" x",)) for n in range(100)]
 DEATH = ModelDied("gone")
+LOST = WorkerLost("gone with its node")
 
 
 def answer(place):
@@ -112,3 +113,49 @@ def test_pauses_between_deaths_double_until_an_answer_comes(monkeypatch):
     backoff.answered()
     backoff.died()
     assert backoff.left_s() == 0
+
+
+@pytest.mark.parametrize(
+    ("pace_s", "usual_s", "size"),
+    [(0, 0, 25), (0.1, 0.1, 25), (0.1, 0.2, 25), (0.2, 0.1, 12), (0.8, 0.1, 3), (9, 0.1, 1)],
+)
+def test_a_slow_worker_takes_a_smaller_share(pace_s, usual_s, size):
+    assert len(made().take(2, pace_s, usual_s)) == size
+
+
+def test_a_call_gives_shares_even_while_there_is_no_worker():
+    assert len(made().take(0)) == 32
+
+
+def test_a_lost_worker_is_no_death_of_the_model():
+    call = made()
+    for _ in range(3):
+        call.died(call.take(1), LOST)
+        assert call.model.backoff.left_s() == 0
+    assert call.waiting == len(REQUESTS)
+    assert not call.outcomes
+
+
+@pytest.mark.parametrize("bad", [{7}, {7, 8}, {0, 99}])
+def test_requests_that_lose_every_worker_fail_alone(bad):
+    _, result = run(bad, failure=LOST)
+    failed = {place for place, outcome in enumerate(result) if outcome is LOST}
+    assert failed == bad
+
+
+def test_what_a_lost_worker_had_answered_is_not_asked_again():
+    call = made()
+    share = call.take(1)
+    call.answered({place: answer(place) for place in share[:-1]}, EngineStats())
+    call.died(share, LOST)
+    left = call.take(1)
+    while call.waits:
+        left += call.take(1)
+    assert sorted([*left, *share[:-1]]) == list(range(len(REQUESTS)))
+
+
+def test_loading_goes_on_elsewhere_when_its_worker_is_lost():
+    call = made([])
+    call.died(call.take(1), LOST)
+    assert call.waits
+    assert call.take(1) == []

@@ -16,6 +16,7 @@ from benchpool.inference import (
     EngineStats,
     LogLikelihood,
     Unanswered,
+    cores,
     engine_pool,
     engines,
     recovery,
@@ -81,7 +82,7 @@ class Child:
 def scripted(monkeypatch):
     for registered in (Child.gates, Child.loads, Child.limits, Child.at_work, Child.hooks):
         registered.clear()
-    monkeypatch.setattr(engine_pool, "IsolatedEngine", Child)
+    monkeypatch.setattr(cores, "IsolatedEngine", Child)
     monkeypatch.setattr(engine_pool, "_LOOK_S", 0.01)
     monkeypatch.setattr(engine_pool, "_HELD_S", 0.02)
     yield

@@ -69,9 +69,10 @@ def disk():
         points.arm(None)
 
 
-@pytest.fixture(autouse=True)
-def small_transactions(monkeypatch):
+@pytest.fixture(autouse=True, params=[1 << 20, pytest.param(100, marks=pytest.mark.slow)])
+def small_transactions(request, monkeypatch):
     monkeypatch.setattr("benchpool.units.messenger.COMMIT_EVERY", 2)
+    monkeypatch.setattr("benchpool.store.sqlite._COLLECTED_BYTES", request.param)
 
 
 USES = (

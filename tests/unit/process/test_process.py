@@ -437,6 +437,22 @@ def test_a_process_without_an_authority_hears_only_who_speaks_for_himself():
     assert fold(alone, message("Count", {"Step": 1}, owner=STRANGER)).output == "count 1\ndone"
 
 
+def test_a_module_may_refuse_what_every_process_trusts():
+    class Shut(Process):
+        state: State
+
+        def refusal(self, message):
+            return super().refusal(message) or "It is late."
+
+        @handler("Go")
+        def go(self, message):
+            raise AssertionError
+
+    shut = make(Shut)
+    for given in (pushed("Go"), message("Go", owner=OWNER, sender=OWNER)):
+        assert fold(shut, given).output == "It is late."
+
+
 def test_an_assignment_is_refused_unless_the_module_declares_it(clerk):
     refused = fold(clerk, message("Count", {"Step": 1}, target=STRANGER))
     assert refused.output.startswith("Assignment is not trusted!")

@@ -1,16 +1,17 @@
 """What every store must do, in memory and on disk."""
 
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import event
 
 from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Outgoing, ProcessInfo, Result
 from benchpool.ao.tags import Tags
 from benchpool.ao.wallet import Wallet
 from benchpool.errors import ConfigError, SchemaMismatch, StoreError
-from benchpool.store import Checkpoint, MemoryStore, Search
+from benchpool.store import Checkpoint, MemoryStore, Search, sqlite
 from benchpool.store.base import link_at
 from benchpool.store.facts import altered, altered_facts
 from benchpool.store.opening import open_store
@@ -335,7 +336,10 @@ def test_an_id_is_found_in_every_stretch_of_the_log_by_the_index(tmp_path):
     for place in range(4):
         store.append(message(position=place), mail=False)
     store.commit(1)
-    store._connection.exec_driver_sql("UPDATE log SET sequence = position * 65536 + 7")
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as edited:
+        edited.execute("UPDATE log SET sequence = position * 65536 + 7")
+        edited.commit()
+    store.refresh()
     for place in range(4):
         assert store.find(an_id(f"p{place}")).message.position == place
         assert store.find(an_id(f"p{place}"), "p").message.position == place
@@ -454,18 +458,64 @@ def test_a_part_of_all_logs_or_of_one(store):
     assert told("nobody", limit=2) == told(limit=2, beyond=6) == []
 
 
-def test_a_part_is_read_by_an_index_alone(tmp_path):
+def test_neighbours_are_sifted_by_the_texts_in_them(store):
+    for place in range(6):
+        store.append(
+            message(
+                "pq"[place % 2],
+                place // 2,
+                tags=Tags({"Action": ("Alpha", "Alpha", "Bravo")[place % 3]}),
+            ),
+            mail=False,
+        )
+    store.record(message("p", 0), Result(output="said"))
+    store.commit(1)
+    some = [frozenset({"Bravo"}), frozenset({"nowhere", "Action"})]
+
+    def told(texts, process=None, **bounds):
+        sifted = store.sift(texts, process, **bounds)
+        for place, entry in sifted.found:
+            (same,) = store.part(process, beyond=place - 1, limit=1)
+            assert same == (place, entry.message)
+        return [place for place, _ in sifted.found], sifted.looked_at, sifted.last
+
+    assert told([], limit=4) == ([1, 2, 3, 4], 4, 4)
+    assert told(some, limit=4) == ([3], 4, 4)
+    assert told(some, limit=9, beyond=3) == ([6], 3, 6)
+    assert told(some, limit=5, descending=True) == ([6, 3], 5, 2)
+    assert told(some, "q", limit=9) == ([2], 3, 2)
+    assert told(some, limit=9, beyond=6) == told([], "nobody", limit=2) == ([], 0, None)
+    assert told([frozenset()], limit=9) == ([], 6, 6)
+    assert store.sift([], limit=1).found[0][1].result == Result(output="said")
+
+
+def test_what_is_sifted_is_bounded_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "MOST_SIFTED_BYTES", 5_000)
+    store = SqliteStore(tmp_path / "s.sqlite")
+    for place in range(9):
+        store.append(message("p", place, data="x" * 2_000), mail=False)
+    store.commit(1)
+    sifted = store.sift([], limit=9)
+    assert (len(sifted.found), sifted.looked_at, sifted.last) == (3, 3, 3)
+    assert store.sift([frozenset({"nothing"})], limit=9).looked_at == 9
+    store.close()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("beyond", [None, 5])
+def test_neighbours_are_read_by_an_index_alone(tmp_path, beyond, descending):
     store = SqliteStore(tmp_path / "s.sqlite")
     seen = []
-    event.listen(store._engine, "before_cursor_execute", lambda *said: seen.append(said[2:4]))
+    store._driver.set_trace_callback(seen.append)
     for process in (None, "p"):
-        store.part(process, beyond=5, limit=10, descending=True)
-    plans = [
-        store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
-        for text, values in [each for each in seen if each[0].startswith("SELECT")]
+        bounds = {"beyond": beyond, "limit": 10, "descending": descending}
+        store.part(process, **bounds)
+        store.sift([frozenset({"text"})], process, **bounds)
+    store._driver.set_trace_callback(None)
+    plans = [store._all(f"EXPLAIN QUERY PLAN {text}") for text in seen if text.startswith("SELECT")]
+    sign = "<" if descending else ">"
+    assert [row[3] for plan in plans for row in plan] == [
+        *[f"SEARCH log USING INTEGER PRIMARY KEY (rowid{sign}?)"] * 2,
+        *[f"SEARCH log USING INDEX log_place (process=? AND position{sign}?)"] * 2,
     ]
-    said = [row[3] for plan in plans for row in plan]
-    assert said[0] == "SEARCH log USING INTEGER PRIMARY KEY (rowid<?)"
-    assert said[1] == "SEARCH log USING INDEX log_place (process=? AND position<?)"
-    assert len(said) == 2
     store.close()

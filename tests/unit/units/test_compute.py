@@ -153,6 +153,44 @@ def test_a_network_of_many_small_runs_keeps_checkpoints_too(make_network, tmp_pa
     assert len(again.process("s").inbox) == 120
 
 
+def test_checkpoints_are_looked_for_where_something_was_evaluated(
+    make_network, tmp_path, monkeypatch
+):
+    from benchpool.units import compute, messenger
+
+    asked = []
+
+    def due(instance, behind):
+        asked.append(instance.process.id)
+        return behind >= 30
+
+    monkeypatch.setattr(compute, "_checkpoint_due", due)
+    monkeypatch.setattr(messenger, "COMMIT_EVERY", 10)
+    network = make_network(Stubborn, home=tmp_path)
+    quiet = [network.spawn("Stubborn") for _ in range(20)]
+    busy, slow = network.spawn("Stubborn"), network.spawn("Stubborn")
+    network.send(slow, "Nothing")
+    for _ in range(5):
+        asked.clear()
+        for _ in range(10):
+            network.post(busy, "Nothing")
+        network.run()
+        assert asked.count(busy) == 1
+        network.compute.checkpoint()
+        assert asked.count(busy) == 1, "it stands as it stood"
+    assert set(asked) == {busy}
+    assert network.store.checkpoint(busy).position >= 30
+    for _ in range(10):
+        network.post(slow, "Nothing")
+    network.run()
+    assert set(asked) == {busy, slow}, "what was evaluated long before is looked at once more"
+    network.compute.checkpoint(all_processes=True)
+    assert all(network.store.checkpoint(each).position == 0 for each in quiet)
+    network.close(abort=True)
+    again = make_network(Stubborn, home=tmp_path)
+    assert len(again.process(busy).inbox) == 50
+
+
 def test_a_process_is_loaded_from_its_checkpoint_and_what_came_after(
     make_network, tmp_path, everything, monkeypatch
 ):

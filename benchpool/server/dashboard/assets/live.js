@@ -55,7 +55,8 @@ async function ask() {
   }
   asking = true;
   try {
-    const headers = { Accept: "text/html" };
+    // Told that it changed: the page lies ready, for all who have it open.
+    const headers = { Accept: "text/html", "X-Told": "1" };
     if (tag) headers["If-None-Match"] = tag;
     const answer = await fetch(location.href, { headers, cache: "no-store" });
     if (answer.ok) {

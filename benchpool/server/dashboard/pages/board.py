@@ -19,7 +19,7 @@ from benchpool.evaluation.statistics import wilson
 from benchpool.network import Network
 from benchpool.server.dashboard.audits import Audit, Audits
 from benchpool.server.dashboard.page import Asked, Page
-from benchpool.server.dashboard.pages.finding import find_pool, follow_pool
+from benchpool.server.dashboard.pages.finding import find_pool
 
 MOST_POINTS: Final = 80
 """Of a line."""
@@ -290,10 +290,10 @@ def _join(pool: PoolFacts, token: Party, benchmark: Party, now_ms: int) -> Join 
 def pages(audits: Audits) -> tuple[Page, ...]:
     """Make the page."""
 
-    def follows(network: Network, asked: Asked) -> Hashable:
-        return (follow_pool(network, asked), audits.of(asked.parts["pool"]).state)
+    def follows(_network: Network, asked: Asked) -> Hashable:
+        return audits.of(asked.parts["pool"]).state
 
     def show(network: Network, asked: Asked) -> BoardView:
         return view(network, asked, audits.of(asked.parts["pool"]))
 
-    return (Page("/pools/{pool}", "board.html", show, follows),)
+    return (Page("/pools/{pool}", "board.html", show, follows, follows_asked=True),)

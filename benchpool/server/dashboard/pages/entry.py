@@ -14,9 +14,9 @@ from benchpool.client.standing import Field
 from benchpool.client.words import verdict
 from benchpool.errors import PoolError
 from benchpool.network import Network, ask
-from benchpool.server.dashboard.page import Asked, Page
+from benchpool.server.dashboard.page import Asked, Page, nothing
 from benchpool.server.dashboard.pages.board import Party
-from benchpool.server.dashboard.pages.finding import find_pool, follow_pool
+from benchpool.server.dashboard.pages.finding import find_pool
 from benchpool.server.dashboard.pages.shelf import (
     Confusion,
     Picked,
@@ -217,6 +217,6 @@ def _sides(found: dict[str, Any], second: Shelf) -> dict[str, tuple[str, Wanted]
 
 
 PAGES: Final = (
-    Page("/pools/{pool}/entries/{entry}", "entry.html", view, follow_pool),
-    Page("/pools/{pool}/compare", "compare.html", compare, follow_pool),
+    Page("/pools/{pool}/entries/{entry}", "entry.html", view, nothing, follows_asked=True),
+    Page("/pools/{pool}/compare", "compare.html", compare, nothing, follows_asked=True),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 
 from benchpool.ao.message import Outgoing
 from benchpool.ao.tags import Tags, TagsInput
@@ -10,7 +10,6 @@ from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.errors import PoolError
 from benchpool.network import Network
-from benchpool.server.dashboard.page import Asked
 
 
 def processes_of(network: Network, module: str) -> list[str]:
@@ -47,21 +46,3 @@ def find_pool(network: Network, pool: str) -> tuple[PoolClient, PoolFacts]:
         except PoolError:
             continue
     raise PoolError(f"there is no pool {pool[:60]!r} in this home")
-
-
-def follow_pools(network: Network, _asked: Asked) -> Hashable:
-    """Follow every pool: what its Benchmark was told, and its data set."""
-    found = []
-    for client in clients(network):
-        pools = client.pools()
-        positions = [network.logs.last_position(each) for each in {p.dataset for p in pools}]
-        states = [pool.text("status") for pool in pools]
-        found.append((network.logs.last_position(client.benchmark), *positions, *states))
-    return tuple(found)
-
-
-def follow_pool(network: Network, asked: Asked) -> Hashable:
-    """Follow one pool: what its Benchmark was told, and its data set."""
-    client, pool = find_pool(network, asked.parts["pool"])
-    positions = map(network.logs.last_position, (client.benchmark, pool.dataset))
-    return (*positions, pool.text("status"))

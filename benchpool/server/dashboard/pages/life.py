@@ -12,8 +12,8 @@ from benchpool.ao.message import Message
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.network import Network
-from benchpool.server.dashboard.page import Asked, Page
-from benchpool.server.dashboard.pages.finding import find_pool, follow_pool
+from benchpool.server.dashboard.page import Asked, Page, nothing
+from benchpool.server.dashboard.pages.finding import find_pool
 from benchpool.server.dashboard.pages.messages import place_behind
 from benchpool.server.dashboard.pages.parties import Names
 from benchpool.store import Store
@@ -194,4 +194,4 @@ def _few(scenes: list[Scene]) -> list[Scene]:
     return [*first, *reversed(last)]
 
 
-PAGES: Final = (Page("/pools/{pool}/life", "life.html", view, follow_pool),)
+PAGES: Final = (Page("/pools/{pool}/life", "life.html", view, nothing, follows_asked=True),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -13,13 +13,12 @@ from benchpool.errors import AmbiguousId, UnknownProcess
 from benchpool.network import Network
 from benchpool.server.dashboard.page import Asked, NoPage, Page
 from benchpool.server.dashboard.pages.parties import Known, Names, outcome
-from benchpool.store import Store
+from benchpool.store import LogEntry, Store
 
 PAGE: Final = 50
 """Messages on a page."""
 MOST_LOOKED_AT: Final = 20_000
 """Messages that are looked at for one page; then it is said how to go on."""
-_PART: Final = 500
 _PROBE: Final = 16
 """Entries among which one that is no cron tick tells the time."""
 
@@ -73,7 +72,7 @@ class MessagesView(msgspec.Struct):
 class Found(NamedTuple):
     """What was found beyond a place."""
 
-    messages: list[tuple[int, Message]]
+    entries: list[tuple[int, LogEntry]]
     last: int | None
     """Where to go on; None if there is no more."""
     looked_at: int
@@ -109,20 +108,21 @@ def view(network: Network, asked: Asked) -> MessagesView:
         )
 
     store = network.store
+    look = Look(store, process, wanted, [frozenset({each}) for each in (action, sender) if each])
+    begin = None if since_ms is None else place_behind(store, process, since_ms - 1)
+    end = None if until_ms is None else place_behind(store, process, until_ms)
     if asked.text("after"):
         after = asked.number("after", 0)
-        found = look(store, process, after, wanted, ends=_behind(until_ms))
-        rows = found.messages[::-1]
+        found = look.newer(after if begin is None else max(after, begin - 1), end)
+        entries = found.entries[::-1]
         shown.newer, shown.older = found.last, after + 1
     else:
         before = asked.number("before", 0) if asked.text("before") else None
-        beyond = before
-        if beyond is None and until_ms is not None:
-            beyond = place_behind(store, process, until_ms)
-        found = look(store, process, beyond, wanted, ends=_ahead(since_ms), descending=True)
-        rows = found.messages
+        beyond = [each for each in (before, end) if each is not None]
+        found = look.older(min(beyond, default=None), begin)
+        entries = found.entries
         shown.older, shown.newer = found.last, None if before is None else before - 1
-    shown.messages = [_row(network, names, place, message) for place, message in rows]
+    shown.messages = [_row(names, place, entry) for place, entry in entries]
     shown.looked_at, shown.cut = found.looked_at, found.cut
     return shown
 
@@ -141,39 +141,58 @@ def read_moment(text: str) -> int | None:
         raise NoPage(f"no time: {text!r}; write it like 2026-01-31T18:30") from None
 
 
-def _behind(until_ms: int | None) -> Callable[[Message], bool]:
-    return lambda each: until_ms is not None and not each.cron and each.timestamp > until_ms
+class Look:
+    """Looks for pages of messages, at `MOST_LOOKED_AT` messages at most for each.
 
+    Args:
+        store: the logs.
+        process: whose log; None is that of all.
+        wanted: which messages.
+        texts: what stands in the bytes of these, see `Store.sift`.
+    """
 
-def _ahead(since_ms: int | None) -> Callable[[Message], bool]:
-    return lambda each: since_ms is not None and not each.cron and each.timestamp < since_ms
+    def __init__(
+        self,
+        store: Store,
+        process: str | None,
+        wanted: Callable[[Message], bool],
+        texts: Sequence[frozenset[str]],
+    ) -> None:
+        self._store = store
+        self._process = process
+        self._wanted = wanted
+        self._texts = texts
 
+    def older(self, beyond: int | None, begin: int | None) -> Found:
+        """Find the newest before a place, down to another one."""
+        return self._find(beyond, begin, descending=True)
 
-def look(
-    store: Store,
-    process: str | None,
-    beyond: int | None,
-    wanted: Callable[[Message], bool],
-    *,
-    ends: Callable[[Message], bool],
-    descending: bool = False,
-) -> Found:
-    """Look for a page of messages from a place on, at `MOST_LOOKED_AT` of them at most."""
-    found: list[tuple[int, Message]] = []
-    looked_at, last = 0, beyond
-    while looked_at < MOST_LOOKED_AT:
-        part = store.part(process, beyond=last, limit=_PART, descending=descending)
-        for place, message in part:
-            if ends(message):
+    def newer(self, beyond: int, end: int | None) -> Found:
+        """Find the oldest behind a place, and before another one."""
+        return self._find(beyond, end, descending=False)
+
+    def _find(self, beyond: int | None, stop: int | None, *, descending: bool) -> Found:
+        found: list[tuple[int, LogEntry]] = []
+        looked_at, size, last = 0, PAGE + 1, beyond
+        while looked_at < MOST_LOOKED_AT:
+            part = self._store.sift(
+                self._texts, self._process, beyond=last, limit=size, descending=descending
+            )
+            for place, entry in part.found:
+                if stop is not None and (place < stop if descending else place >= stop):
+                    break
+                if not self._wanted(entry.message):
+                    continue
+                if len(found) == PAGE:
+                    return Found(found, found[-1][0], looked_at + part.looked_at, cut=False)
+                found.append((place, entry))
+            looked_at, last = looked_at + part.looked_at, part.last
+            if last is None or (
+                stop is not None and (last <= stop if descending else last >= stop - 1)
+            ):
                 return Found(found, None, looked_at, cut=False)
-            if len(found) == PAGE and wanted(message):
-                return Found(found, found[-1][0], looked_at, cut=False)
-            looked_at, last = looked_at + 1, place
-            if wanted(message):
-                found.append((place, message))
-        if len(part) < _PART:
-            return Found(found, None, looked_at, cut=False)
-    return Found(found, last, looked_at, cut=True)
+            size = min(4 * size, MOST_LOOKED_AT - looked_at)
+        return Found(found, last, looked_at, cut=True)
 
 
 def place_behind(store: Store, process: str | None, until_ms: int) -> int:
@@ -194,10 +213,8 @@ def place_behind(store: Store, process: str | None, until_ms: int) -> int:
     return low
 
 
-def _row(network: Network, names: Names, place: int, message: Message) -> Row:
-    process = names.of(message.process)
-    after = message.position - 1
-    entry = next(network.store.entries(message.process, after=after, limit=1))
+def _row(names: Names, place: int, entry: LogEntry) -> Row:
+    message, process = entry.message, names.of(entry.message.process)
     came, error = outcome(entry, process.kind)
     return Row(
         place=place,

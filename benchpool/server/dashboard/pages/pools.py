@@ -9,8 +9,8 @@ import msgspec
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.network import Network
-from benchpool.server.dashboard.page import Asked, Page
-from benchpool.server.dashboard.pages.finding import clients, follow_pools
+from benchpool.server.dashboard.page import Asked, Page, nothing
+from benchpool.server.dashboard.pages.finding import clients
 
 
 class Card(msgspec.Struct):
@@ -78,4 +78,4 @@ def _card(network: Network, client: PoolClient, pool: PoolFacts, now_ms: int) ->
     )
 
 
-PAGES: Final = (Page("/pools", "pools.html", view, follow_pools),)
+PAGES: Final = (Page("/pools", "pools.html", view, nothing, follows_asked=True),)
