@@ -14,6 +14,7 @@ from typing import Any
 from serving import Running
 
 from benchpool.client.deployment import deploy
+from benchpool.client.evaluating.run import Record
 from benchpool.client.pools import PoolClient
 from benchpool.evaluation.sample import Sample, to_json
 from benchpool.network import Network
@@ -36,6 +37,34 @@ WAR = 10**12
 def answers(right: int) -> list[int]:
     """Choices of a model that gets the first questions right."""
     return [each.gold if n < right else each.gold % 3 + 1 for n, each in enumerate(QUESTIONS)]
+
+
+def record(model: str, number: int, *, gold: int, prediction: int | None) -> Record:
+    """An answer that an evaluation kept; None is none."""
+    done = prediction is not None
+    return Record(
+        model=model,
+        weights="ab" * 32,
+        runtime="r",
+        data="questions.jsonl",
+        data_sha256="cd" * 32,
+        protocol="cloze",
+        question=number,
+        id=f"q{number}",
+        prompt=f"Q: number {number}? {EVIL}",
+        choices=(" one", " two"),
+        gold=(gold,),
+        targets=(),
+        log_likelihoods=(-1.0, -3.0) if done else (),
+        text=None,
+        prediction=prediction,
+        prediction_per_character=None,
+        correct=prediction == gold,
+        correct_per_character=None,
+        margin_nats=2.0 if done else None,
+        scores={},
+        unscored="" if done else "too long",
+    )
 
 
 @dataclass(frozen=True)

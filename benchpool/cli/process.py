@@ -200,6 +200,7 @@ def inspect(process: ProcessArgument, as_json: JsonOption = False, home: HomeOpt
 
 def _describe(network: Network, party: str) -> dict[str, Any]:
     from benchpool.ao.shapes import tags_json
+    from benchpool.process.state import state_json
 
     info = network.info(party)
     process = network.process(info.id)
@@ -223,6 +224,7 @@ def _describe(network: Network, party: str) -> dict[str, Any]:
         ],
         "inbox": len(process.inbox),
         **process.inspect(),
+        "state": state_json(process.state),
     }
 
 

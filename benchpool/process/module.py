@@ -76,10 +76,10 @@ class ModuleProcess(Protocol):
         ...
 
     def inspect(self) -> dict[str, Any]:
-        """Show it, as JSON holds it.
+        """Show what it is made of, as JSON holds it; what it remembers is its `state`.
 
         Returns: `handlers` (name, action, pattern, max_runs, and `requires`, the tags that it asks
-            for, where that is known), `description` and `state`.
+            for, where that is known), and `description`.
         """
         ...
 

@@ -248,7 +248,7 @@ class Process(Outbox):
         self.journal.steps.clear()
 
     def inspect(self) -> dict[str, Any]:
-        """Show handlers, description and state."""
+        """Show handlers and description."""
         required = {row.name: list(row.requires) for _, rows in self._rows for row in rows}
         return {
             "handlers": [
@@ -262,7 +262,6 @@ class Process(Outbox):
                 for row in self.handlers
             ],
             "description": self.describe(),
-            "state": json.loads(self.state.model_dump_json()),
         }
 
     def dump(self) -> bytes:

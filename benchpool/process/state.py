@@ -7,6 +7,7 @@ writes and nothing else, however large the state is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, SupportsIndex
 
@@ -67,6 +68,11 @@ class State(BaseModel):
 
     def __delattr__(self, name: str) -> None:
         raise TypeError(f"field {name} of a state cannot be deleted; set it to None")
+
+
+def state_json(state: Any) -> Any:
+    """Write all of a process's state as JSON holds it, whatever its module is written in."""
+    return json.loads(state.model_dump_json()) if isinstance(state, BaseModel) else state
 
 
 def bind(value: Any, journal: Journal) -> Any:

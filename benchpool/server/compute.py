@@ -100,10 +100,11 @@ def trying_out(context: Context, wait_s: float = BUSY_AFTER_S) -> TryOut:
                 if entry is None:
                     raise UnknownProcess(f"no message {to[:80]!r} for process {info.id}")
                 position = past_only(network, entry.message.position, info.id)
-            return message, info, network.process(info.id).heavy, position
+            in_lane = network.live.has_lanes and network.process(info.id).heavy
+            return message, info, in_lane, position
 
-        message, info, heavy, position = await bus.read(prepare)
-        if heavy and position is None:  # it may be at something long, and so may this be
+        message, info, in_lane, position = await bus.read(prepare)
+        if in_lane and position is None:  # it may be at something long, and so may this be
             return await beside(message), info
         return await bus.read(lambda: network.compute.dry_run(message, position)), info
 

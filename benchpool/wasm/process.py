@@ -77,8 +77,8 @@ class WasmProcess:
         }
 
     def inspect(self) -> dict[str, Any]:
-        """Show the module, the memory and the fuel; handlers are in the module's memory."""
-        return {"handlers": [], "description": {}, "state": self.state}
+        """Show nothing: handlers are in the module's memory."""
+        return {"handlers": [], "description": {}}
 
     def look_ahead(self, batch: Sequence[Message]) -> None:
         """There is nothing to ask ahead."""

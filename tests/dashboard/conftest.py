@@ -93,20 +93,56 @@ def axe() -> str:
     return (HERE / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
+@pytest.fixture(scope="session")
+def check(axe: str) -> Callable[[Any], None]:
+    """Check that everybody can read a page, all of it unfolded, and that nothing hangs over."""
+
+    def find(page: Any) -> None:
+        for each in page.locator("details").all():
+            each.evaluate("each => { each.open = true; }")
+        page.evaluate(axe)
+        told = [
+            f"{page.url}: {each['id']}: {node['html'][:150]} {node['failureSummary']}"
+            for each in page.evaluate("axe.run()")["violations"]
+            for node in each["nodes"]
+        ]
+        assert not told, "\n".join(told)
+        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, page.url
+        assert page.locator("h1").count() == 1, page.url
+        assert page.locator("main").count() == 1, page.url
+
+    return find
+
+
 @pytest.fixture
 def look(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Open pages in the browser; whatever they report as an error fails the test."""
+    """Open pages in the browser; whatever they report as an error fails the test.
+
+    But that a page is not there, with `missing`.
+    """
     contexts: list[Any] = []
     faults: list[str] = []
 
-    def open_page(url: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Any:
+    def open_page(
+        url: str,
+        *,
+        width: int = 1280,
+        scheme: str = "light",
+        missing: bool = False,
+        **options: Any,
+    ) -> Any:
+        def note(said: Any) -> None:
+            if said.type == "error" and not (missing and "404 (Not Found)" in said.text):
+                faults.append(said.text)
+
         context = chromium.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, **options
         )
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+        page.on("console", note)
         page.goto(url)
         return page
 

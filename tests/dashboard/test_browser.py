@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pages import EVIL, Served
+from serving import Running
 
 Look = Callable[..., Any]
+Check = Callable[[Any], None]
 
 
 SEEN = [(390, "light"), (1280, "light"), (390, "dark"), (1280, "dark")]
@@ -19,25 +22,41 @@ SEEN = [(390, "light"), (1280, "light"), (390, "dark"), (1280, "dark")]
     [SEEN[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in SEEN[1:])],
 )
 def test_axe_finds_nothing_and_nothing_hangs_over(
-    served: Served, look: Look, axe: str, scheme: str, width: int
+    served: Served, look: Look, check: Check, scheme: str, width: int
 ) -> None:
-    page = look(served.url + "/ui/", width=width, scheme=scheme, bypass_csp=True)
-    for path in served.pages():
+    page = look(served.url + "/ui/", width=width, scheme=scheme, bypass_csp=True, missing=True)
+    for path in [*served.pages(), "/ui/nothing", f"/ui/pools/{served.home.open}/life"]:
         page.goto(served.url + path)
-        for each in page.locator("details").all():
-            each.evaluate("each => { each.open = true; }")
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")
-        told = [
-            f"{path}: {each['id']}: {node['html'][:150]} {node['failureSummary']}"
-            for each in found["violations"]
-            for node in each["nodes"]
-        ]
-        assert not told, "\n".join(told)
-        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        assert over <= 0, path
-        assert page.locator("h1").count() == 1
-        assert page.locator("main").count() == 1
+        check(page)
+
+
+@pytest.mark.parametrize(("width", "scheme"), SEEN)
+def test_a_home_that_is_new_says_what_to_do(
+    tmp_path: Path, look: Look, check: Check, scheme: str, width: int
+) -> None:
+    running = Running(tmp_path / "new")
+    try:
+        page = look(running.url + "/", width=width, scheme=scheme, bypass_csp=True)
+        assert "benchpool init" in page.locator("#pools").inner_text()
+        for path in ("pools", "messages", "processes", "models"):
+            page.goto(f"{running.url}/ui/{path}")
+            assert page.locator(".empty .command").count(), path
+            check(page)
+        page.context.close()
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("width", [960, 1280])
+def test_a_short_name_stands_on_one_line(served: Served, look: Look, width: int) -> None:
+    page = look(f"{served.url}/ui/pools/{served.home.paid}", width=width)
+    name = page.locator("#standings th .unbroken").first
+    lines = name.evaluate(
+        "each => { each.textContent = 'gemma-3-270m'; return each.getClientRects().length; }"
+    )
+    assert lines == 1
+    over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert over <= 0
 
 
 def test_a_script_in_a_name_is_text(served: Served, look: Look) -> None:
@@ -92,12 +111,19 @@ def test_a_wrong_answer_is_found_and_two_entries_compared(served: Served, look: 
     assert page.locator(".samples > li").count() == 20
 
 
-def test_an_audit_is_begun_and_awaited(serve: Callable[..., Served], look: Look) -> None:
+def test_an_audit_is_begun_and_awaited(
+    serve: Callable[..., Served], look: Look, check: Check
+) -> None:
     served = serve()
-    page = look(f"{served.url}/ui/pools/{served.home.paid}")
+    page = look(f"{served.url}/ui/pools/{served.home.paid}", bypass_csp=True)
     page.get_by_role("link", name="audit this pool").click()
     page.get_by_role("button", name="Audit it").click()
     page.get_by_text("Every check that is due passed").wait_for(timeout=60_000)
+    for scheme in ("light", "dark"):
+        for width in (1280, 390):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 800})
+            check(page)
     page.get_by_role("link", name=EVIL).first.click()
     assert "Every check that was due passed" in page.locator("#audit").inner_text()
 

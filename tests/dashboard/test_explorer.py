@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pages import EVIL, Served
 
@@ -13,8 +15,10 @@ from benchpool.ao.ids import encode_id
 from benchpool.ao.message import Message, Result
 from benchpool.ao.tags import Tags
 from benchpool.network import Network
+from benchpool.server.dashboard.acting import forms
 from benchpool.server.dashboard.page import Asked
 from benchpool.server.dashboard.pages import messages
+from benchpool.server.dashboard.pages import process as process_page
 from benchpool.server.dashboard.pages.data import MOST_BYTES, MOST_NODES, Node, show_data, tree
 from benchpool.server.dashboard.pages.message import cause
 
@@ -240,3 +244,29 @@ def test_a_state_is_shown_in_bounds() -> None:
         deep = [deep]
     assert count(tree(deep)) < 30
     assert len(tree("x" * 10_000).text) < 500
+    assert len(tree({"x" * 10_000: 1}).children[0].name) < 500
+
+
+def test_a_state_of_any_size_is_shown_without_writing_all_of_it(tmp_path: Path) -> None:
+    with Network(tmp_path / "home", seed=1) as network:
+        network.spawn("WrappedAR", {"Name": "W"}, name="W")
+        state: Any = network.process("W").state
+        for number in range(200_000):
+            state.balances[f"{number:043}"] = 10**20 + number
+        state.supply = 10**30
+        network.process("W").commit()
+        process_page.view(network, Asked({"process": "W"}, {}))
+        tracemalloc.start()
+        try:
+            shown = process_page.view(network, Asked({"process": "W"}, {}))
+            forms.send(network, Asked({}, {"target": "W", "action": "Transfer"}))
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+    assert len(msgspec.json.encode(shown)) < 50_000
+    by_name = {each.name: each for each in shown.state.children}
+    assert by_name["supply"].text == f'"{10**30}"', "money is text, as in the JSON of a state"
+    balances = by_name["balances"]
+    assert (balances.text, balances.children[0].text) == ("{200,000}", f'"{10**20}"')
+    assert balances.more == 200_000 - len(balances.children)

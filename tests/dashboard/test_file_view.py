@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pages import EVIL
+from pages import record
 
-from benchpool.client.evaluating.run import Evaluation, Record
+from benchpool.client.evaluating.run import Evaluation
 from benchpool.client.evaluating.samples import write_samples
 from benchpool.errors import DatasetError
 from benchpool.server.dashboard.file_view import make_app
@@ -31,33 +31,6 @@ class Browser:
                 return await client.get(path, **options)
 
         return asyncio.run(ask())
-
-
-def record(model: str, number: int, *, gold: int, prediction: int | None) -> Record:
-    done = prediction is not None
-    return Record(
-        model=model,
-        weights="ab" * 32,
-        runtime="r",
-        data="questions.jsonl",
-        data_sha256="cd" * 32,
-        protocol="cloze",
-        question=number,
-        id=f"q{number}",
-        prompt=f"Q: number {number}? {EVIL}",
-        choices=(" one", " two"),
-        gold=(gold,),
-        targets=(),
-        log_likelihoods=(-1.0, -3.0) if done else (),
-        text=None,
-        prediction=prediction,
-        prediction_per_character=None,
-        correct=prediction == gold,
-        correct_per_character=None,
-        margin_nats=2.0 if done else None,
-        scores={},
-        unscored="" if done else "too long",
-    )
 
 
 @pytest.fixture(params=[".jsonl", ".csv"])

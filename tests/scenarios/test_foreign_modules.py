@@ -284,7 +284,7 @@ def test_anybody_may_upload_a_module_and_spawn_it(
     import_file(tmp_path / "run", tmp_path / "copy").check()
     with Network(tmp_path / "copy", read_only=True) as network:
         assert network.info(process).module == item.id
-        assert network.process(process).inspect()["state"]["module"] == item.id
+        assert network.process(process).state["module"] == item.id
 
 
 def test_what_is_no_module_is_not_taken_as_one(serve: Callable[..., Running]) -> None:

@@ -22,6 +22,7 @@ from benchpool.client.outcome import failure
 from benchpool.client.writer import Writer
 from benchpool.errors import BenchpoolError, ConfigError
 from benchpool.network import Network
+from benchpool.process.state import state_json
 
 _TAG: Final = re.compile(
     r"""(?P<name>[A-Za-z][\w.-]*)=(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']\S*|)(?=\s|$)"""
@@ -118,7 +119,7 @@ class ActionTalk(Talk):
 
     def state(self, rest: str) -> Iterator[Answer]:
         """Show the state, or a part of it."""
-        yield Shown(part_of(self._inspected()["state"], rest))
+        yield Shown(part_of(self._state(), rest))
 
     def handlers(self, _rest: str) -> Iterator[Answer]:
         """Show the handlers."""
@@ -137,6 +138,9 @@ class ActionTalk(Talk):
                 **self._inspected()["description"],
             }
         )
+
+    def _state(self) -> Any:
+        return state_json(self.network.process(self.info.id).state)
 
     def _inspected(self) -> dict[str, Any]:
         return self.network.process(self.info.id).inspect()
@@ -168,7 +172,7 @@ class ActionTalk(Talk):
     def _offer_parts(self, rest: str) -> list[Offer]:
         above, _, begun = rest.rpartition(".")
         try:
-            found = part_of(self._inspected()["state"], above)
+            found = part_of(self._state(), above)
         except BenchpoolError:
             return []
         return _offers(found, begun, "") if isinstance(found, dict) else []

@@ -60,23 +60,19 @@ class Axis(NamedTuple):
 
 
 def scale(axis: Axis) -> Markup:
-    """Draw the axis that stands above intervals."""
+    """Draw the axis that stands above intervals; its outer words reach beyond it."""
     marks = [
         element(
             "text",
             f"{100 * tick:.0f} %",
             x=f"{axis.at(tick):.1f}%",
             y=11,
-            text_anchor=_anchor(axis.at(tick)),
+            text_anchor="middle",
             class_="quiet",
         )
         for tick in axis.ticks()
     ]
     return element("svg", *marks, class_="scale", height=16, width="100%", aria_hidden="true")
-
-
-def _anchor(percent: float) -> str:
-    return "start" if percent < 5 else "end" if percent > 95 else "middle"
 
 
 def interval(

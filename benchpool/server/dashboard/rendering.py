@@ -153,7 +153,24 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def sentence(text: str) -> str:
+    """Write what went wrong, or was found, as a sentence that stands alone."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 FILTERS: Final = {
     each.__name__: each
-    for each in (war, percent, moment, clock, iso, short, number, megabytes, span, counted)
+    for each in (
+        war,
+        percent,
+        moment,
+        clock,
+        iso,
+        short,
+        number,
+        megabytes,
+        span,
+        counted,
+        sentence,
+    )
 }

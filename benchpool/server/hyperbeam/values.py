@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from typing import Any, Final, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from benchpool.process import State
 from benchpool.server.answers import RefusedRequest
-from benchpool.winston import Winston
+from benchpool.server.fields import field, opened
 
 MOST_BYTES: Final = 4 << 20
 """Of one value as JSON, roughly; more is to be asked for key by key."""
@@ -42,8 +40,7 @@ def has(value: Any, key: str) -> bool:
 
 def scalars_of(value: Any) -> Any:
     """Return of a map what is neither a map nor a list; anything else as it is."""
-    if isinstance(value, BaseModel):
-        value = _fields(value)
+    value = opened(value)
     if not isinstance(value, Mapping):
         return value
     return {key: each for key, each in value.items() if isinstance(each, _SCALARS) or each is None}
@@ -56,7 +53,7 @@ def _step_into(value: Any, key: str) -> Any:
     if isinstance(value, State) and key in value.views:
         return getattr(value, key)()
     if isinstance(value, BaseModel):
-        value = {key: _field(value, key)} if key in type(value).model_fields else _fields(value)
+        value = {key: field(value, key)} if key in type(value).model_fields else opened(value)
     if isinstance(value, Mapping):
         if key in value:
             return value[key]
@@ -70,44 +67,6 @@ def _step_into(value: Any, key: str) -> Any:
 
 def _is_index(key: str) -> bool:
     return key.isascii() and key.isdigit() and len(key) <= 15
-
-
-def _fields(model: BaseModel) -> dict[str, Any]:
-    return {name: _field(model, name) for name in type(model).model_fields}
-
-
-def _field(model: BaseModel, name: str) -> Any:
-    value = getattr(model, name)
-    if value is None or name not in _amounts(type(model)):
-        return value
-    return _Amounts(value) if isinstance(value, Mapping) else str(value)
-
-
-@cache
-def _amounts(model: type[BaseModel]) -> frozenset[str]:
-    """Name the fields that hold money, or maps of it: that is text everywhere, of any size."""
-    return frozenset(name for name, field in model.model_fields.items() if _is_amount(field))
-
-
-def _is_amount(field: FieldInfo) -> bool:
-    serializer = get_args(Winston)[-1]
-    return serializer in field.metadata or Winston in get_args(field.annotation)
-
-
-class _Amounts(Mapping[str, str]):
-    """A map of amounts as texts, written when they are looked at."""
-
-    def __init__(self, amounts: Mapping[str, int]) -> None:
-        self._amounts = amounts
-
-    def __getitem__(self, key: str) -> str:
-        return str(self._amounts[key])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._amounts)
-
-    def __len__(self) -> int:
-        return len(self._amounts)
 
 
 def plain(value: Any) -> Any:
@@ -132,8 +91,7 @@ class _Writer:
             return value if isinstance(value, str) else value.decode(errors="replace")
         if depth >= DEEPEST:
             raise RefusedRequest(f"the value is nested more than {DEEPEST} deep", 413)
-        if isinstance(value, BaseModel):
-            value = _fields(value)
+        value = opened(value)
         if isinstance(value, Mapping):
             written = {}
             for key, each in value.items():

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from benchpool.errors import PrerequisiteError
 from benchpool.server.dashboard import drawings, rendering
 from benchpool.server.dashboard.charts import BESIDE_PX
+from benchpool.server.dashboard.pages.board import BoardView
 from benchpool.server.report.views import PoolReport
 
 _WIDTH: Final = 1000
@@ -67,7 +68,7 @@ def pool_svg(report: PoolReport) -> str:
     )
     canvas.down(14)
     if board.entries:
-        _draw_board(canvas, report)
+        _draw_board(canvas, board)
     course = drawings.course(board)
     if course:
         canvas.heading("Accuracy as answers came in")
@@ -81,8 +82,7 @@ def pool_svg(report: PoolReport) -> str:
     return canvas.written()
 
 
-def _draw_board(canvas: _Canvas, report: PoolReport) -> None:
-    board = report.board
+def _draw_board(canvas: _Canvas, board: BoardView) -> None:
     axis = drawings.axis_of(board)
     canvas.heading("Board")
     top = canvas.y
@@ -91,10 +91,10 @@ def _draw_board(canvas: _Canvas, report: PoolReport) -> None:
         canvas.at(_COLUMNS[column], top + 11, said, anchor=anchor, class_="quiet")
     canvas.put(str(drawings.scale(axis)), _DRAWN, x=_COLUMNS["drawn"])
     canvas.down(8)
-    for entry, name in zip(board.entries, report.questions.entries, strict=True):
+    for entry in board.entries:
         line, ranks = canvas.y + 16, "–".join(dict.fromkeys(map(str, entry.rank_set)))
         rank = "–" if entry.rank is None else f"{entry.rank}"
-        canvas.at(_COLUMNS["name"], line, f"{rank}  {_cut(name)}", weight=600)
+        canvas.at(_COLUMNS["name"], line, f"{rank}  {_cut(entry.name)}", weight=600)
         if entry.rank is not None and ranks != rank:
             canvas.at(_COLUMNS["name"], line + 13, f"may be {ranks}", class_="quiet", size=10)
         canvas.at(_COLUMNS["accuracy"], line, rendering.percent(entry.accuracy), anchor="end")

@@ -72,7 +72,7 @@ class Machine:
         self._sent, self._stack = json.loads(memory)
 
     def inspect(self):
-        return {"handlers": [], "description": {"code": self._code}, "state": self.state}
+        return {"handlers": [], "description": {"code": self._code}}
 
 
 def machines():
@@ -100,7 +100,7 @@ def test_a_module_need_not_be_a_class(home):
         assert network.send("m", "Eval", data="1", sender=stranger).result.output == "not you"
         assert network.inbox("m") == []
     with Network(home, registry=machines()) as network:
-        assert network.process("m").inspect()["state"] == [42]
+        assert network.process("m").state == [42]
         assert network.send("m", "Count").replies[-1].data == "[43]"
         replay = replay_network(network)
         assert (replay.difference, replay.messages) == (None, 6)

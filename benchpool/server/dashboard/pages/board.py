@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from benchpool.client.explain import Explanation, explain
+from benchpool.client.pool_answers import entry_names
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.client.standing import SETTLED, Field
@@ -36,6 +37,7 @@ class Entry(msgspec.Struct):
 
     model: str
     name: str
+    """With the model's id, if another entry has the same."""
     participant: Party
     rank: int | None
     """None before anything of it was counted."""
@@ -143,7 +145,8 @@ def view(network: Network, asked: Asked, audit: Audit) -> BoardView:
     def party(identity: str) -> Party:
         return Party(identity, network.name_of(identity))
 
-    entries = [_entry(row, party(row["participant"]), field) for row in rows]
+    names = entry_names(pool.facts["models"])
+    entries = [_entry(row, names, party(row["participant"]), field) for row in rows]
     asked_for = sum(each.total for each in entries)
     settled = pool.text("status") in SETTLED
     return BoardView(
@@ -175,7 +178,7 @@ def view(network: Network, asked: Asked, audit: Audit) -> BoardView:
         rewards=str(sum(each.reward for each in found.entries)) if found else "0",
         refunds=str(sum(found.refunds.values())) if found else "0",
         lost_bonds=str(found.lost) if found else "0",
-        settlement=[_line(each, party) for each in found.entries] if found else [],
+        settlement=[_line(each, names, party) for each in found.entries] if found else [],
         notes=[*(found.notes if found else ()), *trouble],
         audit=audit,
         join=_join(pool, party(token), party(client.benchmark), now_ms),
@@ -189,12 +192,14 @@ def _explained(client: PoolClient, pool: PoolFacts) -> tuple[Explanation | None,
         return None, [str(error)]
 
 
-def _entry(row: dict[str, Any], participant: Party, field: Field) -> Entry:
+def _entry(
+    row: dict[str, Any], names: Mapping[str, str], participant: Party, field: Field
+) -> Entry:
     counted = bool(row["total"])
     fate = row.get("fate") or ""
     return Entry(
         model=row["model"],
-        name=row["name"],
+        name=names[row["model"]],
         participant=participant,
         rank=row["rank"] if counted else None,
         rank_set=row["rank_set"],
@@ -242,10 +247,10 @@ def _gifts(pool: PoolFacts, found: Explanation | None, party: Any) -> list[Gift]
     return [Gift(party(giver), str(gave), str(back.get(giver, 0))) for giver, gave in given]
 
 
-def _line(each: Any, party: Any) -> Line:
+def _line(each: Any, names: Mapping[str, str], party: Any) -> Line:
     return Line(
         model=each.model,
-        name=each.name,
+        name=names[each.model],
         participant=party(each.participant),
         reward=str(each.reward),
         bond=str(each.bond),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from benchpool.ao.message import Data
+from benchpool.server.fields import opened
 
 MOST_CHARACTERS: Final = 100_000
 """Of a text that is shown; the JSON view says no more either, and how long it is."""
@@ -86,24 +89,42 @@ class Node(msgspec.Struct):
 
 
 def tree(value: Any, name: str = "") -> Node:
-    """Show a value as JSON holds it, the outer parts first, up to `MOST_NODES` of them."""
+    """Show a value, the outer parts first, up to `MOST_NODES` of them.
+
+    It takes as long as what it shows, however much the value holds.
+
+    Args:
+        value: a state, or what JSON holds.
+        name: of it.
+    """
     root = Node(name, "")
     left = MOST_NODES
     waiting = [(root, value, 0)]
     for node, held, depth in waiting:  # it grows meanwhile: outer parts come before inner ones
-        if isinstance(held, dict):
-            pairs, node.text = list(held.items()), f"{{{len(held):,}}}"
-        elif isinstance(held, list):
-            pairs, node.text = [(str(i), each) for i, each in enumerate(held)], f"[{len(held):,}]"
+        parts = opened(held)
+        if isinstance(parts, Mapping):
+            named, node.text = iter(parts.items()), f"{{{len(parts):,}}}"
+        elif isinstance(parts, list | tuple):
+            named, node.text = enumerate(parts), f"[{len(parts):,}]"
         else:
-            text = json.dumps(held, ensure_ascii=False)
-            node.text = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
+            node.text = _leaf(parts)
             continue
-        taken = pairs[: min(left, MOST_CHILDREN)] if depth < MOST_DEPTH else []
+        most = min(left, MOST_CHILDREN) if depth < MOST_DEPTH else 0
+        taken = list(islice(named, most))
         left -= len(taken)
-        node.more = len(pairs) - len(taken)
-        node.children = [Node(str(key), "") for key, _ in taken]
+        node.more = len(parts) - len(taken)
+        node.children = [Node(_cut(str(key)), "") for key, _ in taken]
         waiting += [
             (child, each, depth + 1) for child, (_, each) in zip(node.children, taken, strict=True)
         ]
     return root
+
+
+def _leaf(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        value = value[: _MOST_TEXT + 1]
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"

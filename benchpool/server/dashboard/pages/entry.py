@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from benchpool.client.pool_answers import entry_names
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.samples import Sample
 from benchpool.client.standing import Field
@@ -73,7 +74,8 @@ def view(network: Network, asked: Asked) -> EntryView:
     model = field.find(asked.parts["entry"])
     row = next(each for each in field.standings() if each["model"] == model)
     shelf = shelf_of_entry(client, pool, model)
-    others = [Party(each["model"], each["name"]) for each in rows if each["model"] != model]
+    names = entry_names(rows)
+    others = [Party(each, name) for each, name in names.items() if each != model]
     beside = asked.text("beside")
     other = next((each for each in others if each.id == beside), None)
     if beside and other is None:
@@ -82,7 +84,7 @@ def view(network: Network, asked: Asked) -> EntryView:
     return EntryView(
         pool=_name(network, pool),
         model=model,
-        name=row["name"],
+        name=names[model],
         participant=Party(row["participant"], network.name_of(row["participant"])),
         correct=row["correct"],
         n=row["n"],
@@ -176,14 +178,16 @@ def compare(network: Network, asked: Asked) -> CompareView:
     client, pool = find_pool(network, asked.parts["pool"])
     field = Field(client, pool, pool.facts["models"])
     a, b = (field.find(asked.text(side)) for side in "ab")
-    found = field.compare(a, b)
+    found, names = field.compare(a, b), entry_names(pool.facts["models"])
+    for side, model in (("first", a), ("second", b)):
+        found[side]["name"] = names[model]
     first, second = (shelf_of_entry(client, pool, each) for each in (a, b))
     picked = pick(first, asked, _sides(found, second))
     beside = {s.question: s for s in second.load([s.question for s in picked.samples])}
     return CompareView(
         pool=_name(network, pool),
-        first=Party(a, found["first"]["name"]),
-        second=Party(b, found["second"]["name"]),
+        first=Party(a, names[a]),
+        second=Party(b, names[b]),
         n=found["n"],
         correct=[found[side]["correct"] for side in ("first", "second")],
         both_right=found["both_right"],

@@ -20,6 +20,7 @@ from benchpool.network import Network
 from benchpool.server.dashboard.page import Asked, Page
 from benchpool.server.dashboard.pages.finding import processes_of
 from benchpool.server.dashboard.pages.parties import Known, Names
+from benchpool.server.fields import opened
 from benchpool.server.progress import Progress
 from benchpool.store.connections import sqlite_uri
 
@@ -111,16 +112,15 @@ def view(network: Network, progress: Progress) -> ModelsView:
     batches = progress.batches()
     models, workers = [], []
     for router in (each for module in ROUTERS for each in processes_of(network, module)):
-        roster = network.process(router).inspect()["state"]
+        roster = opened(network.process(router).state)
         served: Mapping[str, Any] = roster.get("models", {})
         for model, facts in served.items():
             models.append(_model(network, names, router, model, facts, answered))
         for worker, facts in roster.get("workers", {}).items():
-            name = served.get(facts["model"], facts)["name"]
+            name = served.get(facts.model, facts).name
             batch = list(batches.get(worker, ()))
-            load, capacity = len(facts["open"]), facts["capacity"]
-            known = names.of(worker)
-            workers.append(WorkerRow(known, names.of(router), name, load, capacity, batch))
+            known, load = names.of(worker), len(facts.open)
+            workers.append(WorkerRow(known, names.of(router), name, load, facts.capacity, batch))
     own, children = memory()
     return ModelsView(
         models[:MOST_SHOWN],
@@ -137,12 +137,13 @@ def _model(
     names: Names,
     router: str,
     model: str,
-    served: Mapping[str, Any],
+    served: Any,
     answered: Mapping[str, list[RunRow]],
 ) -> ModelRow:
     facts: list[tuple[str, str]] = []
     if network.store.process(model) is not None:
-        state = network.process(model).inspect()["state"]
+        state = opened(network.process(model).state)
+        state = state if isinstance(state, Mapping) else {}
         said = [
             ("Architecture", state.get("architecture")),
             ("Parameters", f"{state['parameters']:,}" if state.get("parameters") else ""),
@@ -154,12 +155,12 @@ def _model(
     return ModelRow(
         names.of(model),
         names.of(router),
-        served["name"],
-        len(served["workers"]),
-        len(served["queue"]),
+        served.name,
+        len(served.workers),
+        len(served.queue),
         facts,
-        served["weights"],
-        answered.get(served["weights"], []),
+        served.weights,
+        answered.get(served.weights, []),
     )
 
 

@@ -41,19 +41,18 @@ class PoolsView(msgspec.Struct):
     """The pools of a home, those that run first, then the newest first."""
 
     now: int
+    ready: bool
+    """Whether there is a Benchmark, which pools are funded at."""
     pools: list[Card]
 
 
 def view(network: Network, _asked: Asked) -> PoolsView:
     """List the pools."""
     now_ms = network.clock.now()
-    cards = [
-        _card(network, client, pool, now_ms)
-        for client in clients(network)
-        for pool in client.pools()
-    ]
+    known = list(clients(network))
+    cards = [_card(network, client, pool, now_ms) for client in known for pool in client.pools()]
     cards.sort(key=lambda card: (card.left_ms == 0, -card.start_time))
-    return PoolsView(now_ms, cards)
+    return PoolsView(now_ms, bool(known), cards)
 
 
 def _card(network: Network, client: PoolClient, pool: PoolFacts, now_ms: int) -> Card:

@@ -143,7 +143,7 @@ def view(network: Network, asked: Asked) -> ProcessView:
             for each in list(inbox)[-MOST_MAIL:][::-1]
         ],
         inbox_count=len(inbox),
-        state=tree(shown["state"], "state"),
+        state=tree(process.state, "state"),
     )
 
 
