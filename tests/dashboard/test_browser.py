@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pages import EVIL, Served
-from serving import Running
+from serving import Client, Running
 
 Look = Callable[..., Any]
 Check = Callable[[Any], None]
@@ -42,6 +42,22 @@ def test_a_home_that_is_new_says_what_to_do(
             page.goto(f"{running.url}/ui/{path}")
             assert page.locator(".empty .command").count(), path
             check(page)
+        page.context.close()
+    finally:
+        running.stop()
+
+
+def test_a_home_that_is_new_is_followed_to_its_first_benchmark(tmp_path: Path, look: Look) -> None:
+    running = Running(tmp_path / "new")
+    try:
+        page = look(running.url + "/ui/pools")
+        page.locator("#live", has_text="Live").wait_for()
+        page.evaluate("window.marked = true")
+        wallet = Client(running.url)
+        wallet.spawn("Benchmark", WrappedAR=wallet.spawn("WrappedAR"))
+        page.get_by_role("link", name="Fund a pool").wait_for()
+        assert "benchpool pool create" in page.locator("#pools").inner_text()
+        assert page.evaluate("window.marked") is True
         page.context.close()
     finally:
         running.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from benchpool.client.pool_facts import PoolFacts
 from benchpool.client.pools import PoolClient
 from benchpool.network import Network
-from benchpool.server.dashboard.page import Asked, Page, nothing
+from benchpool.server.dashboard.page import Asked, Page
 from benchpool.server.dashboard.pages.finding import clients
 
 
@@ -78,4 +79,9 @@ def _card(network: Network, client: PoolClient, pool: PoolFacts, now_ms: int) ->
     )
 
 
-PAGES: Final = (Page("/pools", "pools.html", view, nothing, follows_asked=True),)
+def follows(network: Network, _asked: Asked) -> Hashable:
+    """Follow how many processes there are: a Benchmark may be new, which nobody has asked yet."""
+    return len(network.processes())
+
+
+PAGES: Final = (Page("/pools", "pools.html", view, follows, follows_asked=True),)
