@@ -8,7 +8,6 @@ from threading import Event, RLock, Thread
 from time import perf_counter
 from typing import Final
 
-from benchpool.ao.clock import VirtualClock
 from benchpool.ao.message import Message, Result
 from benchpool.errors import ProcessBusy, PushLimitExceeded, Unavailable
 from benchpool.network.timeline import Fire, Timeline
@@ -58,9 +57,6 @@ class LiveMode:
         they put out is pushed by the next `run` after they are done, so the log records the order
         that came about. A replay of it is as exact as of any other.
 
-        In virtual time, they are evaluated in the rounds, as in a network that is not live: time
-        stands still meanwhile, and the log does not depend on who answers first.
-
         Args:
             submit: has a function called soon, and `run` after it, by the thread that uses this
                 network, and is called from any thread. Without it, cron alone runs, from a thread
@@ -72,8 +68,6 @@ class LiveMode:
         """
         if submit is None:
             return self._start_cron()
-        if isinstance(self._timeline.clock, VirtualClock):
-            return lambda: None
         messenger = self._messenger
         self._compute.guard = self._lock
         messenger.lanes = lanes = Lanes(

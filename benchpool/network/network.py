@@ -33,8 +33,7 @@ class Network(Supplies):
         seed: what the keys of the wallets are made from. The same seed and the same calls give the
             same ids and the same log. A new home without a seed gets a random one.
         registry: modules beside the installed ones.
-        engines: where models run, such as what `ray_engines` returns; by default where the limits
-            say, and else in child processes of this machine.
+        engines: where models run; by default where the limits say, else in child processes here.
         engine_factory: in their place, a function that opens a GGUF file.
         limits: by default as `find_limits` reads them.
         threads: how many heavy processes are evaluated, or wait for their models, at a time.
