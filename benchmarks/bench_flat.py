@@ -1,6 +1,6 @@
 """Measure what must not grow with a home: its log, its processes, a token's accounts; Markdown.
 
-python benchmarks/bench_flat.py             # the figures of BENCHMARKS.md, about ten minutes
+python benchmarks/bench_flat.py             # the figures of BENCHMARKS.md, a few minutes
 python benchmarks/bench_flat.py --quick     # a tenth of each size
 """
 

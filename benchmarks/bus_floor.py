@@ -24,7 +24,7 @@ from sqlalchemy import create_engine
 from benchpool import Network
 from benchpool.ao.ids import decode_id
 from benchpool.store import schema
-from benchpool.units.garbage import fewer_collections
+from benchpool.units.garbage import A_PUSH, fewer_collections
 from benchpool.units.scheduler import assignment_digest
 
 Pairs = tuple[tuple[str, str], ...]
@@ -172,7 +172,7 @@ class Floor:
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending."""
-        with fewer_collections():
+        with fewer_collections(A_PUSH):
             self._run(deque([self.first]))
 
     def _run(self, queue: deque[Entry]) -> None:

@@ -61,12 +61,18 @@ class Registers(SqliteFile):
             row = self._one(f"{_PROCESSES} WHERE id = ?", (process_id,))
             if row is None:
                 return None
-            known = self._infos[process_id] = _info(row)
+            known = self._known(row)
         return known
 
     def processes(self) -> list[ProcessInfo]:
         """See `Store`."""
-        return [_info(row) for row in self._all(f'{_PROCESSES} ORDER BY "order"')]
+        return [self._known(row) for row in self._all(f'{_PROCESSES} ORDER BY "order"')]
+
+    def _known(self, row: tuple[Any, ...]) -> ProcessInfo:
+        process_id = row[0]
+        if process_id not in self._infos:
+            self._infos[process_id] = _info(row)
+        return self._infos[process_id]
 
     def set_name(self, name: str, identity: str) -> None:
         """See `Store`."""

@@ -15,10 +15,12 @@ from benchpool.store.schema import STRETCH_BITS
 GROUP: Final = 8
 """Stretches whose filters share the bytes of one column, a bit each."""
 _PLACE_BITS: Final = STRETCH_BITS + 4
-"""A filter has sixteen bits for each message of its stretch: with three looks, one of two hundred
+"""A filter has sixteen bits for each message of its stretch: with four places, one of four hundred
 stretches that do not hold an id is looked at for nothing."""
 _PLACES: Final = 1 << _PLACE_BITS
 _MASK: Final = _PLACES - 1
+_SHIFTS: Final = (0, 15, 29, 44)
+"""Where in a key of 64 bits its places begin."""
 
 
 class Stretches:
@@ -40,7 +42,8 @@ class Stretches:
         """
         table, width = self._table, self._width
         found = -1
-        for place in (key & _MASK, key >> _PLACE_BITS & _MASK, key >> 2 * _PLACE_BITS & _MASK):
+        for shift in _SHIFTS:
+            place = key >> shift & _MASK
             found &= int.from_bytes(table[place * width : (place + 1) * width], "little")
         while found:
             yield (found & -found).bit_length() - 1
@@ -50,10 +53,12 @@ class Stretches:
         """Take the next stretch in. What the index has for each of its ids is `keys`."""
         group, number = divmod(self.full, GROUP)
         column, bit = bytearray(self.column(group)), 1 << number
+        one, two, three, four = _SHIFTS
         for key in keys:
-            column[key & _MASK] |= bit
-            column[key >> _PLACE_BITS & _MASK] |= bit
-            column[key >> 2 * _PLACE_BITS & _MASK] |= bit
+            column[key >> one & _MASK] |= bit
+            column[key >> two & _MASK] |= bit
+            column[key >> three & _MASK] |= bit
+            column[key >> four & _MASK] |= bit
         self._set(group, column)
         self.full += 1
 

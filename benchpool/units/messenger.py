@@ -35,7 +35,7 @@ from benchpool.store import Store
 from benchpool.units.chains import Chains, Families
 from benchpool.units.compute import ComputeUnit
 from benchpool.units.cron import Tick, parse_cron
-from benchpool.units.garbage import fewer_collections
+from benchpool.units.garbage import A_PUSH, fewer_collections
 from benchpool.units.lanes import Lanes
 from benchpool.units.limits import Limits
 from benchpool.units.pushing import (
@@ -46,6 +46,7 @@ from benchpool.units.pushing import (
     spawn_error_notice,
     spawn_item,
     spawned_notice,
+    stopped_chain,
 )
 from benchpool.units.scheduler import SchedulerUnit
 from benchpool.units.stranded import Stranded
@@ -189,7 +190,7 @@ class MessengerUnit:
 
     def run(self) -> None:
         """Evaluate and push until nothing is pending, and commit."""
-        with fewer_collections():
+        with fewer_collections(A_PUSH):
             while self._pending:
                 self._round()
         if self._chains.messages:
@@ -304,7 +305,7 @@ class MessengerUnit:
         depth = message.depth + 1
         why = self._chains.excess(result, root, depth, self._waiting)
         if why:
-            self._stop(message, why)
+            self._stopped.append(stopped_chain(message, why))
             return
         for spawn in result.spawns:
             self._push_spawn(emitter, spawn, root, depth)
@@ -347,16 +348,6 @@ class MessengerUnit:
         except DataItemError:
             return None
         return self._deliver(signed, message_id, item.target, depth=0)
-
-    def _stop(self, message: Message, why: str) -> None:
-        self._stopped.append(
-            PushLimitExceeded(
-                f"stopped a chain of messages that went on without end: {why}; its last message is"
-                f" {message.action[:100] or 'without Action'} {message.id} in process"
-                f" {message.process}",
-                root_of(message),
-            )
-        )
 
     def _push_spawn(self, emitter: ProcessInfo, spawn: SpawnRequest, root: str, depth: int) -> None:
         item = spawn_item(spawn, emitter, self.address, root)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from benchpool.ao.message import Item, Message, Outgoing, ProcessInfo, Result, SpawnRequest
 from benchpool.ao.tags import Pair, Tags, normalise_name
 from benchpool.ao.wire import mark_of
+from benchpool.errors import PushLimitExceeded
 from benchpool.store import Store
 
 
@@ -96,6 +97,16 @@ def _spawn_notice(item: Item, *outcome: Pair) -> Item:
         "",
         reference=item.reference,
         pushed_for=item.pushed_for,
+    )
+
+
+def stopped_chain(message: Message, why: str) -> PushLimitExceeded:
+    """Return what is raised about a chain that broke a limit, with its last message."""
+    return PushLimitExceeded(
+        f"stopped a chain of messages that went on without end: {why}; its last message is"
+        f" {message.action[:100] or 'without Action'} {message.id} in process"
+        f" {message.process}",
+        root_of(message),
     )
 
 
