@@ -60,7 +60,7 @@ def test_between_two_views_no_moment_is_kept(serve: Callable[..., Served]) -> No
     network = _look(served, lambda n: n)
     dataset = network.resolve("SiqaDataset")
     assert dataset not in network.compute._instances
-    assert not network.store._opened.in_transaction()
+    assert not network.store._driver.in_transaction
 
 
 def test_a_page_is_made_once_however_many_look(

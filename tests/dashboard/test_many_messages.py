@@ -67,7 +67,7 @@ def watched(network: Network) -> Iterator[Seen]:
     """See what is asked of a network's log, queries with their values in them."""
     seen = Seen([], [])
     store: Any = network.store
-    driver = store._opened.connection.driver_connection
+    driver = store._driver
     driver.set_trace_callback(seen.queries.append)
     driver.set_progress_handler(lambda: seen.steps.append(1), STEP)
     try:
@@ -83,7 +83,7 @@ def scanned(network: Network, queries: list[str]) -> list[str]:
     found = []
     for query in queries:
         if query.startswith(("SELECT", "WITH")):
-            plan = store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
+            plan = store._all(f"EXPLAIN QUERY PLAN {query}")
             if any(row[3].startswith("SCAN log") for row in plan):
                 found.append(query)
     return found
