@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libraries import begin, check, go_on, library, opened, registry
+from old_homes import unpack_tar
 from serving import Running
 from typer.testing import CliRunner
 
@@ -352,8 +353,7 @@ def test_a_manifest_nested_without_end(tmp_path: Path) -> None:
 def repacked(whole: Path, change: Callable[[Path], None], file: Path) -> Path:
     """Write a backup that is right in itself of a home that is not."""
     made = file.with_name("unpacked")
-    with tarfile.open(whole / "whole.tar") as tar:
-        tar.extractall(made, filter="data")
+    unpack_tar(whole / "whole.tar", made)
     change(made)
     manifest = msgspec.json.decode((made / "manifest.json").read_bytes(), type=Manifest)
     paths = [

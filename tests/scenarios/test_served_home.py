@@ -358,6 +358,7 @@ def test_ctrl_c_while_waiting_leaves_the_rest_to_the_server(
     open_pool(run_json, tmp_path)
     with command("send", "--target", "SiqaDataset", "--action", "Evaluate") as sending:
         wait_until_busy(running)
+        time.sleep(0.5)  # until the command has read that its message was accepted
         sending.send_signal(signal.SIGINT)
         printed, said = sending.communicate(timeout=30)
     asked = running.network.log("SiqaDataset")[-1][0].id
