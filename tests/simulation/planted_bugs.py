@@ -309,8 +309,8 @@ def _id_without(place: int) -> Callable[[pytest.MonkeyPatch], None]:
         encoder = message_module._canonical
 
         class Forgetful:
-            def encode(self, parts: tuple[Any, ...]) -> bytes:
-                return encoder.encode(parts[:place] + parts[place + 1 :])
+            def encode_into(self, parts: tuple[Any, ...], buffer: bytearray) -> None:
+                encoder.encode_into(parts[:place] + parts[place + 1 :], buffer)
 
         patch.setattr(message_module, "_canonical", Forgetful())
 
