@@ -302,7 +302,8 @@ def main() -> None:
                 paint(page)
                 print()
             if "bus" in parts:
-                count = 400 if given.quick else 3_000
+                # A page that took half a second is looked at again after twenty: a round is longer.
+                count = 400 if given.quick else 20_000
                 bus(url, pid, page, benchmark, messages=count, rounds=rounds)
 
 
