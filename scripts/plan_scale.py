@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchpool.units.limits import DEFAULT_LIMITS
+
 INPUTS = Path(__file__).with_name("scale_inputs.json")
-MESSAGE_S = 60.0
-"""Of the wall, that one handler may take: limit `evaluation_seconds`."""
-ANSWERS_BYTES = 10_485_760
-"""Of the answers of one entry, which a data set tells in one message: limit `data_bytes`."""
+MESSAGE_S = DEFAULT_LIMITS.evaluation_seconds
+"""Of the wall, that one handler may take."""
+ANSWERS_BYTES = DEFAULT_LIMITS.data_bytes
+"""Of the answers of one entry, which a data set tells in one message."""
 DISK_BYTES = 1e12
 HOUR_S = 3600.0
 

@@ -76,6 +76,11 @@ class Bus:
         self._stopped: dict[str, PushLimitExceeded] = {}
         self._moved = asyncio.Event()
 
+    @property
+    def is_virtual(self) -> bool:
+        """Whether time stands still until somebody moves it on."""
+        return isinstance(self.network.clock, VirtualClock)
+
     # -- from the event loop -----------------------------------------------------------------
 
     def start(self) -> None:
@@ -161,7 +166,7 @@ class Bus:
     def _run(self) -> None:
         try:
             with ExitStack() as until:
-                if not isinstance(self.network.clock, VirtualClock):
+                if not self.is_virtual:
                     # Virtual time stands still meanwhile: heavy processes have their turn in the
                     # rounds, and the log does not depend on who answers first.
                     until.callback(self.network.live.start(self.post))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from benchpool.ao.clock import SECOND_MS, VirtualClock
+from benchpool.ao.clock import SECOND_MS
 from benchpool.errors import ConfigError, Unavailable
 from benchpool.network import Network
 from benchpool.server.bus import Bus
@@ -27,11 +27,6 @@ class VirtualTime:
         self._bus = bus
         self._moving = asyncio.Lock()
 
-    @property
-    def is_virtual(self) -> bool:
-        """Whether time can be moved on at all."""
-        return isinstance(self._bus.network.clock, VirtualClock)
-
     async def advance(self, length_ms: int) -> tuple[int, int]:
         """Move time on; return how many ticks ran, and what time it is, in milliseconds.
 
@@ -39,7 +34,7 @@ class VirtualTime:
             time is moved on already.
         """
         network = self._bus.network
-        if not self.is_virtual:
+        if not self._bus.is_virtual:
             raise ConfigError(
                 "this network runs on the wall clock, which cannot be advanced; serve a home in"
                 " virtual time with: benchpool up --virtual"

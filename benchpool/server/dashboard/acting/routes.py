@@ -169,7 +169,7 @@ def routes(context: Context, headers: dict[str, str]) -> APIRouter:
             return answer(msgspec.to_builtins(shown), 200, headers)
         return page(request, f"act_{form}.html", shown, 400 if error else 200, error)
 
-    virtual = context.time.is_virtual
+    virtual = context.bus.is_virtual
     views: dict[str, Callable[[Network, Asked], msgspec.Struct]] = {
         "hub": lambda network, _asked: forms.hub(network, virtual=virtual),
         "fund": forms.fund,
