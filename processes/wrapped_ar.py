@@ -89,7 +89,7 @@ class WrappedAR(Process):
         Raises: HandlerError if all are too many for one answer.
         """
         tags, accounts = message.tags, self.state.balances
-        if tags.get("Limit") or tags.get("Cursor"):
+        if self.edition > 1 and (tags.get("Limit") or tags.get("Cursor")):
             limit = whole_number(tags, "Limit", default=MOST_LISTED, least=1, most=MOST_LISTED)
             # An account keeps its place, so what comes meanwhile moves nothing to another part.
             first = whole_number(tags, "Cursor", default=0)
@@ -101,7 +101,7 @@ class WrappedAR(Process):
             return
         held = {account: str(amount) for account, amount in accounts.items() if amount}
         size = sum(map(len, held)) + sum(map(len, held.values())) + len(held) * len('"":"",')
-        if size > _MOST_BYTES:
+        if self.edition > 1 and size > _MOST_BYTES:
             raise HandlerError(
                 f"{len(held):,} accounts hold something, too many for one answer; ask with Limit"
                 f" (at most {MOST_LISTED:,}), and go on with Next-Cursor of the answer as Cursor"

@@ -83,6 +83,14 @@ def test_it_goes_on(old_home: Path, kind: str, tmp_path: Path):
     assert export_home(tmp_path / "copy", tmp_path / "again").hash == exported.hash
 
 
+def test_its_token_lists_all_balances_whatever_is_asked(old_home: Path):
+    with Network(old_home, seed=1, engine_factory=ScriptedEngines()) as network:
+        (whole,) = network.dry_run("WrappedAR", "Balances").messages
+        (asked,) = network.dry_run("WrappedAR", "Balances", {"Limit": "1"}).messages
+    assert len(json.loads(whole.data)) > 1
+    assert (asked.data, asked.tags) == (whole.data, whole.tags)
+
+
 def test_an_old_export_is_imported(tmp_path: Path):
     done = import_file(FIXTURES / "plain.jsonl.zst", tmp_path / "copy")
     assert done.difference is None
